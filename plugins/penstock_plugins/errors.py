@@ -1,0 +1,347 @@
+"""Every error of Penstock, in one tree.
+
+    PenstockError
+    ├── ToolError                      a call that failed: one class per code of the closed set
+    │   ├── ToolNotFoundError            TOOL_NOT_FOUND
+    │   ├── ParamsError                  VALIDATION_ERROR
+    │   ├── ToolTimeoutError             TIMEOUT
+    │   └── …                            (see ErrorCode)
+    ├── ManifestError                  a plugin.toml that cannot be used: all its problems at once
+    ├── BundleError                    a plugin folder or bundle whose bytes cannot be used
+    ├── CatalogError                   a catalog that refuses or does not have a bundle
+    ├── ConfigurationError             a setting that cannot be used; names the key and its source
+    ├── UnsafeStartError               a worker that would not be safe to start, with the reason
+    ├── EnvelopeError                  a message that cannot be read or is not signed as it must be
+    ├── JobNotFoundError               no such job, or its results have expired
+    ├── JobFailedError                 the job as a whole failed: its input ended with an error
+    ├── WaitTimeoutError               the wait was too short; the job goes on
+    └── UnreachableError               the broker or the store does not answer
+
+Expected failures of a tool are values (`ToolFailure` in a `ToolResult`); the `ToolError` classes are
+the same failures for code that prefers exceptions. They take `(message, details)` by position, because
+that is the only way an exception survives its way through Celery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, ClassVar
+
+
+class ErrorCode(StrEnum):
+    """The closed set of reasons why a call failed."""
+
+    TOOL_NOT_FOUND = "TOOL_NOT_FOUND"
+    VALIDATION_ERROR = "VALIDATION_ERROR"
+    TIMEOUT = "TIMEOUT"
+    CANCELLED = "CANCELLED"
+    OUT_OF_FUEL = "OUT_OF_FUEL"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    TRAP = "TRAP"
+    INIT_FAILED = "INIT_FAILED"
+    INVALID_OUTPUT = "INVALID_OUTPUT"
+    OUTPUT_TOO_LARGE = "OUTPUT_TOO_LARGE"
+    PERMISSION_DENIED = "PERMISSION_DENIED"
+    USER_CANCELLED = "USER_CANCELLED"
+    RATE_LIMIT = "RATE_LIMIT"
+    DEPENDENCY_ERROR = "DEPENDENCY_ERROR"
+    NOT_FOUND = "NOT_FOUND"
+    EXECUTION_ERROR = "EXECUTION_ERROR"
+    COMPOSITE_STEP_FAILED = "COMPOSITE_STEP_FAILED"
+    PIPELINE_ERROR = "PIPELINE_ERROR"
+    LOOP_LIMIT = "LOOP_LIMIT"
+    OVERLOADED = "OVERLOADED"
+    INTERRUPTED = "INTERRUPTED"
+    QUARANTINED = "QUARANTINED"
+    TOOL_NOT_READY = "TOOL_NOT_READY"
+    UNTRUSTED_PLUGIN = "UNTRUSTED_PLUGIN"
+    CONFLICT = "CONFLICT"
+
+
+#: Codes after which the same call may succeed when it is made again, or made differently.
+RECOVERABLE: frozenset[ErrorCode] = frozenset(
+    {
+        ErrorCode.TIMEOUT,
+        ErrorCode.RATE_LIMIT,
+        ErrorCode.DEPENDENCY_ERROR,
+        ErrorCode.VALIDATION_ERROR,
+        ErrorCode.OVERLOADED,
+    }
+)
+
+
+class PenstockError(Exception):
+    """Something went wrong in Penstock."""
+
+    #: What a command-line program ends with when this error reaches its top.
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str = "", *rest: Any) -> None:
+        self.message = message or (self.__doc__ or "").strip().partition("\n")[0]
+        super().__init__(self.message, *rest)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ToolError(PenstockError):
+    """The call failed."""
+
+    code: ClassVar[ErrorCode] = ErrorCode.EXECUTION_ERROR
+
+    def __init__(self, message: str = "", details: Mapping[str, Any] | None = None) -> None:
+        self.details: dict[str, Any] = dict(details or {})
+        super().__init__(message, self.details)
+
+    @property
+    def recoverable(self) -> bool:
+        """Whether the same call may succeed later, or with other params."""
+        return self.code in RECOVERABLE
+
+
+class ToolNotFoundError(ToolError):
+    """Unknown tool: list the known ones with `penstock tools`."""
+
+    code = ErrorCode.TOOL_NOT_FOUND
+    exit_code = 2
+
+
+class ParamsError(ToolError):
+    """The params do not fit the tool's schema; `details["errors"]` lists every violation with its path."""
+
+    code = ErrorCode.VALIDATION_ERROR
+    exit_code = 2
+
+
+class ToolTimeoutError(ToolError):
+    """The call was stopped because its time was up."""
+
+    code = ErrorCode.TIMEOUT
+
+
+class CallCancelledError(ToolError):
+    """The call was cancelled."""
+
+    code = ErrorCode.CANCELLED
+
+
+class OutOfFuelError(ToolError):
+    """The guest used up its fuel."""
+
+    code = ErrorCode.OUT_OF_FUEL
+
+
+class OutOfMemoryError(ToolError):
+    """The guest asked for more memory than its limit."""
+
+    code = ErrorCode.OUT_OF_MEMORY
+
+
+class TrapError(ToolError):
+    """The guest trapped."""
+
+    code = ErrorCode.TRAP
+
+
+class InitFailedError(ToolError):
+    """The plugin's `init` failed."""
+
+    code = ErrorCode.INIT_FAILED
+
+
+class InvalidOutputError(ToolError):
+    """The guest's output is not JSON."""
+
+    code = ErrorCode.INVALID_OUTPUT
+
+
+class OutputTooLargeError(ToolError):
+    """The guest's output is larger than its limit."""
+
+    code = ErrorCode.OUTPUT_TOO_LARGE
+
+
+class PermissionDeniedError(ToolError):
+    """The policy does not allow this."""
+
+    code = ErrorCode.PERMISSION_DENIED
+
+
+class UserCancelledError(ToolError):
+    """Nobody confirmed the call."""
+
+    code = ErrorCode.USER_CANCELLED
+
+
+class RateLimitError(ToolError):
+    """A rate limit was reached; `details["retry_after_s"]` says when to try again."""
+
+    code = ErrorCode.RATE_LIMIT
+
+
+class DependencyError(ToolError):
+    """Something that the tool depends on failed."""
+
+    code = ErrorCode.DEPENDENCY_ERROR
+
+
+class NotFoundError(ToolError):
+    """What the tool was asked for does not exist."""
+
+    code = ErrorCode.NOT_FOUND
+
+
+class ExecutionError(ToolError):
+    """The tool reported a failure."""
+
+    code = ErrorCode.EXECUTION_ERROR
+
+
+class CompositeStepFailedError(ToolError):
+    """A step of a composite tool failed."""
+
+    code = ErrorCode.COMPOSITE_STEP_FAILED
+
+
+class PipelineError(ToolError):
+    """A pipeline could not go on."""
+
+    code = ErrorCode.PIPELINE_ERROR
+
+
+class LoopLimitError(ToolError):
+    """Calls submitted calls too deeply."""
+
+    code = ErrorCode.LOOP_LIMIT
+
+
+class OverloadedError(ToolError):
+    """Too much is waiting; `details["retry_after_s"]` says when to try again."""
+
+    code = ErrorCode.OVERLOADED
+
+
+class InterruptedCallError(ToolError):
+    """The worker was lost while the call ran, and the tool may not be run twice."""
+
+    code = ErrorCode.INTERRUPTED
+
+
+class QuarantinedError(ToolError):
+    """The call lost its worker again and again and was set aside as a dead letter."""
+
+    code = ErrorCode.QUARANTINED
+
+
+class ToolNotReadyError(ToolError):
+    """The tool is not ready."""
+
+    code = ErrorCode.TOOL_NOT_READY
+
+
+class UntrustedPluginError(ToolError):
+    """The plugin's bytes or signature are not what the operator trusts."""
+
+    code = ErrorCode.UNTRUSTED_PLUGIN
+
+
+class ConflictError(ToolError):
+    """The idempotency key was used before with other params."""
+
+    code = ErrorCode.CONFLICT
+    exit_code = 2
+
+
+#: The class of each code.
+ERROR_CLASSES: Mapping[ErrorCode, type[ToolError]] = {
+    cls.code: cls
+    for cls in (
+        ToolNotFoundError,
+        ParamsError,
+        ToolTimeoutError,
+        CallCancelledError,
+        OutOfFuelError,
+        OutOfMemoryError,
+        TrapError,
+        InitFailedError,
+        InvalidOutputError,
+        OutputTooLargeError,
+        PermissionDeniedError,
+        UserCancelledError,
+        RateLimitError,
+        DependencyError,
+        NotFoundError,
+        ExecutionError,
+        CompositeStepFailedError,
+        PipelineError,
+        LoopLimitError,
+        OverloadedError,
+        InterruptedCallError,
+        QuarantinedError,
+        ToolNotReadyError,
+        UntrustedPluginError,
+        ConflictError,
+    )
+}
+
+
+class ManifestError(PenstockError):
+    """The manifest cannot be used."""
+
+    exit_code = 2
+
+    def __init__(self, problems: str | Sequence[str] = (), path: str = "") -> None:
+        #: Every problem found, not only the first.
+        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
+        self.path = path
+        where = f"{path}: " if path else ""
+        super().__init__(where + "; ".join(self.problems), path)
+
+
+class BundleError(PenstockError):
+    """The plugin's files cannot be used."""
+
+    exit_code = 2
+
+
+class CatalogError(PenstockError):
+    """The catalog does not have that plugin, or refuses it."""
+
+    exit_code = 2
+
+
+class ConfigurationError(PenstockError):
+    """A setting cannot be used."""
+
+    exit_code = 2
+
+
+class UnsafeStartError(PenstockError):
+    """The worker would not be safe to start."""
+
+    exit_code = 2
+
+
+class EnvelopeError(PenstockError):
+    """The message cannot be read, or is not signed as it must be."""
+
+
+class JobNotFoundError(PenstockError):
+    """There is no such job, or its results have expired."""
+
+    exit_code = 2
+
+
+class JobFailedError(PenstockError):
+    """The job's input ended with an error; what was accepted before it is kept."""
+
+
+class WaitTimeoutError(PenstockError):
+    """The wait was too short. The job goes on: ask again, or wait longer."""
+
+
+class UnreachableError(PenstockError):
+    """The broker or the store does not answer. Start one with `penstock up`, or check its URL."""
+
+    exit_code = 3

@@ -1,0 +1,158 @@
+"""What a call gives back: its data or its failure, and what happened on the way.
+
+On the wire a result is a compact JSON object (`to_record`): what the reader knows anyway, such as the
+call's id and the tool's name, is left out and added again by `from_record`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from penstock_plugins.errors import ERROR_CLASSES, RECOVERABLE, ErrorCode, ToolError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolFailure:
+    """Why a call failed."""
+
+    code: ErrorCode
+    message: str
+    details: dict[str, Any] | None = None
+
+    @property
+    def recoverable(self) -> bool:
+        """Whether the same call may succeed later, or with other params."""
+        return self.code in RECOVERABLE
+
+    def to_dict(self) -> dict[str, Any]:
+        """`{code, message, details?, recoverable}`."""
+        shape: dict[str, Any] = {"code": self.code.value, "message": self.message}
+        if self.details:
+            shape["details"] = self.details
+        shape["recoverable"] = self.recoverable
+        return shape
+
+    def to_exception(self) -> ToolError:
+        """The same failure as an exception of its code's class."""
+        return ERROR_CLASSES[self.code](self.message, self.details)
+
+    @classmethod
+    def from_exception(cls, error: ToolError) -> ToolFailure:
+        """The failure that an exception stands for."""
+        return cls(code=error.code, message=error.message, details=error.details or None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultMetadata:
+    """What happened on the way to a result."""
+
+    #: Milliseconds from the start of the sandbox to its end.
+    execution_ms: float = 0.0
+    #: Milliseconds from the ledger's acceptance to the start of the execution.
+    queued_ms: float = 0.0
+    #: Executions that were started, this one included.
+    attempts: int = 1
+    #: Whether the result came from the cache.
+    cached: bool = False
+    #: Whether the data is the declared fallback value.
+    fallback: bool = False
+    #: Whether the tool was asked not to have effects.
+    dry_run: bool = False
+    #: Who executed it: host and process.
+    worker: str = ""
+    plugin_digest: str = ""
+    #: Fuel used. None: not metered.
+    fuel: int | None = None
+    #: Log lines of the guest, `{level, message}`, capped.
+    logs: list[dict[str, str]] = field(default_factory=list)
+    #: Log lines dropped because of the cap.
+    logs_dropped: int = 0
+    #: What the guest tried and was refused, one text each.
+    denied: list[str] = field(default_factory=list)
+    #: Whether something in this result was cut to its cap.
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolResult:
+    """The result of one call."""
+
+    call_id: str
+    #: Full name, `plugin.tool`.
+    tool: str
+    success: bool
+    #: What the tool returned, as JSON values. None for a failure.
+    data: Any = None
+    error: ToolFailure | None = None
+    metadata: ResultMetadata = field(default_factory=ResultMetadata)
+    #: Position in the input of a `map`. None for a single call.
+    index: int | None = None
+
+    def unwrap(self) -> Any:
+        """The data, or the failure raised as its typed exception.
+
+        Raises:
+            ToolError: the class of the failure's code.
+        """
+        if self.error is not None:
+            raise self.error.to_exception()
+        return self.data
+
+    def to_dict(self) -> dict[str, Any]:
+        """`{call_id, tool, success, data?, error?, metadata, index?}`, ready for JSON."""
+        shape: dict[str, Any] = {"call_id": self.call_id, "tool": self.tool, "success": self.success}
+        if self.success:
+            shape["data"] = self.data
+        elif self.error is not None:
+            shape["error"] = self.error.to_dict()
+        shape["metadata"] = {
+            name: value
+            for name in ResultMetadata.__slots__
+            if (value := getattr(self.metadata, name)) is not None
+        }
+        if self.index is not None:
+            shape["index"] = self.index
+        return shape
+
+    def to_json(self) -> bytes:
+        """`to_dict` as JSON."""
+        return orjson.dumps(self.to_dict())
+
+
+def to_record(*, content: bytes | None, error: ToolFailure | None, metadata: dict[str, Any]) -> bytes:
+    """The compact form in which the ledger keeps a result.
+
+    Args:
+        content: the data as checked JSON text; None for a failure.
+        error: the failure; None for a success.
+        metadata: fields of `ResultMetadata` that differ from their defaults.
+    """
+    if error is None:
+        return orjson.dumps({"d": orjson.Fragment(content or b"null"), "m": metadata})
+    failure: dict[str, Any] = {"code": error.code.value, "message": error.message}
+    if error.details:
+        failure["details"] = error.details
+    return orjson.dumps({"e": failure, "m": metadata})
+
+
+def from_record(record: bytes, *, call_id: str, tool: str, index: int | None) -> ToolResult:
+    """The result that `to_record` wrote, with what the reader knows added."""
+    shape = orjson.loads(record)
+    failure = shape.get("e")
+    error = None
+    if failure is not None:
+        error = ToolFailure(
+            code=ErrorCode(failure["code"]), message=failure["message"], details=failure.get("details")
+        )
+    return ToolResult(
+        call_id=call_id,
+        tool=tool,
+        success=error is None,
+        data=shape.get("d"),
+        error=error,
+        metadata=ResultMetadata(**shape.get("m", {})),
+        index=index,
+    )

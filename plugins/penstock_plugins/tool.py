@@ -1,0 +1,56 @@
+"""What a caller names and calls."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What a tool does to the world, and whether it may be run again."""
+
+    writes_files: bool = False
+    executes_commands: bool = False
+    accesses_network: bool = False
+    #: Running it twice has the effect of running it once.
+    idempotent: bool = False
+    #: It may be run again after it may have been started, although its effects may double.
+    retryable: bool = False
+
+    @property
+    def once_only(self) -> bool:
+        """Whether a call that may have been started must never be started again."""
+        return not (self.idempotent or self.retryable)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """One tool as its plugin declares it."""
+
+    #: Name inside the plugin.
+    name: str
+    #: Name of the plugin it belongs to.
+    plugin: str
+    description: str = ""
+    #: Semantic version, the plugin's.
+    version: str = "0.0.0"
+    #: JSON Schema 2020-12 of the params; its type is object.
+    parameters: dict[str, Any] = field(default_factory=lambda: {"type": "object"})
+    traits: Traits = field(default_factory=Traits)
+    #: A human-readable name; the guest's `label`.
+    label: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """`plugin.tool`."""
+        return f"{self.plugin}.{self.name}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values; `from_dict` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, shape: dict[str, Any]) -> Tool:
+        """The tool that `to_dict` wrote."""
+        return cls(**{**shape, "traits": Traits(**shape.get("traits", {}))})
