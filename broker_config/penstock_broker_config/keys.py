@@ -1,0 +1,96 @@
+"""Every Redis key of Penstock: its name, type, lifetime and who writes it. Keys are spelled nowhere else.
+
+Times inside the keys are milliseconds of Redis's own clock. "Retention" is the operator's: `result_ttl_s`
+for successes, `failure_ttl_s` for failures, counted from the end of the job.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Spells the keys under one prefix, so that several systems can share a Redis."""
+
+    #: Starts every key and channel.
+    prefix: str = "penstock:"
+
+    # Ledger ------------------------------------------------------------------------------------------
+
+    @property
+    def open(self) -> str:
+        """Sorted set: batch id → when to look at it next. Every batch that is not finished is in it.
+
+        Written by submit, claim, commit, release and reap; an entry goes when its batch does.
+        """
+        return f"{self.prefix}open"
+
+    @property
+    def jobs(self) -> str:
+        """Sorted set: job id → when it was created. Trimmed by reap after the longer retention."""
+        return f"{self.prefix}jobs"
+
+    @property
+    def dead(self) -> str:
+        """Sorted set: call id → when it was set aside. Written by claim, trimmed by reap."""
+        return f"{self.prefix}dead"
+
+    @property
+    def costs(self) -> str:
+        """Hash: `digest:tool` → microseconds of one call, a moving average. Written by commit."""
+        return f"{self.prefix}costs"
+
+    def job(self, job_id: str) -> str:
+        """Hash: the job's record (see `ledger.records.JobRecord`). Retention: the longer one."""
+        return f"{self.prefix}j:{job_id}"
+
+    def successes(self, job_id: str) -> str:
+        """Hash: index → result record of a call that succeeded. Written by commit; retention of successes."""
+        return f"{self.prefix}j:{job_id}:ok"
+
+    def failures(self, job_id: str) -> str:
+        """Hash: index → result record of a call that failed. Written by commit and claim; of failures."""
+        return f"{self.prefix}j:{job_id}:err"
+
+    def completions(self, job_id: str) -> str:
+        """Stream: which indexes were recorded or closed, in that order: `i` = "first-last", `c` = why.
+
+        Written by commit, claim, cancel, seal and reap. Retention: the longer one.
+        """
+        return f"{self.prefix}j:{job_id}:out"
+
+    def holders(self, job_id: str) -> str:
+        """Hash: batch id → who holds its lease. Written by claim; an entry goes with its lease."""
+        return f"{self.prefix}j:{job_id}:run"
+
+    def batch(self, batch_id: str) -> str:
+        """Hash: a batch that is not finished (fields at the top of `scripts/submit.lua`). Deleted at its end."""
+        return f"{self.prefix}b:{batch_id}"
+
+    def dead_letter(self, call_id: str) -> str:
+        """Hash: what is needed to look at a dead call again. Written by claim; retention of failures."""
+        return f"{self.prefix}dead:{call_id}"
+
+    def idempotency(self, tenant: str, tool: str, key: str) -> str:
+        """String: job id and params digest of the first submission with that key. Lives as long as its result."""
+        scope = hashlib.sha256("\0".join((tenant, tool, key)).encode()).hexdigest()
+        return f"{self.prefix}i:{scope}"
+
+    # Channels (hints only: losing one changes nothing) ------------------------------------------------
+
+    def job_channel(self, job_id: str) -> str:
+        """Something was recorded, closed or cancelled in this job: look at its stream."""
+        return f"{self.prefix}j:{job_id}"
+
+    def holder_channel(self, holder: str) -> str:
+        """A batch that this lease holder runs was cancelled; the message is the batch id."""
+        return f"{self.prefix}w:{holder}"
+
+    # Catalog -----------------------------------------------------------------------------------------
+
+    @property
+    def catalog_version(self) -> str:
+        """String: a counter that grows with each publish or removal."""
+        return f"{self.prefix}catalog:version"

@@ -1,0 +1,216 @@
+"""The values that the ledger keeps and hands out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import orjson
+
+#: Version of the envelope and of every ledger record (I-11). A record of another version is refused.
+SCHEMA_VERSION = 1
+
+
+class JobState(StrEnum):
+    """Where a job stands (I-2)."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    INPUT_REQUIRED = "input_required"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more will happen."""
+        return self in FINAL_STATES
+
+
+FINAL_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchHeader:
+    """What all calls of a batch share; part of what each call's MAC covers."""
+
+    job: str
+    #: Full name, `plugin.tool`.
+    tool: str
+    #: sha256 of the plugin's bundle, pinned at submit.
+    digest: str
+    tenant: str
+    #: Celery queue on which the doorbell rings.
+    queue: str
+    #: A call that may have been started is never started again.
+    once: bool
+    #: After this the calls must not run; Redis's clock.
+    expires_ms: int
+    #: Seconds of one execution, as the submission narrowed it. None: as the manifest says.
+    timeout_s: float | None = None
+    #: Session and request context (X-1): plain JSON values, never code.
+    session: dict[str, Any] | None = None
+    request: dict[str, Any] | None = None
+    v: int = SCHEMA_VERSION
+
+    def to_json(self) -> bytes:
+        """Canonical JSON: sorted keys, so that equal headers have equal bytes."""
+        return orjson.dumps(self, option=orjson.OPT_SORT_KEYS)
+
+
+class CallEntry(NamedTuple):
+    """One call of a batch as it travels."""
+
+    #: Position in the job.
+    index: int
+    #: The params as JSON text: opaque to everything between producer and guest.
+    params: str
+    #: MAC over header, index and params; empty when no signing key is set.
+    mac: str = ""
+
+
+class Submitted(NamedTuple):
+    """What the ledger answers to a submit."""
+
+    #: False: this batch was accepted before (a repeated submit), nothing was added.
+    accepted: bool
+    #: The job that holds the calls; the first one's where an idempotency key was used before.
+    job_id: str
+    #: Measured cost of one call of this tool, microseconds. None: not measured yet.
+    cost_us: float | None
+    #: Calls of this job that have ended, in whatever way.
+    finished: int
+    #: The catalog's version counter.
+    catalog_version: int
+    #: Where the job stands; a job that is final accepts no more calls.
+    state: JobState
+
+
+class Completion(NamedTuple):
+    """An entry of a job's completion stream."""
+
+    #: Indexes that it speaks of.
+    indexes: range
+    #: Why they ended without a recorded result ("cancelled", "expired"); None: their results are recorded.
+    closed: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """A job as the ledger has it."""
+
+    id: str
+    tool: str
+    tenant: str
+    digest: str
+    state: JobState
+    #: One call, whose result is the job's; or many.
+    single: bool
+    #: Calls accepted so far.
+    accepted: int
+    #: Calls that ended with a recorded success / failure, or without a result since the deadline passed.
+    done: int
+    failed: int
+    expired: int
+    #: Calls in all. None: the input has not ended yet.
+    total: int | None
+    created_ms: int
+    started_ms: int | None
+    finished_ms: int | None
+    #: By when everything must have ended. None: no deadline.
+    deadline_ms: int | None
+    #: Progress text.
+    status: str
+    #: Why the input ended early. Empty: it did not.
+    error: str
+
+    @classmethod
+    def from_hash(cls, job_id: str, fields: Mapping[str, str]) -> JobRecord:
+        """The record that the scripts keep as a hash."""
+
+        def number(name: str) -> int | None:
+            value = fields.get(name, "")
+            return int(value) if value else None
+
+        return cls(
+            id=job_id,
+            tool=fields.get("tool", ""),
+            tenant=fields.get("tenant", ""),
+            digest=fields.get("digest", ""),
+            state=JobState(fields.get("state", "queued")),
+            single=fields.get("single") == "1",
+            accepted=number("accepted") or 0,
+            done=number("done") or 0,
+            failed=number("failed") or 0,
+            expired=number("expired") or 0,
+            total=number("total"),
+            created_ms=number("created") or 0,
+            started_ms=number("started"),
+            finished_ms=number("finished"),
+            deadline_ms=number("deadline"),
+            status=fields.get("status", ""),
+            error=fields.get("error", ""),
+        )
+
+
+class ClaimState(StrEnum):
+    """What came of a claim."""
+
+    #: It is yours.
+    GRANTED = "granted"
+    #: Finished, cancelled, expired or never there: nothing to do.
+    GONE = "gone"
+    #: Somebody else holds the lease.
+    HELD = "held"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The answer to a claim; with GRANTED, everything that is needed to run the batch."""
+
+    state: ClaimState
+    #: Who holds the lease, with HELD.
+    holder: str = ""
+    #: Grows with every claim; commits with an older one are refused.
+    fence: int = 0
+    #: The header as the producer wrote it (JSON).
+    header: bytes = b""
+    #: All calls of the batch as the producer wrote them (JSON array of [index, params, mac]).
+    calls: bytes = b""
+    #: How many of them, from the first on, are recorded already.
+    recorded: int = 0
+    #: Executions that the first unrecorded call may have had before.
+    attempts: int = 0
+    #: Commit each call by itself: the batch lost a worker before, or its calls may be started once only.
+    careful: bool = False
+    #: Redis's clock when the claim was granted.
+    now_ms: int = 0
+    #: When the batch was accepted.
+    created_ms: int = 0
+    #: By when the job must have ended. None: no deadline.
+    deadline_ms: int | None = None
+
+
+class Commit(StrEnum):
+    """What came of a commit, a renewal or a release."""
+
+    #: Recorded (or renewed); the lease goes on.
+    OK = "ok"
+    #: The batch is finished.
+    FINISHED = "finished"
+    #: The job was cancelled or has expired: stop, nothing more is recorded.
+    STOPPED = "stopped"
+    #: The lease went to somebody else, or the batch is gone.
+    LOST = "lost"
+
+
+class Overdue(NamedTuple):
+    """A batch whose doorbell is to be rung again."""
+
+    batch_id: str
+    queue: str
+    tool: str
+    calls: int
