@@ -66,7 +66,7 @@ class Keys:
         return f"{self.prefix}j:{job_id}:run"
 
     def batch(self, batch_id: str) -> str:
-        """Hash: a batch that is not finished (fields at the top of `scripts/submit.lua`). Deleted at its end."""
+        """Hash: a batch that is not finished; `scripts/submit.lua` lists its fields. Deleted at its end."""
         return f"{self.prefix}b:{batch_id}"
 
     def dead_letter(self, call_id: str) -> str:
@@ -74,7 +74,7 @@ class Keys:
         return f"{self.prefix}dead:{call_id}"
 
     def idempotency(self, tenant: str, tool: str, key: str) -> str:
-        """String: job id and params digest of the first submission with that key. Lives as long as its result."""
+        """String: job and params digest of a key's first submission. Lives as long as the result."""
         scope = hashlib.sha256("\0".join((tenant, tool, key)).encode()).hexdigest()
         return f"{self.prefix}i:{scope}"
 

@@ -1,0 +1,42 @@
+"""The truth about every batch of calls: records in Redis, changed only by scripts.
+
+A Celery message is a doorbell that says which batch to look at; it may be lost, doubled or late. What is
+promised, and why no crash loses a call, stands in the folder's README.
+"""
+
+from penstock_broker_config.ledger.aio import AsyncLedger
+from penstock_broker_config.ledger.client import Ledger
+from penstock_broker_config.ledger.records import (
+    FINAL_STATES,
+    BatchHeader,
+    CallEntry,
+    Claim,
+    ClaimState,
+    Commit,
+    Completion,
+    JobRecord,
+    JobState,
+    Overdue,
+    Submitted,
+)
+from penstock_broker_config.ledger.requests import ClaimTerms, ReapTerms, Retention, job_of
+
+__all__ = [
+    "FINAL_STATES",
+    "AsyncLedger",
+    "BatchHeader",
+    "CallEntry",
+    "Claim",
+    "ClaimState",
+    "ClaimTerms",
+    "Commit",
+    "Completion",
+    "JobRecord",
+    "JobState",
+    "Ledger",
+    "Overdue",
+    "ReapTerms",
+    "Retention",
+    "Submitted",
+    "job_of",
+]

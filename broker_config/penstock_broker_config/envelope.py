@@ -1,0 +1,133 @@
+"""Signs calls and checks them: the MAC covers all that a call is, so that calls can be regrouped into batches.
+
+A MAC is keyed BLAKE2b over the header, the index and the params. Params and results are JSON text that
+nobody between producer and guest looks into.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from penstock_broker_config.ledger.records import SCHEMA_VERSION, BatchHeader, CallEntry
+from penstock_plugins.errors import EnvelopeError
+
+_FIELDS = frozenset(BatchHeader.__slots__)
+_TEXT = ("job", "tool", "digest", "tenant", "queue")
+_MAC_BYTES = 16
+_PERSON = b"penstock.call.v1"
+
+
+class Signer:
+    """Writes and checks the MACs of one key; without a key it writes none and accepts all."""
+
+    def __init__(self, secret: bytes | None) -> None:
+        # BLAKE2b takes keys of up to 64 bytes; a longer secret is hashed first.
+        self._key = None if secret is None else hashlib.blake2b(secret, person=_PERSON).digest()
+
+    def sign(self, header: bytes, index: int, params: str) -> str:
+        """The MAC of one call, or "" without a key."""
+        if self._key is None:
+            return ""
+        return self._base(header, self._key, index, params)
+
+    def entries(self, header: bytes, first: int, params: Sequence[str]) -> list[CallEntry]:
+        """The calls with these params, signed; their indexes count from `first`."""
+        return [
+            CallEntry(first + k, text, self.sign(header, first + k, text)) for k, text in enumerate(params)
+        ]
+
+    def check(self, header: bytes, call: CallEntry) -> None:
+        """Refuse a call that this key did not sign.
+
+        Raises:
+            EnvelopeError: it is not signed, or signed with another key, or changed since.
+        """
+        if self._key is None:
+            return
+        if not call.mac:
+            raise EnvelopeError("The call is not signed, and this worker accepts signed calls only")
+        if not hmac.compare_digest(call.mac, self._base(header, self._key, call.index, call.params)):
+            raise EnvelopeError(
+                "The call's signature is not valid: it was signed with another key, or changed"
+            )
+
+    @staticmethod
+    def _base(header: bytes, key: bytes, index: int, params: str) -> str:
+        mac = hashlib.blake2b(key=key, digest_size=_MAC_BYTES, person=_PERSON)
+        mac.update(b"%d\n%d\n" % (len(header), index))
+        mac.update(header)
+        mac.update(params.encode())
+        return mac.hexdigest()
+
+
+def read_header(raw: bytes) -> BatchHeader:
+    """The header that a producer wrote.
+
+    Raises:
+        EnvelopeError: it is not one, or of a version that this release does not read.
+    """
+    shape = _loads(raw)
+    if not isinstance(shape, dict):
+        raise EnvelopeError("The batch header is no JSON object")
+    if shape.get("v") != SCHEMA_VERSION:
+        raise EnvelopeError(
+            f"The batch header has version {shape.get('v')!r}; this release reads {SCHEMA_VERSION}"
+        )
+    unknown, missing = set(shape) - _FIELDS, {*_TEXT, "once", "expires_ms"} - set(shape)
+    if unknown or missing:
+        raise EnvelopeError(
+            f"The batch header has unknown fields {sorted(unknown)} or lacks {sorted(missing)}"
+        )
+    good = (
+        all(isinstance(shape[name], str) for name in _TEXT)
+        and isinstance(shape["once"], bool)
+        and _is_int(shape["expires_ms"])
+        and (shape.get("timeout_s") is None or _is_positive(shape["timeout_s"]))
+        and all(shape.get(name) is None or isinstance(shape[name], dict) for name in ("session", "request"))
+    )
+    if not good:
+        raise EnvelopeError("The batch header has a field of a wrong type")
+    return BatchHeader(**shape)
+
+
+def read_calls(raw: bytes) -> list[CallEntry]:
+    """The calls that a producer wrote.
+
+    Raises:
+        EnvelopeError: they are not calls.
+    """
+    shape = _loads(raw)
+    if not isinstance(shape, list):
+        raise EnvelopeError("The batch's calls are no JSON array")
+    calls = []
+    for item in shape:
+        if not (
+            isinstance(item, list)
+            and len(item) == 3
+            and _is_int(item[0])
+            and isinstance(item[1], str)
+            and isinstance(item[2], str)
+        ):
+            raise EnvelopeError("A call of the batch is not [index, params, mac]")
+        calls.append(CallEntry(*item))
+    return calls
+
+
+def _loads(raw: bytes) -> Any:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise EnvelopeError(f"The batch is not JSON: {error}") from error
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0

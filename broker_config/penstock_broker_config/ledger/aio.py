@@ -1,0 +1,117 @@
+"""The ledger for asyncio: what producers need, over the same requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import redis.asyncio
+
+from penstock_broker_config.keys import Keys
+from penstock_broker_config.ledger.client import decode_fields, read_job, read_stream
+from penstock_broker_config.ledger.records import (
+    BatchHeader,
+    CallEntry,
+    Completion,
+    JobRecord,
+    JobState,
+    Submitted,
+)
+from penstock_broker_config.ledger.requests import LedgerRequests, Request, Retention
+from penstock_broker_config.ledger.scripts import load_script
+
+T = TypeVar("T")
+
+
+class AsyncLedger:
+    """The producers' side of `Ledger`, awaitable; arguments, answers and errors are the same."""
+
+    def __init__(self, client: redis.asyncio.Redis, keys: Keys, retention: Retention | None = None) -> None:
+        self._redis: Any = client
+        self._requests = LedgerRequests(keys, retention or Retention())
+        self._scripts: dict[str, Any] = {}
+        self.keys = keys
+
+    async def open_job(
+        self, job_id: str, *, tool: str, digest: str, tenant: str, queue: str, deadline_s: float | None = None
+    ) -> bool:
+        """See `Ledger.open_job`."""
+        return await self._run(
+            self._requests.open_job(
+                job_id, tool=tool, digest=digest, tenant=tenant, queue=queue, deadline_s=deadline_s
+            )
+        )
+
+    async def submit(
+        self,
+        header: BatchHeader,
+        calls: Sequence[CallEntry],
+        *,
+        base: int,
+        deadline_s: float | None = None,
+        total: int | None = None,
+        idempotency: tuple[str, str] | None = None,
+        single: bool = False,
+        ring_after_s: float = 5.0,
+    ) -> Submitted:
+        """See `Ledger.submit`."""
+        return await self._run(
+            self._requests.submit(
+                header,
+                calls,
+                base=base,
+                deadline_s=deadline_s,
+                total=total,
+                idempotency=idempotency,
+                single=single,
+                ring_after_s=ring_after_s,
+            )
+        )
+
+    async def seal(self, job_id: str, *, error: str = "") -> JobState:
+        """See `Ledger.seal`."""
+        return await self._run(self._requests.seal(job_id, error=error))
+
+    async def cancel(self, job_id: str) -> bool:
+        """See `Ledger.cancel`."""
+        return await self._run(self._requests.cancel(job_id))
+
+    async def job(self, job_id: str) -> JobRecord:
+        """See `Ledger.job`."""
+        return read_job(job_id, await self._redis.hgetall(self.keys.job(job_id)))
+
+    async def jobs(self, limit: int = 100) -> list[JobRecord]:
+        """See `Ledger.jobs`."""
+        ids = [i.decode() for i in await self._redis.zrevrange(self.keys.jobs, 0, limit - 1)]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for job_id in ids:
+                pipe.hgetall(self.keys.job(job_id))
+            answers = await pipe.execute()
+        return [
+            JobRecord.from_hash(job_id, decode_fields(fields))
+            for job_id, fields in zip(ids, answers, strict=True)
+            if fields
+        ]
+
+    async def completions(
+        self, job_id: str, *, cursor: str = "0", count: int = 100
+    ) -> tuple[str, list[Completion]]:
+        """See `Ledger.completions`; never waits: the job's channel says when to look again."""
+        answer = await self._redis.xread({self.keys.completions(job_id): cursor}, count=count)
+        return read_stream(answer, cursor)
+
+    async def results(self, job_id: str, indexes: Sequence[int]) -> list[bytes | None]:
+        """See `Ledger.results`."""
+        if not indexes:
+            return []
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hmget(self.keys.successes(job_id), [str(i) for i in indexes])
+            pipe.hmget(self.keys.failures(job_id), [str(i) for i in indexes])
+            good, bad = await pipe.execute()
+        return [g if g is not None else b for g, b in zip(good, bad, strict=True)]
+
+    async def _run(self, request: Request[T]) -> T:
+        script = self._scripts.get(request.script)
+        if script is None:
+            script = self._scripts[request.script] = self._redis.register_script(load_script(request.script))
+        return request.read(await script(keys=request.keys, args=request.args))

@@ -1,0 +1,255 @@
+"""The ledger for blocking code: workers, the scheduler, and producers without an event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar, cast
+
+import redis
+
+from penstock_broker_config.keys import Keys
+from penstock_broker_config.ledger.records import (
+    BatchHeader,
+    CallEntry,
+    Claim,
+    Commit,
+    Completion,
+    JobRecord,
+    JobState,
+    Overdue,
+    Submitted,
+)
+from penstock_broker_config.ledger.requests import (
+    ClaimTerms,
+    LedgerRequests,
+    ReapTerms,
+    Request,
+    Retention,
+    read_completions,
+)
+from penstock_broker_config.ledger.scripts import load_script
+from penstock_plugins.errors import JobNotFoundError
+
+T = TypeVar("T")
+
+#: One reading of a stream blocks for no longer, well below the client's socket timeout.
+LONGEST_WAIT_S = 5.0
+
+
+class Ledger:
+    """The truth about every job and batch, changed only by scripts.
+
+    Raises `redis.RedisError` when Redis does not answer: each method may then be called again, since every
+    script records once however often it is sent.
+    """
+
+    def __init__(self, client: redis.Redis, keys: Keys, retention: Retention | None = None) -> None:
+        self._redis = client
+        self._requests = LedgerRequests(keys, retention or Retention())
+        self._scripts: dict[str, Any] = {}
+        self.keys = keys
+
+    # Producers ---------------------------------------------------------------------------------------
+
+    def open_job(
+        self, job_id: str, *, tool: str, digest: str, tenant: str, queue: str, deadline_s: float | None = None
+    ) -> bool:
+        """Create a job without calls; False when it was there."""
+        return self._run(
+            self._requests.open_job(
+                job_id, tool=tool, digest=digest, tenant=tenant, queue=queue, deadline_s=deadline_s
+            )
+        )
+
+    def submit(
+        self,
+        header: BatchHeader,
+        calls: Sequence[CallEntry],
+        *,
+        base: int,
+        deadline_s: float | None = None,
+        total: int | None = None,
+        idempotency: tuple[str, str] | None = None,
+        single: bool = False,
+        ring_after_s: float = 5.0,
+    ) -> Submitted:
+        """Accept one batch of calls; the job is created with its first one.
+
+        Args:
+            header: what the calls share.
+            calls: at least one; their indexes count on from `base`.
+            base: index of the first call: how many calls the job has accepted before.
+            deadline_s: seconds from now in which the whole job must end; read with the first batch.
+            total: how many calls there will be; seals the job at once. None: `seal` says it later.
+            idempotency: the key and the digest of the params that it stands for.
+            single: the job is one call.
+            ring_after_s: seconds after which the reaper rings, should the doorbell get lost.
+
+        Raises:
+            ConflictError: the idempotency key was used before with other params.
+            JobNotFoundError: `base` is past what the job has accepted.
+        """
+        return self._run(
+            self._requests.submit(
+                header,
+                calls,
+                base=base,
+                deadline_s=deadline_s,
+                total=total,
+                idempotency=idempotency,
+                single=single,
+                ring_after_s=ring_after_s,
+            )
+        )
+
+    def seal(self, job_id: str, *, error: str = "") -> JobState:
+        """The input has ended: what was accepted is all there will be. `error` says why it ended early.
+
+        Raises:
+            JobNotFoundError: there is no such job.
+        """
+        return self._run(self._requests.seal(job_id, error=error))
+
+    def cancel(self, job_id: str) -> bool:
+        """End a job now; False when it had ended before.
+
+        Raises:
+            JobNotFoundError: there is no such job.
+        """
+        return self._run(self._requests.cancel(job_id))
+
+    def job(self, job_id: str) -> JobRecord:
+        """A job's record, in constant time.
+
+        Raises:
+            JobNotFoundError: there is no such job, or it has expired.
+        """
+        fields = cast("dict[bytes, bytes]", self._redis.hgetall(self.keys.job(job_id)))
+        return read_job(job_id, fields)
+
+    def jobs(self, limit: int = 100) -> list[JobRecord]:
+        """The newest jobs, newest first."""
+        ids = [i.decode() for i in cast("list[bytes]", self._redis.zrevrange(self.keys.jobs, 0, limit - 1))]
+        with self._redis.pipeline(transaction=False) as pipe:
+            for job_id in ids:
+                pipe.hgetall(self.keys.job(job_id))
+            return [
+                JobRecord.from_hash(job_id, decode_fields(fields))
+                for job_id, fields in zip(ids, pipe.execute(), strict=True)
+                if fields
+            ]
+
+    def completions(
+        self, job_id: str, *, cursor: str = "0", wait_s: float | None = 0.0, count: int = 100
+    ) -> tuple[str, list[Completion]]:
+        """What ended in a job since `cursor`, in that order.
+
+        Args:
+            job_id: the job.
+            cursor: where the last reading ended; "0" is the beginning.
+            wait_s: seconds to wait for something new; 0 does not wait, None (and anything longer) waits for
+                `LONGEST_WAIT_S`.
+            count: entries at most; an entry speaks of one or many calls.
+
+        Returns:
+            The cursor for the next reading, and the completions (none when the wait was in vain).
+        """
+        wait = LONGEST_WAIT_S if wait_s is None else min(wait_s, LONGEST_WAIT_S)
+        block = max(1, int(wait * 1000)) if wait > 0 else None
+        answer = self._redis.xread({self.keys.completions(job_id): cursor}, count=count, block=block)
+        return read_stream(answer, cursor)
+
+    def results(self, job_id: str, indexes: Sequence[int]) -> list[bytes | None]:
+        """The recorded results at `indexes`, in that order; None where none is recorded."""
+        if not indexes:
+            return []
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hmget(self.keys.successes(job_id), [str(i) for i in indexes])
+            pipe.hmget(self.keys.failures(job_id), [str(i) for i in indexes])
+            good, bad = pipe.execute()
+        return [g if g is not None else b for g, b in zip(good, bad, strict=True)]
+
+    # Workers -----------------------------------------------------------------------------------------
+
+    def claim(self, batch_id: str, terms: ClaimTerms) -> Claim:
+        """Take the lease of a batch, if it may be run now."""
+        return self._run(self._requests.claim(batch_id, terms))
+
+    def renew(self, batch_id: str, *, fence: int, lease_s: float) -> Commit:
+        """Keep the lease while a call takes long."""
+        return self._run(self._requests.renew(batch_id, fence=fence, lease_s=lease_s))
+
+    def commit(
+        self,
+        batch_id: str,
+        records: Sequence[tuple[bool, bytes]],
+        *,
+        fence: int,
+        position: int,
+        lease_s: float,
+        cost_field: str = "",
+        cost_us: float | None = None,
+    ) -> Commit:
+        """Record the results of the next calls of a batch, all or none.
+
+        Args:
+            batch_id: the batch.
+            records: for each call, whether it succeeded and its result record.
+            fence: from the claim.
+            position: of the first record in the batch (0-based).
+            lease_s: the lease goes on for this long.
+            cost_field: `digest:tool`, where the measured cost is kept.
+            cost_us: measured microseconds of one call.
+        """
+        return self._run(
+            self._requests.commit(
+                batch_id,
+                records,
+                fence=fence,
+                position=position,
+                lease_s=lease_s,
+                cost_field=cost_field,
+                cost_us=cost_us,
+            )
+        )
+
+    def release(self, batch_id: str, *, fence: int) -> Commit:
+        """Give the lease back; nobody is charged."""
+        return self._run(self._requests.release(batch_id, fence=fence))
+
+    # Scheduler ---------------------------------------------------------------------------------------
+
+    def reap(self, terms: ReapTerms, *, deep_queues: Sequence[str] = ()) -> list[Overdue]:
+        """End what has expired, and say which doorbells to ring again."""
+        return self._run(self._requests.reap(terms, deep_queues=deep_queues))
+
+    def _run(self, request: Request[T]) -> T:
+        script = self._scripts.get(request.script)
+        if script is None:
+            script = self._scripts[request.script] = self._redis.register_script(load_script(request.script))
+        return request.read(script(keys=request.keys, args=request.args))
+
+
+def decode_fields(fields: dict[bytes, bytes]) -> dict[str, str]:
+    """A hash as text."""
+    return {name.decode(): value.decode() for name, value in fields.items()}
+
+
+def read_job(job_id: str, fields: dict[bytes, bytes]) -> JobRecord:
+    """The record in a hash.
+
+    Raises:
+        JobNotFoundError: the hash is empty.
+    """
+    if not fields:
+        raise JobNotFoundError(f"There is no job {job_id}, or its results have expired")
+    return JobRecord.from_hash(job_id, decode_fields(fields))
+
+
+def read_stream(answer: Any, cursor: str) -> tuple[str, list[Completion]]:
+    """The answer of XREAD over one stream, in either protocol's shape."""
+    if not answer:
+        return cursor, []
+    entries = next(iter(answer.values()))[0] if isinstance(answer, dict) else answer[0][1]
+    last = entries[-1][0]
+    return last.decode() if isinstance(last, bytes) else last, read_completions(entries)

@@ -1,0 +1,50 @@
+-- REAP: looks at the batches whose time to be looked at has come, and says which doorbells to ring again.
+-- Rings back off per batch, and are left out while a batch's queue is deep (its doorbell is likely in it),
+-- but never for longer than an age: a lost doorbell is found in any case.
+--
+-- KEYS 1 open  sorted set, batch → next look
+--      2 jobs  sorted set, job → created
+--      3 dead  sorted set, call → set aside at
+-- ARGV 1 prefix 2 how many at most 3 first back-off ms 4 longest back-off ms 5 age ms
+--      6 keep ok ms 7 keep err ms 8… names of deep queues
+-- Returns a flat list: batch, queue, tool, calls, batch, …
+local t = now_ms()
+local prefix = ARGV[1]
+local keep = {ok = tonumber(ARGV[6]), err = tonumber(ARGV[7])}
+local deep = {}
+for k = 8, #ARGV do deep[ARGV[k]] = true end
+
+local rings = {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', t, 'LIMIT', 0, tonumber(ARGV[2]))) do
+  local bkey = prefix .. 'b:' .. id
+  local jk = job_keys(prefix, string.match(id, '^(.*)%.%d+$') or id)
+  local b = redis.call('HMGET', bkey, 'n', 'base', 'd', 'l', 'queue', 'tool', 'r')
+  local j = redis.call('HMGET', jk.job, 'state', 'deadline')
+  if not b[1] or not j[1] or FINAL[j[1]] then
+    forget_batch(prefix, KEYS[1], id, jk)
+  elseif tonumber(b[4]) > t then
+    redis.call('ZADD', KEYS[1], b[4], id)
+  elseif j[2] ~= '' and t > tonumber(j[2]) then
+    expire_batch(prefix, KEYS[1], id, jk, tonumber(b[2]) + tonumber(b[3]), tonumber(b[1]) - tonumber(b[3]), t, keep)
+  else
+    local k = redis.call('HINCRBY', bkey, 'k', 1)
+    local look = t + math.min(tonumber(ARGV[4]), tonumber(ARGV[3]) * 2 ^ math.min(k - 1, 10))
+    if j[2] ~= '' then look = math.min(look, tonumber(j[2]) + 1) end
+    redis.call('ZADD', KEYS[1], look, id)
+    if not deep[b[5]] or t - tonumber(b[7]) > tonumber(ARGV[5]) then
+      redis.call('HSET', bkey, 'r', t)
+      rings[#rings + 1] = id
+      rings[#rings + 1] = b[5]
+      rings[#rings + 1] = b[6]
+      rings[#rings + 1] = tonumber(b[1]) - tonumber(b[3])
+    end
+  end
+end
+
+local old = t - math.max(keep.ok, keep.err)
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', old, 'LIMIT', 0, 100)) do
+  local state = redis.call('HGET', prefix .. 'j:' .. id, 'state')
+  if not state or FINAL[state] then redis.call('ZREM', KEYS[2], id) end
+end
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', t - keep.err)
+return rings

@@ -1,0 +1,249 @@
+"""Every setting and its sources: arguments > environment > project file > user file > defaults.
+
+The environment is read here and nowhere else. Files are `penstock.toml` in the current folder (project) and
+`config.toml` in the user's configuration folder; nested tables merge.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+import orjson
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from penstock_broker_config.keys import Keys
+from penstock_broker_config.ledger import Retention
+from penstock_broker_config.urls import check_broker_url, check_redis_url, is_redis
+from penstock_plugins.errors import ConfigurationError, UnreachableError
+from penstock_plugins.limits import Limits
+from penstock_plugins.policy import OperatorPolicy
+
+PROJECT_FILE = Path("penstock.toml")
+#: What `penstock up` writes into the state folder.
+RUNNING_FILE = "up.json"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PluginPolicy(_Table):
+    """`[plugins.NAME]`: what the operator allows one plugin."""
+
+    #: Replaces `capabilities` for this plugin.
+    capabilities: frozenset[str] | None = None
+    #: What `env-get` may answer; the manifest's allow-list applies as well.
+    env: dict[str, str] = Field(default_factory=dict)
+    #: Narrows `[limits]` for this plugin.
+    limits: dict[str, float] = Field(default_factory=dict)
+
+
+class Settings(BaseSettings):
+    """The settings of one process.
+
+    Field names are the keys of the files; in the environment they are upper case after `PENSTOCK_`.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="PENSTOCK_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    #: Broker of the doorbells: Redis or RabbitMQ. None: the Redis of `redis_url`.
+    broker_url: str | None = None
+    #: Redis of the ledger, the catalog and the results. None: the broker's own, when that is a Redis.
+    redis_url: str | None = None
+    #: Starts every Redis key.
+    prefix: str = "penstock:"
+    #: Signs calls; once set, unsigned calls are refused. 16 bytes at least.
+    signing_key: SecretStr | None = None
+    signing_key_file: Path | None = None
+    tenant: str = "default"
+
+    #: A lease that is not renewed ends after this; then the batch is offered again.
+    lease_s: float = Field(default=10.0, gt=0.2, le=3600)
+    #: Executions that may be started before a call is set aside as a dead letter.
+    max_attempts: int = Field(default=3, ge=1, le=100)
+    #: Retention of successes and of failures, from the end of their job.
+    result_ttl_s: float = Field(default=86_400.0, gt=0)
+    failure_ttl_s: float = Field(default=604_800.0, gt=0)
+    #: Calls of one `map` that are submitted and not finished.
+    max_in_flight: int = Field(default=20_000, ge=1)
+    #: The reaper rings a batch that nobody claimed after this, and then less and less often.
+    ring_after_s: float = Field(default=5.0, gt=0)
+    ring_cap_s: float = Field(default=20.0, gt=0)
+    #: A queue with more doorbells than this is not rung again.
+    deep_queue: int = Field(default=50, ge=1)
+
+    #: Pool processes of a worker. 0: one per processor.
+    processes: int = Field(default=0, ge=0)
+    #: Queues a worker serves; pools are added as `penstock.pool.NAME`.
+    queues: tuple[str, ...] = ("penstock.high", "penstock.default", "penstock.bulk")
+    #: Plugins that are warm before a worker accepts work. Empty: all that the catalog lists.
+    warm: tuple[str, ...] = ()
+    #: Bytes of native code and linkers that a pool process keeps warm.
+    warm_bytes: int = Field(default=1 << 30, ge=1 << 20)
+    #: Grace after a call's deadline before its pool process is ended.
+    overrun_grace_s: float = Field(default=2.0, gt=0)
+    #: Seconds in which a stopping worker finishes what runs.
+    soft_shutdown_s: float = Field(default=30.0, ge=0)
+
+    #: Capabilities that any plugin may have when its manifest asks for them.
+    capabilities: frozenset[str] = frozenset({"log"})
+    #: No call gets more than this, whatever its manifest says; fields of `Limits`.
+    limits: dict[str, float] = Field(default_factory=dict)
+    plugins: dict[str, PluginPolicy] = Field(default_factory=dict)
+
+    #: Native code of this host. Only this user may write it.
+    cache_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_cache_dir("penstock")))
+    #: What `penstock up` keeps: its Redis's files and where it runs.
+    state_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_state_dir("penstock")))
+
+    user_file: ClassVar[Path] = Path(platformdirs.user_config_dir("penstock")) / "config.toml"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (
+            init_settings,
+            env_settings,
+            TomlConfigSettingsSource(settings_cls, PROJECT_FILE),
+            TomlConfigSettingsSource(settings_cls, cls.user_file),
+        )
+
+    @property
+    def keys(self) -> Keys:
+        """The Redis keys under this prefix."""
+        return Keys(self.prefix)
+
+    @property
+    def retention(self) -> Retention:
+        """How long finished jobs are kept."""
+        return Retention(result_ttl_s=self.result_ttl_s, failure_ttl_s=self.failure_ttl_s)
+
+    def signing_secret(self) -> bytes | None:
+        """The signing key. None: calls are not signed.
+
+        Raises:
+            ConfigurationError: the file cannot be read, or the key is too short to be one.
+        """
+        if self.signing_key is not None:
+            secret = self.signing_key.get_secret_value().encode()
+        elif self.signing_key_file is not None:
+            try:
+                secret = self.signing_key_file.read_bytes().strip()
+            except OSError as error:
+                raise ConfigurationError(f"signing_key_file: {error}") from error
+        else:
+            return None
+        if len(secret) < 16:
+            raise ConfigurationError(
+                "The signing key is shorter than 16 bytes: make one with `openssl rand -hex 32`"
+            )
+        return secret
+
+    def operator_policy(self, plugin: str) -> OperatorPolicy:
+        """What the operator allows a plugin, its own table included.
+
+        Raises:
+            ConfigurationError: a limit that does not exist, or whose value is none.
+        """
+        own = self.plugins.get(plugin, PluginPolicy())
+        granted = self.capabilities if own.capabilities is None else own.capabilities
+        limits = _limits(OperatorPolicy().limits, self.limits, "limits")
+        limits = _limits(limits, own.limits, f"plugins.{plugin}.limits")
+        return OperatorPolicy(capabilities=granted, env=dict(own.env), limits=limits)
+
+
+def _limits(base: Limits, values: dict[str, float], table: str) -> Limits:
+    fields: dict[str, Any] = {name: getattr(base, name) for name in Limits.__slots__}
+    for name, value in values.items():
+        if name not in fields:
+            raise ConfigurationError(f"{table}.{name}: no such limit; known are {', '.join(sorted(fields))}")
+        if value <= 0:
+            raise ConfigurationError(f"{table}.{name}: must be greater than 0, got {value}")
+        fields[name] = value if name == "timeout_s" else int(value)
+    return Limits(**fields)
+
+
+def load_settings(**arguments: Any) -> Settings:
+    """The settings of this process; `arguments` that are not None come first.
+
+    Raises:
+        ConfigurationError: an unknown key or a bad value; names the key and its source.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_problem(item, given) for item in error.errors())) from error
+    except ValueError as error:  # a file that is no TOML
+        raise ConfigurationError(f"A configuration file cannot be read: {error}") from error
+    if settings.broker_url:
+        check_broker_url(settings.broker_url)
+    if settings.redis_url:
+        check_redis_url(settings.redis_url)
+    return settings
+
+
+def _problem(item: Any, given: dict[str, Any]) -> str:
+    path = ".".join(str(part) for part in item["loc"])
+    top = str(item["loc"][0]) if item["loc"] else ""
+    if top in given:
+        source = "argument"
+    elif f"PENSTOCK_{top.upper()}" in os.environ:
+        source = f"environment PENSTOCK_{top.upper()}"
+    else:
+        source = f"{PROJECT_FILE} or {Settings.user_file}"
+    what = "unknown setting" if item["type"] == "extra_forbidden" else item["msg"]
+    return f"{path}: {what} (from {source})"
+
+
+def located(settings: Settings) -> Settings:
+    """The settings with both URLs filled in: from each other, or from the system that `penstock up` runs.
+
+    Raises:
+        UnreachableError: nothing is configured and nothing runs.
+        ConfigurationError: the broker is no Redis and `redis_url` is missing.
+    """
+    broker, store = settings.broker_url, settings.redis_url
+    if broker is None and store is None:
+        running = running_system(settings)
+        if running is None:
+            raise UnreachableError(
+                "No broker is configured and none is running here: "
+                "run `penstock up`, or set PENSTOCK_BROKER_URL"
+            )
+        broker, store = running.get("broker_url"), running["redis_url"]
+    if store is None:
+        if broker is None or not is_redis(broker):
+            raise ConfigurationError(
+                "redis_url is missing: the broker is no Redis, and state and results live in one; "
+                "set PENSTOCK_REDIS_URL"
+            )
+        store = broker
+    return settings.model_copy(update={"broker_url": broker or store, "redis_url": store})
+
+
+def running_system(settings: Settings) -> dict[str, Any] | None:
+    """What `penstock up` wrote about itself on this machine; None when it does not run."""
+    try:
+        running = orjson.loads((settings.state_dir / RUNNING_FILE).read_bytes())
+        os.kill(int(running["pid"]), 0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return dict(running)

@@ -1,0 +1,86 @@
+"""Connections to the Redis that holds the ledger, and what must be true of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
+
+from penstock_broker_config.settings import Settings, located
+from penstock_broker_config.urls import redacted, scheme_of
+from penstock_plugins.errors import ConfigurationError, UnreachableError, UnsafeStartError
+
+#: Seconds within which Redis must answer a command that does not wait.
+SOCKET_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 3.0
+#: Commands are sent again over about this many tries; every ledger script may be.
+RETRIES = 4
+
+
+def _options() -> dict[str, Any]:
+    return {
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "socket_keepalive": True,
+        "health_check_interval": 15,
+        "client_name": "penstock",
+    }
+
+
+def _url(settings: Settings) -> str:
+    url = located(settings).redis_url
+    if url is None:
+        raise UnreachableError("No Redis is configured")
+    if scheme_of(url) == "sentinel":
+        raise ConfigurationError(
+            "sentinel:// is not supported for the store yet: name the master by redis://"
+        )
+    return url
+
+
+def connect_store(settings: Settings) -> redis.Redis:
+    """A client of the ledger's Redis; connects when it is used.
+
+    Raises:
+        UnreachableError: nothing is configured and nothing runs here.
+    """
+    retry = Retry(ExponentialWithJitterBackoff(cap=1.0, base=0.05), RETRIES)
+    return redis.Redis.from_url(_url(settings), retry=retry, **_options())
+
+
+def connect_async_store(settings: Settings) -> redis.asyncio.Redis:
+    """The same for asyncio."""
+    retry = AsyncRetry(ExponentialWithJitterBackoff(cap=1.0, base=0.05), RETRIES)
+    client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(_url(settings), retry=retry, **_options())
+    return client
+
+
+def check_store(client: redis.Redis, settings: Settings) -> dict[str, str]:
+    """What Redis says of itself, if it may be trusted with the ledger.
+
+    Returns:
+        `version`, `appendonly` ("0"/"1") and `maxmemory_policy`.
+
+    Raises:
+        UnreachableError: it does not answer.
+        UnsafeStartError: it evicts keys when memory is short.
+    """
+    url = redacted(located(settings).redis_url or "")
+    try:
+        about = client.info()
+    except redis.RedisError as error:
+        raise UnreachableError(f"Redis at {url} does not answer: {error}") from error
+    policy = str(about.get("maxmemory_policy", "noeviction"))
+    if policy != "noeviction":
+        raise UnsafeStartError(
+            f"Redis at {url} evicts keys (maxmemory-policy {policy}), which loses calls: set it to noeviction"
+        )
+    return {
+        "version": str(about.get("redis_version", "")),
+        "appendonly": str(about.get("aof_enabled", "0")),
+        "maxmemory_policy": policy,
+    }
