@@ -1,4 +1,4 @@
-"""Signs calls and checks them: the MAC covers all that a call is, so that calls can be regrouped into batches.
+"""Signs calls and checks them: a MAC covers all that a call is, so that batches can be regrouped.
 
 A MAC is keyed BLAKE2b over the header, the index and the params. Params and results are JSON text that
 nobody between producer and guest looks into.
