@@ -1,0 +1,102 @@
+"""The wasmtime engine: which features of WebAssembly exist for a guest, and how a guest can be stopped.
+
+An engine, and everything that comes from it, is made after the fork: a compile or a thread of wasmtime
+before the fork hangs the child. `EngineSettings` itself needs no wasmtime, so that the worker's parent
+process can name artifacts without loading it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wasmtime import Engine
+
+#: The wasmtime this is written against and tested with. Artifacts of another version are never loaded.
+WASMTIME_VERSION = "50.0.1"
+
+#: What a guest may use. Whatever our toolchains do not emit is off: it is attack surface, and two of
+#: these (threads, stack switching) can wait where no epoch reaches.
+_FEATURES: Mapping[str, bool] = {
+    "wasm_component_model": True,
+    "wasm_simd": True,
+    "wasm_bulk_memory": True,
+    "wasm_multi_value": True,
+    "wasm_reference_types": True,
+    "wasm_component_model_map": False,
+    "wasm_component_model_implements": False,
+    "wasm_custom_page_sizes": False,
+    "wasm_exceptions": False,
+    "wasm_function_references": False,
+    "wasm_gc": False,
+    "wasm_memory64": False,
+    "wasm_multi_memory": False,
+    "wasm_relaxed_simd": False,
+    "wasm_stack_switching": False,
+    "wasm_tail_call": False,
+    "wasm_threads": False,
+    "wasm_wide_arithmetic": False,
+    "gc_support": False,
+    "shared_memory": False,
+}
+
+#: Bytes of native stack for guest frames. Interpreters compiled to wasm recurse through several large
+#: frames per level; the smallest thread stack that we run on has 8 MiB.
+_MAX_WASM_STACK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What an engine is made of. Artifacts of one engine do not run on another with other settings."""
+
+    #: Whether instructions are counted, so that a call can be stopped when its fuel runs out. It costs up
+    #: to 2.5 times in tight loops, so that metered plugins get an engine and an artifact of their own.
+    fuel: bool = False
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A short text that is the same exactly when the settings are the same."""
+        spelled = json.dumps([_FEATURES, _MAX_WASM_STACK_BYTES, self.fuel], sort_keys=True)
+        digest = hashlib.sha256(spelled.encode()).hexdigest()[:16]
+        return f"{'metered' if self.fuel else 'plain'}-{digest}"
+
+
+PLAIN = EngineSettings()
+METERED = EngineSettings(fuel=True)
+
+
+def new_engine(settings: EngineSettings = PLAIN) -> Engine:
+    """An engine of these settings. Never before a fork."""
+    # Imported here: the parent process of a worker reads settings and must not load wasmtime.
+    from wasmtime import Config, Engine, _ffi
+
+    config = Config()
+    config.epoch_interruption = True
+    config.consume_fuel = settings.fuel
+    config.max_wasm_stack = _MAX_WASM_STACK_BYTES
+    for feature, on in _FEATURES.items():
+        setattr(config, feature, on)
+    # The asynchronous ABI has no switch in the Python API. Off: a guest must not wait for anything, and
+    # calls are cheaper without its bookkeeping.
+    _ffi.wasmtime_config_wasm_component_model_async_set(config.ptr(), False)
+    _ffi.wasmtime_config_concurrency_support_set(config.ptr(), False)
+    return Engine(config)
+
+
+class Engines:
+    """The engines of this process, one for each settings, made when they are first asked for."""
+
+    def __init__(self) -> None:
+        self._engines: dict[EngineSettings, Engine] = {}
+
+    def get(self, settings: EngineSettings = PLAIN) -> Engine:
+        """The engine of these settings."""
+        engine = self._engines.get(settings)
+        if engine is None:
+            engine = self._engines[settings] = new_engine(settings)
+        return engine

@@ -1,0 +1,152 @@
+"""Stops the running guest: at its deadline, when it is cancelled, and with the process if nothing else helps.
+
+There is one guard per process, because there is one guest call at a time per process. It has three means:
+
+1. *Deadline.* Every store is given an epoch deadline of one step. A timer thread, not a ticker, advances
+   the engine's epoch once when the running call's time is up, and the guest traps at its next loop or call.
+2. *Cancel.* Any thread may advance the epoch early, for the call that it names and no other.
+3. *Overrun.* Epochs do not interrupt host code. A call that is still there `grace_s` after it should have
+   ended takes the process with it (SIGKILL): the calls of its batch are claimed again elsewhere.
+
+The lock is held only while a call begins, ends or is stopped, never while a guest runs; so a call that has
+just ended, or the next one, is never hit by a stop that was meant for the one before it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+#: Steps of the epoch after which a guest traps. The guard makes one.
+EPOCH_STEPS = 1
+
+#: Seconds that a call may overrun its time before the process is killed. Covers a busy machine, and the
+#: host's own work on a large output.
+GRACE_S = 5.0
+
+
+class Interruptible(Protocol):
+    """What the guard needs of a wasmtime engine."""
+
+    def increment_epoch(self) -> None:
+        """Let every guest of this engine trap whose deadline is reached by one more step."""
+
+
+def kill_this_process() -> None:
+    """End this process at once; nothing of it can be trusted to end by itself."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class CallGuard:
+    """Knows the call that runs in this process, and stops it."""
+
+    def __init__(
+        self,
+        *,
+        grace_s: float = GRACE_S,
+        on_overrun: Callable[[], None] = kill_this_process,
+    ) -> None:
+        self._grace_s = grace_s
+        self._on_overrun = on_overrun
+        self._changed = threading.Condition(threading.Lock())
+        self._owner_pid: int | None = None
+        #: When the timer thread looks next, by the monotonic clock. It is never later than the next thing
+        #: to do, so that `begin` has to wake the thread only for a call with an unusually short time.
+        self._wakes_at = math.inf
+        self._token: str | None = None
+        self._engine: Interruptible | None = None
+        self._deadline = math.inf
+        self._cancelled = False
+        self._timed_out = False
+        self._overran = False
+
+    def begin(self, token: str, engine: Interruptible, timeout_s: float) -> None:
+        """Watch over a call from now on. The call's store already has its deadline of `EPOCH_STEPS`, so
+        that no stop can fall between the two.
+
+        Raises:
+            RuntimeError: another call runs. A process runs one guest at a time.
+        """
+        with self._changed:
+            if self._token is not None:
+                raise RuntimeError(f"call {self._token} still runs: a process runs one guest call at a time")
+            if self._owner_pid != os.getpid():
+                self._start()
+            self._token = token
+            self._engine = engine
+            self._cancelled = self._timed_out = self._overran = False
+            self._deadline = time.monotonic() + timeout_s
+            if self._deadline < self._wakes_at:
+                self._changed.notify()
+
+    def end(self) -> None:
+        """The call is over, or the part of it that a guest can hold up."""
+        with self._changed:
+            self._token = self._engine = None
+
+    def cancel(self, token: str) -> bool:
+        """Stop that call if it is the one that runs. Returns whether it was."""
+        with self._changed:
+            if self._token != token:
+                return False
+            self._cancelled = True
+            self._stop()
+            return True
+
+    @property
+    def running(self) -> str | None:
+        """The token of the call that runs."""
+        return self._token
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the running call, or the one that ended last, was cancelled."""
+        return self._cancelled
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the running call, or the one that ended last, was stopped at its deadline."""
+        return self._timed_out
+
+    def _stop(self) -> None:
+        if self._engine is not None:
+            self._engine.increment_epoch()
+
+    def _start(self) -> None:
+        # Threads do not survive a fork: the first call in a child starts the child's own.
+        self._owner_pid = os.getpid()
+        self._wakes_at = math.inf
+        threading.Thread(target=self._watch, name="penstock-guard", daemon=True).start()
+
+    def _watch(self) -> None:
+        while True:
+            with self._changed:
+                overran = self._look(time.monotonic())
+                if not overran:
+                    self._changed.wait(
+                        None if self._wakes_at == math.inf else self._wakes_at - time.monotonic()
+                    )
+            if overran:
+                self._on_overrun()
+
+    def _look(self, now: float) -> bool:
+        """Stop the running call if its time is up, and plan the next look. Says whether it overran."""
+        self._wakes_at = math.inf
+        if self._token is None or self._overran:
+            return False
+        if now < self._deadline:
+            self._wakes_at = self._deadline
+            return False
+        if not self._timed_out:
+            self._timed_out = True
+            self._stop()
+        if now < self._deadline + self._grace_s:
+            self._wakes_at = self._deadline + self._grace_s
+            return False
+        self._overran = True
+        return True
