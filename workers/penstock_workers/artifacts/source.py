@@ -1,0 +1,67 @@
+"""What a pool process asks for, and what it gets: the seam between who keeps native code and who runs it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, Self
+
+from penstock_workers.engine import PLAIN, EngineSettings
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from penstock_plugins.record import PluginRecord
+
+
+@dataclass(slots=True, kw_only=True)
+class OpenedArtifact:
+    """Native code of one plugin in a sealed memfd that this process owns.
+
+    Load it with `Component.deserialize_file(engine, opened.path)` and close it: the mapping stays.
+    """
+
+    #: The descriptor; -1 once closed.
+    fd: int
+    size_bytes: int
+    #: What the plugin is, as the catalog says: its manifest and its tools.
+    record: PluginRecord
+    #: Whether somebody had to compile for this request, rather than only load.
+    compiled: bool = False
+
+    @property
+    def path(self) -> str:
+        """A path at which this process, and no other, can map the code."""
+        if self.fd < 0:
+            raise ValueError("This artifact is closed: open it again.")
+        return f"/proc/self/fd/{self.fd}"
+
+    def close(self) -> None:
+        """Give the descriptor back. Closing twice is fine."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class ArtifactSource(Protocol):
+    """Where a process that runs calls gets native code from."""
+
+    def open(self, digest: str, settings: EngineSettings = PLAIN) -> OpenedArtifact:
+        """The native code of this bundle for an engine of these settings; the caller closes it.
+
+        Raises:
+            CatalogError: no such bundle, or its bytes are not what its digest says.
+            ArtifactError: it could not be compiled, or not be handed over.
+        """
+        ...
