@@ -8,9 +8,13 @@
     │   └── …                            (see ErrorCode)
     ├── ManifestError                  a plugin.toml that cannot be used: all its problems at once
     ├── BundleError                    a plugin folder or bundle whose bytes cannot be used
+    ├── BuildError                     a plugin that cannot be built from its sources
     ├── CatalogError                   a catalog that refuses or does not have a bundle
+    ├── ArtifactError                  native code that cannot be had on this host
+    │   └── CompileError                 a plugin whose WebAssembly does not compile within the limits
     ├── ConfigurationError             a setting that cannot be used; names the key and its source
     ├── UnsafeStartError               a worker that would not be safe to start, with the reason
+    ├── AlreadyRunningError            only one may run here; names the process that does
     ├── EnvelopeError                  a message that cannot be read or is not signed as it must be
     ├── JobNotFoundError               no such job, or its results have expired
     ├── JobFailedError                 the job as a whole failed: its input ended with an error
@@ -253,7 +257,7 @@ class ConflictError(ToolError):
     exit_code = 2
 
 
-#: The class of each code.
+#: The class of each code. `ERROR_CLASSES[code](message, details)` makes the exception of a code.
 ERROR_CLASSES: Mapping[ErrorCode, type[ToolError]] = {
     cls.code: cls
     for cls in (
@@ -305,10 +309,24 @@ class BundleError(PenstockError):
     exit_code = 2
 
 
+class BuildError(PenstockError):
+    """The plugin could not be built."""
+
+    exit_code = 2
+
+
 class CatalogError(PenstockError):
     """The catalog does not have that plugin, or refuses it."""
 
     exit_code = 2
+
+
+class ArtifactError(PenstockError):
+    """The plugin's native code cannot be had on this host."""
+
+
+class CompileError(ArtifactError):
+    """The plugin's WebAssembly does not compile, or not within the limits."""
 
 
 class ConfigurationError(PenstockError):
@@ -319,6 +337,12 @@ class ConfigurationError(PenstockError):
 
 class UnsafeStartError(PenstockError):
     """The worker would not be safe to start."""
+
+    exit_code = 2
+
+
+class AlreadyRunningError(PenstockError):
+    """It runs already, and only one may run here."""
 
     exit_code = 2
 
