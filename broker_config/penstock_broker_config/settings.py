@@ -102,6 +102,9 @@ class Settings(BaseSettings):
     limits: dict[str, float] = Field(default_factory=dict)
     plugins: dict[str, PluginPolicy] = Field(default_factory=dict)
 
+    #: Tests only: end the process at a named point (see `crash`).
+    crash_at: str | None = None
+
     #: Native code of this host. Only this user may write it.
     cache_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_cache_dir("penstock")))
     #: What `penstock up` keeps: its Redis's files and where it runs.

@@ -180,6 +180,8 @@ class Claim:
     header: bytes = b""
     #: All calls of the batch as the producer wrote them (JSON array of [index, params, mac]).
     calls: bytes = b""
+    #: How many calls the batch has.
+    calls_in_batch: int = 0
     #: How many of them, from the first on, are recorded already.
     recorded: int = 0
     #: Executions that the first unrecorded call may have had before.

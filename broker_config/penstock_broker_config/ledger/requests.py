@@ -291,12 +291,13 @@ def _read_claim(answer: list[Any]) -> Claim:
         return Claim(state=state, holder=_text(answer[1]))
     if state is ClaimState.GONE:
         return Claim(state=state)
-    _, fence, header, calls, recorded, attempts, careful, now, created, deadline = answer
+    _, fence, header, calls, count, recorded, attempts, careful, now, created, deadline = answer
     return Claim(
         state=state,
         fence=int(fence),
         header=header,
         calls=calls,
+        calls_in_batch=int(count),
         recorded=int(recorded),
         attempts=int(attempts),
         careful=careful == b"1",

@@ -8,7 +8,7 @@
 -- ARGV 1 prefix 2 job 3 batch 4 holder 5 lease ms 6 max attempts 7 holder known to be dead ('' = none)
 --      8 keep ok ms 9 keep err ms 10 record of an interrupted call 11 record of a quarantined call
 -- Returns {'gone'} | {'held', holder} |
---         {'granted', fence, header, calls, recorded, attempts, careful, now, created, deadline}
+--         {'granted', fence, header, calls, n, recorded, attempts, careful, now, created, deadline}
 local t = now_ms()
 local prefix, id, holder = ARGV[1], ARGV[3], ARGV[4]
 local jk = job_keys(prefix, ARGV[2])
@@ -71,4 +71,4 @@ redis.call('ZADD', KEYS[1], lease, id)
 redis.call('HSET', jk.run, id, holder)
 if j[1] == 'queued' then redis.call('HSET', jk.job, 'state', 'running', 'started', t) end
 local load = redis.call('HMGET', bkey, 'h', 'c')
-return {'granted', fence, load[1], load[2], d, x + a, careful, t, b[10], j[2]}
+return {'granted', fence, load[1], load[2], n, d, x + a, careful, t, b[10], j[2]}

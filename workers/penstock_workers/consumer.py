@@ -1,0 +1,79 @@
+"""Celery's consumer, with two habits mended: it reconnects soon, and it notices that it has stalled.
+
+Celery waits longer and longer between two tries to reconnect, up to half a minute. And a failed
+acknowledgement leaks one of the consumer's prefetch credits for good (kombu 5.7, Redis): after as many as
+it has, the worker lives on, answers pings, and never consumes again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, cast
+
+from celery.worker import state
+from celery.worker.consumer import Consumer
+
+from penstock_workers.watchdog import CreditWatch, Pulse
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at the credit; each is also a beat of the worker's pulse.
+LOOK_EVERY_S = 1.0
+#: Waits between two tries to connect: the first, what is added each time, the longest.
+RECONNECT_S = (0.2, 0.3, 2.0)
+
+
+class StalledConsumerError(ConnectionResetError):
+    """The consumer holds more credit than it has requests; ends the connection, so that Celery makes a new one."""
+
+
+class ResilientConsumer(Consumer):
+    """The consumer of every Penstock worker."""
+
+    #: Set by the worker before it starts.
+    pulse: Pulse | None = None
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, with waits that stay short; the loop beats meanwhile."""
+
+        def on_error(error: Exception, interval: float) -> None:
+            self._beat()
+            logger.warning("No broker, trying again in %.1f s: %s", interval, error)
+
+        start, step, longest = RECONNECT_S
+        connected = conn.ensure_connection(
+            on_error,
+            None,
+            interval_start=start,
+            interval_step=step,
+            interval_max=longest,
+            callback=state.maybe_shutdown,
+        )
+        self.first_connection_attempt = False
+        return connected
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        """Begin to look, as long as this connection lives."""
+        super().register_with_event_loop(hub)
+        self._credit = CreditWatch()
+        hub.timer.call_repeatedly(LOOK_EVERY_S, self._look)
+
+    def _look(self) -> None:
+        self._beat()
+        if self._credit.stalled(self._credit_used(), len(state.reserved_requests), now=time.monotonic()):
+            logger.error("The consumer has lost its prefetch credit; connecting anew")
+            raise StalledConsumerError("prefetch credit leaked")
+
+    def _credit_used(self) -> int:
+        """Deliveries that count against the prefetch limit; only virtual transports (Redis) count them here."""
+        channel = getattr(self.task_consumer, "channel", None)
+        qos = getattr(channel, "qos", None)
+        delivered, dirty = getattr(qos, "_delivered", None), getattr(qos, "_dirty", None)
+        if delivered is None or dirty is None:
+            return 0
+        return len(cast("Any", delivered)) - len(cast("Any", dirty))
+
+    def _beat(self) -> None:
+        if self.pulse is not None:
+            self.pulse.beat()

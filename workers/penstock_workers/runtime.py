@@ -1,0 +1,85 @@
+"""What a pool process needs to run batches, made after the fork: engine, cache, guard, ledger, threads."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import mmap
+from dataclasses import dataclass, field
+
+import redis
+
+from penstock_broker_config import crash
+from penstock_broker_config.envelope import Signer
+from penstock_broker_config.ledger import Ledger
+from penstock_broker_config.settings import Settings
+from penstock_broker_config.store import connect_store
+from penstock_workers.batch_runner import BatchRunner
+from penstock_workers.identity import process_name
+from penstock_workers.lease import LeaseKeeper
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerPlan:
+    """What the worker's parent decides before the fork and its pool processes inherit."""
+
+    settings: Settings
+    #: Name of the worker, `name@host`.
+    worker: str
+    #: Where the parent hands out native code.
+    artifact_socket: str
+    #: Digests that are loaded and linked before the process accepts work.
+    warm: tuple[str, ...]
+    #: One byte of shared memory: not 0 when the worker stops.
+    stop_flag: mmap.mmap = field(default_factory=lambda: mmap.mmap(-1, 1))
+
+    def stop(self) -> None:
+        """Tell the pool processes to give their batches back."""
+        self.stop_flag[0] = 1
+
+    def stopping(self) -> bool:
+        """Whether the worker stops."""
+        return self.stop_flag[0] != 0
+
+
+def start_runtime(plan: WorkerPlan) -> BatchRunner:
+    """Make everything that a pool process needs, and load what is to be warm. Call it after the fork.
+
+    Raises:
+        UnsafeStartError: something of wasmtime ran before the fork.
+    """
+    from penstock_workers.artifacts import ArtifactClient
+    from penstock_workers.cache import WarmCache
+    from penstock_workers.engine import engines_made
+    from penstock_workers.executor import Executor
+    from penstock_workers.guard import CallGuard
+    from penstock_workers.refusals import refuse_wasmtime_before_fork
+
+    refuse_wasmtime_before_fork(engines_made())
+    # Must stand before the first engine: enabled later, it turns a guest's trap into the worker's crash.
+    if not faulthandler.is_enabled():
+        faulthandler.enable()
+    settings = plan.settings
+    crash.arm(settings.crash_at)
+    client: redis.Redis = connect_store(settings)
+    ledger = Ledger(client, settings.keys, settings.retention)
+    guard = CallGuard(grace_s=settings.overrun_grace_s)
+    process = process_name()
+    cache = WarmCache(ArtifactClient(plan.artifact_socket), max_bytes=settings.warm_bytes)
+    executor = Executor(cache, operator_policy=settings.operator_policy, guard=guard)
+    for digest in plan.warm:
+        cache.get(digest)
+    keeper = LeaseKeeper(ledger, client, guard, lease_s=settings.lease_s, process=process)
+    keeper.start()
+    return BatchRunner(
+        ledger=ledger,
+        executor=executor,
+        keeper=keeper,
+        signer=Signer(settings.signing_secret()),
+        lease_s=settings.lease_s,
+        max_attempts=settings.max_attempts,
+        worker=f"{plan.worker}:{process.split(':')[1]}",
+        stopping=plan.stopping,
+    )
