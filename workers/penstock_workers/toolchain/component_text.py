@@ -1,0 +1,151 @@
+"""Writes the component around a plugin's core module as WebAssembly text.
+
+The core module itself is left empty (`$plugin`, the first one): `wrap.py` puts the author's into its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from penstock_workers.toolchain.world import (
+    EXPORTS,
+    HOST_FUNCTIONS,
+    HOST_INTERFACE,
+    PLUGIN_INTERFACE,
+    TYPES,
+    WorldFunction,
+)
+
+
+def component_text(*, imports: list[str], exports: set[str]) -> str:
+    """The component's text.
+
+    Args:
+        imports: the host functions that the core module imports.
+        exports: everything that it exports; what is optional is used when it is there.
+    """
+    lines = ["(component", "(core module $plugin)"]
+    if imports:
+        lines += _host_import(imports)
+        lines += _shim(imports)
+        lines.append(
+            f'(core instance $main (instantiate $plugin (with "{HOST_INTERFACE}" (instance $shim))))'
+        )
+    else:
+        lines.append("(core instance $main (instantiate $plugin))")
+    lines.append('(alias core export $main "memory" (core memory $memory))')
+    lines.append('(alias core export $main "cabi_realloc" (core func $realloc))')
+    if imports:
+        lines += _lowered(imports)
+    if "_initialize" in exports:
+        lines += _initialization()
+    lines += _lifted(exports)
+    lines += _exported_instance()
+    return "\n".join([*lines, ")"])
+
+
+def _host_import(imports: Iterable[str]) -> list[str]:
+    """The import of the host's interface, with the functions that are used and their types."""
+    lines = ["(type $host-type (instance"]
+    for name in dict.fromkeys(name for function in imports for name in HOST_FUNCTIONS[function].types):
+        lines.append(f"(type ${name}-shape {TYPES[name]})")
+        lines.append(f'(export "{name}" (type ${name} (eq ${name}-shape)))')
+    for name in imports:
+        function = HOST_FUNCTIONS[name]
+        lines.append(f'(export "{name}" (func {_func(function, "${}")}))')
+    return [*lines, "))", f'(import "{HOST_INTERFACE}" (instance $host (type $host-type)))']
+
+
+def _shim(imports: list[str]) -> list[str]:
+    """Stand-ins for the host's functions, which call through a table that `_lowered` fills.
+
+    The real ones need the memory of the module that imports them, which exists only when that module has
+    been instantiated.
+    """
+    lines = ["(core module $shim-module", f'(table (export "functions") {len(imports)} funcref)']
+    for index, name in enumerate(imports):
+        core = HOST_FUNCTIONS[name].core
+        arguments = " ".join(f"(local.get {position})" for position in range(len(core.params)))
+        lines.append(f"(type $type-{name} (func {core.wat()}))")
+        lines.append(
+            f'(func (export "{name}") (type $type-{name})'
+            f" (call_indirect (type $type-{name}) {arguments} (i32.const {index})))"
+        )
+    return [*lines, ")", "(core instance $shim (instantiate $shim-module))"]
+
+
+def _lowered(imports: list[str]) -> list[str]:
+    """The host's functions over the plugin's memory, put into the shim's table."""
+    lines = ['(alias core export $shim "functions" (core table $functions))']
+    lines += [
+        f'(core func $lowered-{name} (canon lower (func $host "{name}")'
+        " (memory $memory) (realloc (core func $realloc)) string-encoding=utf8))"
+        for name in imports
+    ]
+    lines.append("(core module $fill-module")
+    lines += [f'(import "" "{name}" (func $f-{name} {HOST_FUNCTIONS[name].core.wat()}))' for name in imports]
+    lines.append(f'(import "" "functions" (table {len(imports)} funcref))')
+    lines.append(f"(elem (i32.const 0) func {' '.join(f'$f-{name}' for name in imports)}))")
+    lines.append('(core instance (instantiate $fill-module (with "" (instance')
+    lines += [f'(export "{name}" (func $lowered-{name}))' for name in imports]
+    return [*lines, '(export "functions" (table $functions))))))']
+
+
+def _initialization() -> list[str]:
+    """A module whose start function is the plugin's `_initialize`: it runs once, when imports work."""
+    return [
+        '(core module $start-module (import "" "_initialize" (func $initialize)) (start $initialize))',
+        '(alias core export $main "_initialize" (core func $initialize))',
+        '(core instance (instantiate $start-module (with "" (instance',
+        '(export "_initialize" (func $initialize))))))',
+    ]
+
+
+def _lifted(exports: set[str]) -> list[str]:
+    """The plugin's functions as component functions."""
+    lines = [f"(type ${name} {TYPES[name]})" for name in _exported_types()]
+    for name, function in EXPORTS.items():
+        core_name = f"{PLUGIN_INTERFACE}#{name}"
+        after = ""
+        if f"cabi_post_{core_name}" in exports:
+            after = f' (post-return (core func $main "cabi_post_{core_name}"))'
+        lines.append(
+            f'(func ${name} {_func(function, "${}")} (canon lift (core func $main "{core_name}")'
+            f" (memory $memory) (realloc (core func $realloc)) string-encoding=utf8{after}))"
+        )
+    return lines
+
+
+def _exported_instance() -> list[str]:
+    """The functions and their types as one exported instance.
+
+    A function's type may name records only where these are exported beside it, and an instance that
+    exports types is made by instantiating a component: hence the inner one, which only passes on.
+    """
+    types = _exported_types()
+    lines = ["(component $interface-component"]
+    lines += [f"(type ${name}-shape {TYPES[name]})" for name in types]
+    lines += [f'(import "type-{name}" (type ${name}-in (eq ${name}-shape)))' for name in types]
+    lines += [
+        f'(import "func-{name}" (func ${name} {_func(function, "${}-in")}))'
+        for name, function in EXPORTS.items()
+    ]
+    lines += [f'(export ${name}-out "{name}" (type ${name}-shape))' for name in types]
+    lines += [
+        f'(export "{name}" (func ${name}) (func {_func(function, "${}-out")}))'
+        for name, function in EXPORTS.items()
+    ]
+    lines.append(")")
+    lines.append("(instance $interface (instantiate $interface-component")
+    lines += [f'(with "type-{name}" (type ${name}))' for name in types]
+    lines += [f'(with "func-{name}" (func ${name}))' for name in EXPORTS]
+    return [*lines, "))", f'(export "{PLUGIN_INTERFACE}" (instance $interface))']
+
+
+def _exported_types() -> list[str]:
+    return [name for function in EXPORTS.values() for name in function.types]
+
+
+def _func(function: WorldFunction, spelling: str) -> str:
+    """The function's component type, with its named types spelled as `spelling` says."""
+    return function.wat.format(*(spelling.format(name) for name in function.types))
