@@ -33,7 +33,7 @@ def arm(setting: str | None) -> None:
     Raises:
         ValueError: there is no such point.
     """
-    global _armed, _once  # noqa: PLW0603  # one process has one armed point
+    global _armed, _once  # one process has one armed point
     _armed, _, _once = (setting or "").partition(":")
     if _armed and _armed not in CRASH_POINTS:
         raise ValueError(f"crash_at: no crash point {_armed!r}; known are {', '.join(CRASH_POINTS)}")

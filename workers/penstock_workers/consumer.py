@@ -25,7 +25,7 @@ RECONNECT_S = (0.2, 0.3, 2.0)
 
 
 class StalledConsumerError(ConnectionResetError):
-    """The consumer holds more credit than it has requests; ends the connection, so that Celery makes a new one."""
+    """Credit has leaked. Ends the connection, so that Celery makes a new one."""
 
 
 class ResilientConsumer(Consumer):
@@ -66,7 +66,7 @@ class ResilientConsumer(Consumer):
             raise StalledConsumerError("prefetch credit leaked")
 
     def _credit_used(self) -> int:
-        """Deliveries that count against the prefetch limit; only virtual transports (Redis) count them here."""
+        """Deliveries that count against the prefetch limit. Only Redis's transport counts them on this side."""
         channel = getattr(self.task_consumer, "channel", None)
         qos = getattr(channel, "qos", None)
         delivered, dirty = getattr(qos, "_delivered", None), getattr(qos, "_dirty", None)

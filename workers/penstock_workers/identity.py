@@ -41,7 +41,7 @@ def next_holder() -> str:
 
 
 def holder_is_gone(holder: str) -> bool:
-    """Whether a lease holder certainly does not run its batch any more, so that its lease need not be waited for.
+    """Whether a lease holder certainly does not run its batch any more: its lease need not be waited for.
 
     That is so when it was a process of this host that has ended, or an earlier claim of this very process,
     which runs one batch at a time. Of other hosts nothing is known.

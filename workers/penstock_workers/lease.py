@@ -41,7 +41,9 @@ class Hold:
 class LeaseKeeper:
     """The hold of this process, if it has one."""
 
-    def __init__(self, ledger: Ledger, client: redis.Redis, guard: CallGuard, *, lease_s: float, process: str) -> None:
+    def __init__(
+        self, ledger: Ledger, client: redis.Redis, guard: CallGuard, *, lease_s: float, process: str
+    ) -> None:
         self._ledger = ledger
         self._redis = client
         self._guard = guard

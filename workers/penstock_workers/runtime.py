@@ -14,6 +14,7 @@ from penstock_broker_config.envelope import Signer
 from penstock_broker_config.ledger import Ledger
 from penstock_broker_config.settings import Settings
 from penstock_broker_config.store import connect_store
+from penstock_workers.batch_run import Bench
 from penstock_workers.batch_runner import BatchRunner
 from penstock_workers.identity import process_name
 from penstock_workers.lease import LeaseKeeper
@@ -73,7 +74,7 @@ def start_runtime(plan: WorkerPlan) -> BatchRunner:
         cache.get(digest)
     keeper = LeaseKeeper(ledger, client, guard, lease_s=settings.lease_s, process=process)
     keeper.start()
-    return BatchRunner(
+    bench = Bench(
         ledger=ledger,
         executor=executor,
         keeper=keeper,
@@ -83,3 +84,4 @@ def start_runtime(plan: WorkerPlan) -> BatchRunner:
         worker=f"{plan.worker}:{process.split(':')[1]}",
         stopping=plan.stopping,
     )
+    return BatchRunner(bench)

@@ -23,7 +23,7 @@ EXIT_HUNG = 75
 
 @dataclass(slots=True)
 class CreditWatch:
-    """Compares the consumer's used prefetch credit with the requests that explain it. Pure: time is passed in."""
+    """Compares the consumer's used prefetch credit with the requests that explain it."""
 
     _since: float | None = field(default=None, init=False)
 
@@ -44,7 +44,7 @@ class CreditWatch:
 
 
 class Pulse:
-    """The heartbeat of the worker's main loop: a file for probes to look at, and a thread that ends a hung worker."""
+    """The heartbeat of the worker's main loop: a file for probes, and a thread that ends a hung worker."""
 
     def __init__(self, file: Path | None, *, on_hung: Callable[[], None] | None = None) -> None:
         self._file = file

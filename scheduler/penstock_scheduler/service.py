@@ -1,0 +1,57 @@
+"""`penstock scheduler` from its start to its end: the reaper, step by step, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+
+import redis
+
+from penstock_broker_config import crash
+from penstock_broker_config.app import create_app
+from penstock_broker_config.doorbell import Doorbell
+from penstock_broker_config.ledger import Ledger, ReapTerms
+from penstock_broker_config.logs import configure_logging
+from penstock_broker_config.settings import Settings, located
+from penstock_broker_config.store import check_store, connect_store
+from penstock_scheduler.reaper import Reaper
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two steps.
+STEP_S = 0.5
+
+
+def run_scheduler(settings: Settings, *, log_level: str = "INFO", log_json: bool = False) -> int:
+    """Run a scheduler until SIGTERM or SIGINT. Any number of them share the work.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        UnreachableError: the store does not answer at the start.
+        UnsafeStartError: the store is not safe to use.
+    """
+    configure_logging(level=log_level, as_json=log_json)
+    crash.arm(settings.crash_at)
+    settings = located(settings)
+    client = connect_store(settings)
+    check_store(client, settings)
+    reaper = Reaper(
+        Ledger(client, settings.keys, settings.retention),
+        Doorbell(create_app(settings)),
+        terms=ReapTerms(backoff_s=settings.ring_after_s, backoff_cap_s=settings.ring_cap_s),
+        deep_queue=settings.deep_queue,
+        queues=settings.queues,
+    )
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    logger.info("Ready", extra={"action": "ready"})
+    while not stop.wait(STEP_S):
+        try:
+            reaper.step()
+        except redis.RedisError as error:
+            logger.warning("The ledger does not answer: %s", error, extra={"action": "step_failed"})
+    return 0

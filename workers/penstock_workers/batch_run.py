@@ -1,0 +1,220 @@
+"""One claimed batch on its way: its calls in order, their results committed as it goes.
+
+Every failure of a call is a result. What ends a batch early is the loss of its lease, a cancel, a deadline,
+or a worker that stops; in each case what is recorded stays, and the rest is claimed again or ended by the
+ledger.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from penstock_broker_config import crash
+from penstock_broker_config.envelope import Signer, read_calls, read_header
+from penstock_broker_config.ledger import BatchHeader, CallEntry, Claim, Commit, Ledger, job_of
+from penstock_plugins.errors import EnvelopeError, ErrorCode, ToolError, ToolTimeoutError
+from penstock_plugins.result import ToolFailure
+from penstock_workers.executor import Executor, PreparedTool
+from penstock_workers.lease import Hold, LeaseKeeper
+from penstock_workers.outcome import Outcome
+from penstock_workers.patience import patiently
+
+logger = logging.getLogger(__name__)
+
+#: A batch that takes long records what it has after this, or after this many bytes of results.
+COMMIT_EVERY_S = 0.25
+COMMIT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What a pool process runs its batches with."""
+
+    ledger: Ledger
+    executor: Executor
+    keeper: LeaseKeeper
+    signer: Signer
+    lease_s: float
+    #: Executions that may be started before a call is set aside.
+    max_attempts: int
+    #: Who executes, for the results' metadata.
+    worker: str
+    #: Whether this worker stops, and batches are to be given back.
+    stopping: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What came of a doorbell, for logs and for Flower."""
+
+    #: Full name of the tool.
+    tool: str
+    succeeded: int
+    failed: int
+    #: The failure of a single call, or of the first one when all of a batch failed.
+    failure: ToolFailure | None
+
+
+class BatchRun:
+    """One claimed batch on its way."""
+
+    def __init__(self, bench: Bench, claim: Claim, hold: Hold) -> None:
+        self._bench = bench
+        self._claim = claim
+        self._hold = hold
+        self._started_at = time.monotonic()
+        self._position = claim.recorded
+        self._pending: list[tuple[bool, bytes]] = []
+        self._pending_bytes = 0
+        self._committed_at = self._started_at
+        self._succeeded = self._failed = 0
+        self._first_failure: ToolFailure | None = None
+        self._busy_s = 0.0
+        self._cost_field = ""
+
+    def to_the_end(self) -> Summary:
+        """Run what is not recorded yet."""
+        tool = ""
+        try:
+            header, calls = self._read()
+        except EnvelopeError as error:
+            self._refuse_all(ToolFailure(code=ErrorCode.VALIDATION_ERROR, message=error.message))
+        else:
+            tool = header.tool
+            self._cost_field = f"{header.digest}:{header.tool}"
+            rest = calls[self._claim.recorded :]
+            try:
+                prepared = self._prepare(header)
+            except ToolError as error:
+                self._fail_all(ToolFailure.from_exception(error), len(rest))
+            else:
+                self._run_calls(prepared, header, rest)
+        all_failed = self._succeeded == 0 and self._failed > 0
+        return Summary(
+            tool=tool,
+            succeeded=self._succeeded,
+            failed=self._failed,
+            failure=self._first_failure if all_failed else None,
+        )
+
+    def _read(self) -> tuple[BatchHeader, list[CallEntry]]:
+        header = read_header(self._claim.header)
+        calls = read_calls(self._claim.calls)
+        job_id, base = job_of(self._hold.batch_id), int(self._hold.batch_id.rpartition(".")[2])
+        if header.job != job_id or len(calls) != self._claim.calls_in_batch:
+            raise EnvelopeError("The batch's envelope belongs to another batch")
+        if any(call.index != base + k for k, call in enumerate(calls)):
+            raise EnvelopeError("The batch's calls do not count on from its base")
+        return header, calls
+
+    def _prepare(self, header: BatchHeader) -> PreparedTool:
+        if header.expires_ms < self._claim.now_ms:
+            raise ToolTimeoutError("The call expired before it could run")
+        return self._bench.executor.prepare(
+            header.digest, header.tool.partition(".")[2], timeout_s=header.timeout_s
+        )
+
+    def _run_calls(self, prepared: PreparedTool, header: BatchHeader, calls: Sequence[CallEntry]) -> None:
+        for call in calls:
+            if self._hold.ended is not None:
+                return
+            if self._bench.stopping():
+                self._give_back()
+                return
+            left_s = self._time_left_s()
+            if left_s is not None and left_s <= 0:
+                # The next claim, or the reaper, ends what is left as expired.
+                self._give_back()
+                return
+            outcome = self._run_call(prepared, call, left_s)
+            if self._hold.ended is not None:
+                return
+            self._record(outcome)
+            if self._commit_is_due() and self._commit() is not Commit.OK:
+                return
+        if self._pending:
+            self._commit()
+
+    def _run_call(self, prepared: PreparedTool, call: CallEntry, left_s: float | None) -> Outcome:
+        try:
+            self._bench.signer.check(self._claim.header, call)
+        except EnvelopeError as error:
+            return Outcome(failure=ToolFailure(code=ErrorCode.PERMISSION_DENIED, message=error.message))
+        begun_at = time.monotonic()
+        outcome = prepared.invoke(call.params, token=self._hold.batch_id, timeout_s=left_s)
+        self._busy_s += outcome.execution_s
+        waited_ms = self._claim.now_ms - self._claim.created_ms + (begun_at - self._started_at) * 1000
+        outcome.metadata["queued_ms"] = round(waited_ms, 3)
+        return outcome
+
+    def _record(self, outcome: Outcome) -> None:
+        metadata = outcome.metadata
+        metadata["worker"] = self._bench.worker
+        if self._claim.attempts and not self._pending and self._succeeded + self._failed == 0:
+            metadata["attempts"] = self._claim.attempts + 1
+        if outcome.failure is None:
+            self._succeeded += 1
+        else:
+            self._failed += 1
+            self._first_failure = self._first_failure or outcome.failure
+        record = outcome.to_record()
+        self._pending.append((outcome.failure is None, record))
+        self._pending_bytes += len(record)
+
+    def _commit_is_due(self) -> bool:
+        return (
+            self._claim.careful
+            or time.monotonic() - self._committed_at > COMMIT_EVERY_S
+            or self._pending_bytes > COMMIT_BYTES
+        )
+
+    def _commit(self) -> Commit:
+        crash.reach("worker.before_commit")
+        asked_at = time.monotonic()
+        measured = self._busy_s / len(self._pending) * 1e6
+        answer = patiently(
+            lambda: self._bench.ledger.commit(
+                self._hold.batch_id,
+                self._pending,
+                fence=self._hold.fence,
+                position=self._position,
+                lease_s=self._bench.lease_s,
+                cost_field=self._cost_field,
+                cost_us=measured or None,
+            )
+        )
+        crash.reach("worker.after_commit")
+        self._position += len(self._pending)
+        self._pending, self._pending_bytes, self._busy_s = [], 0, 0.0
+        self._committed_at = time.monotonic()
+        if answer is Commit.OK:
+            self._hold.extended_at = asked_at
+        else:
+            self._hold.ended = answer
+        return answer
+
+    def _give_back(self) -> None:
+        if self._pending and self._commit() is not Commit.OK:
+            return
+        crash.reach("worker.before_release")
+        patiently(lambda: self._bench.ledger.release(self._hold.batch_id, fence=self._hold.fence))
+        self._hold.ended = Commit.LOST
+
+    def _refuse_all(self, failure: ToolFailure) -> None:
+        logger.error("A batch was refused: %s", failure.message, extra={"batch_id": self._hold.batch_id})
+        self._fail_all(failure, self._claim.calls_in_batch - self._claim.recorded)
+
+    def _fail_all(self, failure: ToolFailure, count: int) -> None:
+        for _ in range(count):
+            self._record(Outcome(failure=failure))
+        if self._pending:
+            self._commit()
+
+    def _time_left_s(self) -> float | None:
+        if self._claim.deadline_ms is None:
+            return None
+        elapsed_ms = (time.monotonic() - self._started_at) * 1000
+        return (self._claim.deadline_ms - self._claim.now_ms - elapsed_ms) / 1000

@@ -1,0 +1,82 @@
+"""The Celery app of workers: the one task, and the steps that make a worker safe before its pool starts.
+
+Pool processes build their runtime in `worker_process_init`, after the fork.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import Celery, bootsteps, signals
+from celery.exceptions import Ignore
+
+from penstock_broker_config.app import RUN_TASK, create_app
+from penstock_broker_config.settings import Settings
+from penstock_plugins.errors import ToolError
+from penstock_workers.batch_runner import BatchRunner
+from penstock_workers.consumer import ResilientConsumer
+from penstock_workers.refusals import refuse_pool
+from penstock_workers.runtime import WorkerPlan, start_runtime
+
+logger = logging.getLogger(__name__)
+
+#: Longer ids than this name no batch of ours.
+_ID_LENGTH = 200
+
+#: Of this pool process; made after the fork.
+_runner: BatchRunner | None = None
+
+
+def create_worker_app(settings: Settings, plan: WorkerPlan) -> Celery:
+    """The app that `penstock worker` runs."""
+    app = create_app(settings)
+    app.conf.update(
+        worker_consumer=f"{ResilientConsumer.__module__}:{ResilientConsumer.__qualname__}",
+        worker_pool="prefork",
+        # What failed is in the ledger; a traceback of the host says nothing about the guest.
+        worker_redirect_stdouts=False,
+    )
+    app.steps["worker"].add(SafePool)
+    _connect_signals(plan)
+
+    @app.task(name=RUN_TASK, bind=True, throws=(ToolError,))
+    def run(task: Any, batch_id: object) -> str:
+        """Look at one batch. The message is only a doorbell: the ledger says what is to be done."""
+        if not isinstance(batch_id, str) or len(batch_id) > _ID_LENGTH or _runner is None:
+            logger.error("A doorbell names no batch, and is dropped")
+            raise Ignore
+        summary = _runner.run(batch_id)
+        if summary is None:
+            raise Ignore
+        if summary.failure is not None:
+            # Red in Flower where nothing succeeded; the results are in the ledger either way.
+            raise summary.failure.to_exception()
+        return f"{summary.succeeded} succeeded, {summary.failed} failed"
+
+    return app
+
+
+class SafePool(bootsteps.StartStopStep):
+    """Refuses a pool in which calls would not be isolated, before anything of it starts."""
+
+    requires = ("celery.worker.components:Hub",)
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        refuse_pool(worker.pool_cls if isinstance(worker.pool_cls, str) else worker.pool_cls.__module__)
+
+
+def _connect_signals(plan: WorkerPlan) -> None:
+    @signals.worker_process_init.connect(weak=False)
+    def start(**_: object) -> None:
+        global _runner  # noqa: PLW0603  # one pool process has one runner, and Celery's task no constructor
+        try:
+            _runner = start_runtime(plan)
+        except Exception:
+            logger.exception("A pool process cannot start")
+            raise
+
+    @signals.worker_shutting_down.connect(weak=False)
+    def stop(**_: object) -> None:
+        plan.stop()

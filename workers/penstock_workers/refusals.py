@@ -1,0 +1,45 @@
+"""What a worker refuses to start with, and why. Each check raises `UnsafeStartError` with the reason."""
+
+from __future__ import annotations
+
+from penstock_plugins.errors import UnsafeStartError
+
+_POOL_REASONS = {
+    "gevent": "its patched threads never run while a guest runs, so that no deadline would stop a guest",
+    "eventlet": "its patched threads never run while a guest runs, so that no deadline would stop a guest",
+    "threads": "wasmtime's Python binding keeps host exceptions in one global, and they reach other calls",
+    "thread": "wasmtime's Python binding keeps host exceptions in one global, and they reach other calls",
+    "solo": "a guest that must be ended with its process would end the worker",
+}
+
+
+def refuse_pool(pool: str) -> None:
+    """Only processes isolate calls from each other.
+
+    Args:
+        pool: Celery's name of the pool, or the module of its class.
+
+    Raises:
+        UnsafeStartError: the pool is none of processes.
+    """
+    name = pool.rpartition(".")[2].removeprefix("_")
+    if name in {"prefork", "processes"}:
+        return
+    reason = _POOL_REASONS.get(name, "calls are isolated by one process for each")
+    raise UnsafeStartError(f"The {name} pool is refused: {reason}. Use --pool prefork")
+
+
+def refuse_wasmtime_before_fork(engines: int) -> None:
+    """Nothing of wasmtime may run before the fork: its threads do not survive it, and compiling hangs.
+
+    Args:
+        engines: how many this process has made so far.
+
+    Raises:
+        UnsafeStartError: there are some.
+    """
+    if engines:
+        raise UnsafeStartError(
+            "A wasmtime engine was made before the pool process was forked: its deadlines would never fire. "
+            "Start the worker with `penstock worker`, and use no Executor in the program that starts it"
+        )
