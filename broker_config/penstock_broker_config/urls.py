@@ -57,7 +57,7 @@ def for_kombu(url: str) -> str:
     if parts.scheme != "unix":
         return url
     query = [("virtual_host" if name == "db" else name, value) for name, value in parse_qsl(parts.query)]
-    return urlunsplit(("redis+socket", "", parts.path, urlencode(query), ""))
+    return f"redis+socket://{parts.path}" + (f"?{urlencode(query)}" if query else "")
 
 
 def redacted(url: str) -> str:

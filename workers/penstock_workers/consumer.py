@@ -66,7 +66,7 @@ class ResilientConsumer(Consumer):
             raise StalledConsumerError("prefetch credit leaked")
 
     def _credit_used(self) -> int:
-        """Deliveries that count against the prefetch limit. Only Redis's transport counts them on this side."""
+        """Deliveries that count against the prefetch limit. Only Redis's transport counts them here."""
         channel = getattr(self.task_consumer, "channel", None)
         qos = getattr(channel, "qos", None)
         delivered, dirty = getattr(qos, "_delivered", None), getattr(qos, "_dirty", None)

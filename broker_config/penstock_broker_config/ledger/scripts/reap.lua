@@ -31,7 +31,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', t, 'LIMIT', 0, 
     local look = t + math.min(tonumber(ARGV[4]), tonumber(ARGV[3]) * 2 ^ math.min(k - 1, 10))
     if j[2] ~= '' then look = math.min(look, tonumber(j[2]) + 1) end
     redis.call('ZADD', KEYS[1], look, id)
-    if not deep[b[5]] or t - tonumber(b[7]) > tonumber(ARGV[5]) then
+    if not deep[b[5]] or t - tonumber(b[7]) >= tonumber(ARGV[5]) then
       redis.call('HSET', bkey, 'r', t)
       rings[#rings + 1] = id
       rings[#rings + 1] = b[5]

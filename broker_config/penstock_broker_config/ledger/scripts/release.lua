@@ -6,6 +6,7 @@
 local bkey = ARGV[1] .. 'b:' .. ARGV[3]
 if redis.call('HGET', bkey, 'f') ~= ARGV[4] then return 'lost' end
 redis.call('HSET', bkey, 'l', 0, 'w', '')
+redis.call('HINCRBY', bkey, 'f', 1)  -- whoever gave it back cannot commit any more
 redis.call('HDEL', job_keys(ARGV[1], ARGV[2]).run, ARGV[3])
 redis.call('ZADD', KEYS[1], now_ms(), ARGV[3])
 return 'ok'
