@@ -1,0 +1,191 @@
+"""Checked native code that this process keeps at hand, in sealed memfds, each made by one thread only."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from penstock_plugins.errors import CatalogError, CompileError
+from penstock_plugins.limits import MIB
+from penstock_workers.artifacts.compiler import CompileLimits, compile_wasm
+from penstock_workers.artifacts.identity import ArtifactIdentity, host_cpu, wasmtime_version
+from penstock_workers.artifacts.source import OpenedArtifact
+from penstock_workers.artifacts.store import ArtifactStore
+from penstock_workers.engine import PLAIN, EngineSettings
+
+if TYPE_CHECKING:
+    from penstock_plugins.catalog import Catalog
+    from penstock_plugins.record import PluginRecord
+
+logger = logging.getLogger(__name__)
+
+#: Seconds for which a plugin that does not compile is refused without trying again: a module made to use up
+#: the limits must not keep a host compiling.
+REFUSED_FOR_S = 60.0
+
+_Place = tuple[str, EngineSettings]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    fd: int
+    size_bytes: int
+    record: PluginRecord
+
+
+class Shelf:
+    """Native code by digest and engine settings; what is missing is fetched, and compiled if need be."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: ArtifactStore,
+        *,
+        limits: CompileLimits | None = None,
+        max_bytes: int = 2048 * MIB,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._limits = limits
+        #: Memory that may be kept; what was not asked for longest goes first, and is read again when asked for.
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[_Place, _Kept] = OrderedDict()
+        #: What some thread is making; the others wait for it.
+        self._making: dict[_Place, Future[None]] = {}
+        self._refused: dict[_Place, tuple[str, float]] = {}
+
+    def take(self, digest: str, settings: EngineSettings = PLAIN) -> OpenedArtifact:
+        """The native code of this bundle; the caller closes it, the shelf keeps its own.
+
+        Raises:
+            CatalogError: no such bundle, or its bytes are not what its digest says.
+            ArtifactError: it could not be compiled or kept.
+            ConfigurationError: the store cannot be used.
+        """
+        place = (digest, settings)
+        while True:
+            with self._lock:
+                if place in self._kept:
+                    return self._lend(place, compiled=False)
+                making = self._making.get(place)
+                mine = making is None
+                if making is None:
+                    self._check_refused(place)
+                    making = self._making[place] = Future()
+            if mine:
+                return self._make_for_all(place, making)
+            making.result()
+
+    def digests(self) -> frozenset[str]:
+        """What is at hand, under any settings."""
+        with self._lock:
+            return frozenset(digest for digest, _ in self._kept)
+
+    def keep_only(self, digests: Iterable[str]) -> tuple[str, ...]:
+        """Drop what is not among these; returns what was dropped. Processes that use it are not disturbed."""
+        wanted = frozenset(digests)
+        with self._lock:
+            gone = [place for place in self._kept if place[0] not in wanted]
+            for place in gone:
+                os.close(self._kept.pop(place).fd)
+            self._refused = {place: why for place, why in self._refused.items() if place[0] in wanted}
+        return tuple(sorted({digest for digest, _ in gone}))
+
+    def close(self) -> None:
+        """Give back all memory."""
+        self.keep_only(())
+
+    def after_fork_child(self) -> None:
+        """In a pool process: hold neither the memory nor the key. The locks may be held by nobody who lives."""
+        for kept in self._kept.values():
+            os.close(kept.fd)
+        self._lock = threading.Lock()
+        self._kept = OrderedDict()
+        self._making = {}
+        self._store.after_fork_child()
+
+    def _lend(self, place: _Place, *, compiled: bool) -> OpenedArtifact:
+        kept = self._kept[place]
+        self._kept.move_to_end(place)
+        return OpenedArtifact(
+            fd=os.dup(kept.fd), size_bytes=kept.size_bytes, record=kept.record, compiled=compiled
+        )
+
+    def _check_refused(self, place: _Place) -> None:
+        message, until = self._refused.get(place, ("", 0.0))
+        if message and self._clock() < until:
+            raise CompileError(message)
+
+    def _make_for_all(self, place: _Place, making: Future[None]) -> OpenedArtifact:
+        try:
+            kept, compiled = self._make(*place)
+        except BaseException as error:
+            with self._lock:
+                del self._making[place]
+                if isinstance(error, CompileError):
+                    self._refused[place] = (error.message, self._clock() + REFUSED_FOR_S)
+            making.set_exception(error)
+            raise
+        with self._lock:
+            del self._making[place]
+            self._refused.pop(place, None)
+            self._kept[place] = kept
+            lent = self._lend(place, compiled=compiled)
+            self._shrink()
+        making.set_result(None)
+        return lent
+
+    def _make(self, digest: str, settings: EngineSettings) -> tuple[_Kept, bool]:
+        started = time.monotonic()
+        bundle = self._catalog.fetch(digest)
+        record = self._catalog.record(digest)
+        wasm, kind = _module(bundle)
+        identity = ArtifactIdentity(
+            digest=digest,
+            module_sha256=hashlib.sha256(wasm).hexdigest(),
+            kind=kind,
+            engine=settings.fingerprint,
+            wasmtime=wasmtime_version(),
+            cpu=host_cpu(),
+        )
+        obtained = self._store.obtain(
+            identity, lambda: compile_wasm(wasm, settings, kind=kind, limits=self._limits)
+        )
+        size_bytes = os.fstat(obtained.fd).st_size
+        logger.info(
+            "%s %s is ready: %s in %.3f s",
+            record.name,
+            record.version,
+            "compiled" if obtained.compiled else "loaded",
+            time.monotonic() - started,
+            extra={"action": "artifact_ready", "digest": digest, "compiled": obtained.compiled},
+        )
+        # The manifest decides what the plugin may do: the one that was verified with the bytes, not the copy.
+        verified = replace(record, manifest=bundle.manifest)
+        return _Kept(fd=obtained.fd, size_bytes=size_bytes, record=verified), obtained.compiled
+
+    def _shrink(self) -> None:
+        total = sum(kept.size_bytes for kept in self._kept.values())
+        while total > self._max_bytes and len(self._kept) > 1:
+            _, oldest = self._kept.popitem(last=False)
+            os.close(oldest.fd)
+            total -= oldest.size_bytes
+
+
+def _module(bundle: Bundle) -> tuple[bytes, str]:
+    wasm = bundle.manifest.wasm
+    try:
+        return bundle.files[wasm.module], wasm.kind
+    except KeyError as error:
+        raise CatalogError(f"The bundle {bundle.digest[:12]} has no file {wasm.module}.") from error

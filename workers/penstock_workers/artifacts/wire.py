@@ -1,0 +1,90 @@
+"""What a pool process and its worker's parent say to each other: a length, JSON, and perhaps a descriptor.
+
+Both are the same user on the same host, and neither believes the other's lengths or waits for ever.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+import struct
+import time
+from typing import Any
+
+import orjson
+
+from penstock_plugins.errors import ArtifactError
+
+_LENGTH = struct.Struct(">I")
+
+
+class WireError(ArtifactError):
+    """The other side said something that is not in the protocol, or nothing at all."""
+
+
+def send(peer: socket.socket, message: dict[str, Any], *, fd: int | None = None) -> None:
+    """Send one message; the descriptor travels with its first bytes. The peer's own timeout applies."""
+    text = orjson.dumps(message)
+    packet = _LENGTH.pack(len(text)) + text
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))] if fd is not None else []
+    sent = peer.sendmsg([packet], rights)
+    peer.sendall(packet[sent:])
+
+
+def receive(
+    peer: socket.socket, *, max_bytes: int, timeout_s: float
+) -> tuple[dict[str, Any], int | None]:
+    """One message, and the descriptor that came with it, which the caller closes.
+
+    Raises:
+        WireError: it is too long, no JSON object, has several descriptors, or did not come in time.
+    """
+    until = time.monotonic() + timeout_s
+    fds: list[int] = []
+    try:
+        head = _receive_exactly(peer, _LENGTH.size, until, fds)
+        (length,) = _LENGTH.unpack(head)
+        if length > max_bytes:
+            raise WireError(f"A message of {length} bytes is refused; at most {max_bytes} are read.")
+        message = _parse(_receive_exactly(peer, length, until, fds))
+        if len(fds) > 1:
+            raise WireError("More than one descriptor came.")
+    except BaseException:
+        for fd in fds:
+            os.close(fd)
+        raise
+    return message, fds[0] if fds else None
+
+
+def _parse(text: bytes) -> dict[str, Any]:
+    try:
+        message = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise WireError("The message is no JSON.") from error
+    if not isinstance(message, dict):
+        raise WireError("The message is no JSON object.")
+    return message
+
+
+def _receive_exactly(peer: socket.socket, count: int, until: float, fds: list[int]) -> bytes:
+    """Read `count` bytes; what descriptors come with them is added to `fds`."""
+    got = bytearray()
+    while len(got) < count:
+        rest_s = until - time.monotonic()
+        if rest_s <= 0:
+            raise WireError("The other side was silent for too long.")
+        peer.settimeout(rest_s)
+        try:
+            part, came, flags, _ = socket.recv_fds(peer, count - len(got), 4, socket.MSG_CMSG_CLOEXEC)
+        except TimeoutError as error:
+            raise WireError("The other side was silent for too long.") from error
+        except OSError as error:
+            raise WireError(f"The other side is gone ({error.strerror}).") from error
+        fds.extend(came)
+        if flags & socket.MSG_CTRUNC:
+            raise WireError("Too many descriptors came, or this process has none left.")
+        if not part:
+            raise WireError("The other side hung up.")
+        got += part
+    return bytes(got)
