@@ -1,0 +1,102 @@
+/* stats: what can be counted in one pass over a text. */
+#include "tools.h"
+
+typedef struct {
+    uint64_t lines;
+    uint64_t words;
+    uint64_t longest_line; /* in characters */
+    uint64_t filled_lines; /* with something else than blanks */
+    uint64_t comment_lines;
+    uint64_t bytes_by_value[256];
+} counts;
+
+/* ASCII white space, the six bytes that C and Python agree upon. */
+static bool is_blank(unsigned char byte) {
+    return byte == ' ' || (byte >= '\t' && byte <= '\r');
+}
+
+/* One line, without its end. */
+static void count_line(counts *total, pst_text line, pst_text comment_prefix) {
+    size_t characters = 0;
+    bool filled = false, in_word = false;
+    for (size_t i = 0; i < line.length; i++) {
+        unsigned char byte = (unsigned char)line.bytes[i];
+        characters += (byte & 0xC0) != 0x80;
+        bool blank = is_blank(byte);
+        if (!blank && !filled) {
+            filled = true;
+            pst_text rest = {line.bytes + i, line.length - i};
+            total->comment_lines += pst_starts_with(rest, comment_prefix);
+        }
+        total->words += !blank && !in_word;
+        in_word = !blank;
+    }
+    total->lines++;
+    total->filled_lines += filled;
+    if (characters > total->longest_line) total->longest_line = characters;
+}
+
+/* Lines end with LF, CRLF or CR; the last one may do without. */
+static void count_lines(counts *total, pst_text text, pst_text comment_prefix) {
+    size_t start = 0;
+    for (size_t i = 0; i < text.length; i++) {
+        char c = text.bytes[i];
+        if (c != '\n' && c != '\r') continue;
+        count_line(total, (pst_text){text.bytes + start, i - start}, comment_prefix);
+        if (c == '\r' && i + 1 < text.length && text.bytes[i + 1] == '\n') i++;
+        start = i + 1;
+    }
+    if (start < text.length)
+        count_line(total, (pst_text){text.bytes + start, text.length - start}, comment_prefix);
+}
+
+/* The binary logarithm of a number above 0 that is not subnormal, to about 15 digits.
+ *
+ * number = m * 2^e with m within [sqrt(1/2), sqrt(2)); log(m) = 2 atanh(s) with s = (m - 1) / (m + 1), whose
+ * series converges fast because s * s < 0.0295. */
+static double binary_logarithm(double number) {
+    uint64_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    int exponent = (int)(bits >> 52) - 1023;
+    bits = (bits & 0xFFFFFFFFFFFFFull) | 0x3FF0000000000000ull;
+    double mantissa;
+    memcpy(&mantissa, &bits, sizeof mantissa);
+    if (mantissa > 1.4142135623730951) {
+        mantissa /= 2;
+        exponent++;
+    }
+    double s = (mantissa - 1) / (mantissa + 1), square = s * s, power = s, sum = 0;
+    for (int k = 1; k <= 19; k += 2, power *= square) sum += power / k;
+    return exponent + sum * 2.8853900817779268; /* 2 / log(2) */
+}
+
+/* Shannon entropy in bits per byte. */
+static double entropy(const counts *total, size_t bytes) {
+    double bits = 0;
+    for (int value = 0; value < 256; value++) {
+        if (!total->bytes_by_value[value]) continue;
+        double share = (double)total->bytes_by_value[value] / (double)bytes;
+        bits -= share * binary_logarithm(share);
+    }
+    return bits > 0 ? bits : 0;
+}
+
+pst_result stats(const pst_object *params) {
+    pst_text text = pst_get_text(params, "text", PST_TEXT(""));
+    counts total = {0};
+    count_lines(&total, text, pst_get_text(params, "comment_prefix", PST_TEXT("#")));
+    for (size_t i = 0; i < text.length; i++) total.bytes_by_value[(unsigned char)text.bytes[i]]++;
+
+    double comment_ratio =
+        total.filled_lines ? (double)total.comment_lines / (double)total.filled_lines : 0;
+    pst_writer out = {0};
+    pst_begin_object(&out);
+    pst_field_integer(&out, "bytes", (int64_t)text.length);
+    pst_field_integer(&out, "lines", (int64_t)total.lines);
+    pst_field_integer(&out, "words", (int64_t)total.words);
+    pst_field_integer(&out, "longest_line", (int64_t)total.longest_line);
+    pst_field_double(&out, "comment_ratio", rounded(comment_ratio));
+    pst_field_double(&out, "entropy", rounded(entropy(&total, text.length)));
+    pst_end_object(&out);
+    return pst_return(&out);
+}

@@ -1,0 +1,97 @@
+/* The plugin's side of the world grain-plugin in the canonical ABI: what the host calls. */
+#include "internal.h"
+
+#define EXPORT(name) __attribute__((export_name(name), used)) extern
+#define INTERFACE "grain:plugin/plugin"
+
+/* The host makes room for what it passes in. */
+EXPORT("cabi_realloc") void *cabi_realloc(void *old, size_t old_bytes, size_t alignment, size_t bytes) {
+    (void)alignment; /* the arena's is the largest that there is */
+    return pst_realloc(old, old_bytes, bytes);
+}
+
+/* result<plugin-info, string>, always ok. */
+EXPORT(INTERFACE "#init") const void *init(void) {
+    static struct {
+        uint8_t is_error;
+        pst_text name, version;
+    } result;
+    result.name = pst_text_of(pst_this_plugin.name);
+    result.version = pst_text_of(pst_this_plugin.version);
+    return &result;
+}
+
+/* list<tool-def> */
+EXPORT(INTERFACE "#list-tools") const void *list_tools(void) {
+    typedef struct {
+        pst_text name, label, description, parameters;
+    } tool_def;
+    static struct {
+        tool_def *items;
+        size_t count;
+    } result;
+    result.count = pst_this_plugin.tool_count;
+    result.items = PST_NEW(tool_def, result.count);
+    for (size_t i = 0; i < result.count; i++) {
+        const pst_tool *tool = &pst_this_plugin.tools[i];
+        result.items[i] = (tool_def){
+            pst_text_of(tool->name),
+            pst_text_of(tool->label ? tool->label : tool->name),
+            pst_text_of(tool->description),
+            pst_text_of(tool->parameters),
+        };
+    }
+    return &result;
+}
+
+static pst_result call(pst_text name, pst_text args) {
+    for (size_t i = 0; i < pst_this_plugin.tool_count; i++) {
+        const pst_tool *tool = &pst_this_plugin.tools[i];
+        if (!pst_equal(name, pst_text_of(tool->name))) continue;
+        pst_object params;
+        const char *problem = pst_read_object(args, &params);
+        if (problem) return pst_fail(PST_VALIDATION_ERROR, "The params cannot be read: %s.", problem);
+        return tool->run(&params);
+    }
+    return pst_fail(PST_NOT_FOUND, "Unknown tool: %.*s", PST_ARG(name));
+}
+
+/* tool-result */
+EXPORT(INTERFACE "#call-tool") const void *call_tool(
+    const char *name, size_t name_bytes, const char *args, size_t args_bytes) {
+    static pst_result result;
+    result = call((pst_text){name, name_bytes}, (pst_text){args, args_bytes});
+    return &result;
+}
+
+pst_result pst_return(const pst_writer *out) {
+    return (pst_result){pst_buffer_text(&out->buffer), false};
+}
+
+static pst_result failure(const char *code, double retry_after_s, const char *format, va_list arguments) {
+    pst_buffer message = {0};
+    pst_appendv(&message, format, arguments);
+    pst_writer out = {0};
+    pst_begin_object(&out);
+    pst_field_text(&out, "code", pst_text_of(code));
+    pst_field_text(&out, "message", pst_buffer_text(&message));
+    if (retry_after_s >= 0) pst_field_double(&out, "retry_after_s", retry_after_s);
+    pst_end_object(&out);
+    return (pst_result){pst_buffer_text(&out.buffer), true};
+}
+
+pst_result pst_fail(const char *code, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    pst_result result = failure(code, -1, format, arguments);
+    va_end(arguments);
+    return result;
+}
+
+pst_result pst_fail_for(double retry_after_s, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    pst_result result = failure(PST_RATE_LIMIT, retry_after_s, format, arguments);
+    va_end(arguments);
+    return result;
+}
