@@ -69,12 +69,22 @@ class EngineSettings:
 PLAIN = EngineSettings()
 METERED = EngineSettings(fuel=True)
 
+#: Engines that this process has made, inherited by a fork: a worker refuses to fork after the first.
+_made = 0
+
+
+def engines_made() -> int:
+    """How many engines this process, or a process that it was forked from, has made."""
+    return _made
+
 
 def new_engine(settings: EngineSettings = PLAIN) -> Engine:
     """An engine of these settings. Never before a fork."""
     # Imported here: the parent process of a worker reads settings and must not load wasmtime.
     from wasmtime import Config, Engine, _ffi
 
+    global _made  # noqa: PLW0603 - a fact about the process
+    _made += 1
     config = Config()
     config.epoch_interruption = True
     config.consume_fuel = settings.fuel

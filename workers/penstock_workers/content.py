@@ -1,0 +1,84 @@
+"""What a guest returned, read as the result of a call: data, or a failure in its own words."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import orjson
+
+from penstock_plugins.errors import ErrorCode
+from penstock_plugins.result import ToolFailure
+from penstock_workers.text import clean, cut
+
+#: Codes that a guest may give its own failure; any other is EXECUTION_ERROR.
+_HONOURED = {
+    code.value: code
+    for code in (
+        ErrorCode.RATE_LIMIT,
+        ErrorCode.DEPENDENCY_ERROR,
+        ErrorCode.NOT_FOUND,
+        ErrorCode.VALIDATION_ERROR,
+    )
+}
+
+#: Bytes of an output that is no JSON which the failure shows.
+RAW_BYTES = 4096
+#: Bytes of the details that a guest gives with its failure.
+DETAILS_BYTES = 16 * 1024
+#: The longest wait that a guest may ask for.
+_RETRY_AFTER_MAX_S = 86_400.0
+
+#: Levels that our own JSON writer can write again. Fewer brackets than this cannot nest deeper.
+_NESTING = 250
+
+
+def read_content(content: str, *, is_error: bool, max_bytes: int) -> bytes | ToolFailure:
+    """The content as JSON text that was checked, or the failure that it stands for."""
+    raw = content.encode()
+    if len(raw) > max_bytes:
+        return ToolFailure(
+            code=ErrorCode.OUTPUT_TOO_LARGE,
+            message=f"The guest's output has {len(raw)} bytes; at most {max_bytes} are allowed",
+        )
+    try:
+        value = orjson.loads(raw)
+        if raw.count(b"[") + raw.count(b"{") > _NESTING:
+            orjson.dumps(value)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
+        return ToolFailure(
+            code=ErrorCode.INVALID_OUTPUT,
+            message=f"The guest's output is not JSON: {error}",
+            details={"output": cut(content, RAW_BYTES)},
+        )
+    return read_failure(value) if is_error else raw
+
+
+def read_failure(value: Any) -> ToolFailure:
+    """The failure that a guest reports: `{code?, message, retry_after_s?, details?}`, or anything else."""
+    if not isinstance(value, dict):
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+        return ToolFailure(code=ErrorCode.EXECUTION_ERROR, message=clean(text) or "The tool failed")
+    details = _details(value.get("details"))
+    reported = value.get("code")
+    code = _HONOURED.get(reported, ErrorCode.EXECUTION_ERROR) if isinstance(reported, str) else None
+    if isinstance(reported, str) and reported not in _HONOURED and reported != ErrorCode.EXECUTION_ERROR:
+        details["reported_code"] = clean(reported, 64)
+    wait_s = value.get("retry_after_s")
+    if isinstance(wait_s, int | float) and not isinstance(wait_s, bool) and math.isfinite(wait_s):
+        details["retry_after_s"] = min(max(float(wait_s), 0.0), _RETRY_AFTER_MAX_S)
+    message = value.get("message")
+    return ToolFailure(
+        code=code or ErrorCode.EXECUTION_ERROR,
+        message=clean(message) if isinstance(message, str) and message else "The tool failed",
+        details=details or None,
+    )
+
+
+def _details(given: Any) -> dict[str, Any]:
+    if given is None:
+        return {}
+    text = orjson.dumps(given)
+    if len(text) > DETAILS_BYTES:
+        return {"details": cut(text.decode(), DETAILS_BYTES)}
+    return dict(given) if isinstance(given, dict) else {"details": given}
