@@ -102,6 +102,8 @@ class Settings(BaseSettings):
     limits: dict[str, float] = Field(default_factory=dict)
     plugins: dict[str, PluginPolicy] = Field(default_factory=dict)
 
+    #: Log lines of guests are appended to this file as JSON. None: they go to the worker's own log.
+    guest_log_file: Path | None = None
     #: Tests only: end the process at a named point (see `crash`).
     crash_at: str | None = None
 

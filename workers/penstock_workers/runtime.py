@@ -6,6 +6,7 @@ import faulthandler
 import logging
 import mmap
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import redis
 
@@ -14,6 +15,7 @@ from penstock_broker_config.envelope import Signer
 from penstock_broker_config.ledger import Ledger
 from penstock_broker_config.settings import Settings
 from penstock_broker_config.store import connect_store
+from penstock_workers.artifacts.server import ArtifactServer
 from penstock_workers.batch_run import Bench
 from penstock_workers.batch_runner import BatchRunner
 from penstock_workers.identity import process_name
@@ -29,8 +31,10 @@ class WorkerPlan:
     settings: Settings
     #: Name of the worker, `name@host`.
     worker: str
+    #: The parent's; a pool process only lets go of it.
+    artifacts: ArtifactServer
     #: Where the parent hands out native code.
-    artifact_socket: str
+    artifact_socket: Path
     #: Digests that are loaded and linked before the process accepts work.
     warm: tuple[str, ...]
     #: One byte of shared memory: not 0 when the worker stops.
@@ -51,13 +55,15 @@ def start_runtime(plan: WorkerPlan) -> BatchRunner:
     Raises:
         UnsafeStartError: something of wasmtime ran before the fork.
     """
-    from penstock_workers.artifacts import ArtifactClient
+    from penstock_workers.artifacts.client import ArtifactClient
     from penstock_workers.cache import WarmCache
     from penstock_workers.engine import engines_made
     from penstock_workers.executor import Executor
     from penstock_workers.guard import CallGuard
+    from penstock_workers.log_sink import FileSink
     from penstock_workers.refusals import refuse_wasmtime_before_fork
 
+    plan.artifacts.after_fork_child()
     refuse_wasmtime_before_fork(engines_made())
     # Must stand before the first engine: enabled later, it turns a guest's trap into the worker's crash.
     if not faulthandler.is_enabled():
@@ -69,7 +75,9 @@ def start_runtime(plan: WorkerPlan) -> BatchRunner:
     guard = CallGuard(grace_s=settings.overrun_grace_s)
     process = process_name()
     cache = WarmCache(ArtifactClient(plan.artifact_socket), max_bytes=settings.warm_bytes)
-    executor = Executor(cache, operator_policy=settings.operator_policy, guard=guard)
+    sink = FileSink(settings.guest_log_file) if settings.guest_log_file else None
+    executor = Executor(cache, operator_policy=settings.operator_policy, guard=guard, log_sink=sink)
+    cache.pin(plan.warm)
     for digest in plan.warm:
         cache.get(digest)
     keeper = LeaseKeeper(ledger, client, guard, lease_s=settings.lease_s, process=process)

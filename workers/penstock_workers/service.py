@@ -5,16 +5,22 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import redis
 from celery import signals
 
 from penstock_broker_config.logs import configure_logging
 from penstock_broker_config.redis_catalog import RedisCatalog
 from penstock_broker_config.settings import Settings, located
 from penstock_broker_config.store import check_store, connect_store
-from penstock_workers.artifacts import ArtifactServer, ArtifactStore
+from penstock_plugins.errors import PenstockError
+from penstock_plugins.record import PluginRecord
+from penstock_workers.artifacts.server import ArtifactServer
+from penstock_workers.artifacts.store import ArtifactStore
 from penstock_workers.celery_app import create_worker_app
 from penstock_workers.consumer import ResilientConsumer
 from penstock_workers.refusals import refuse_pool
@@ -22,6 +28,9 @@ from penstock_workers.runtime import WorkerPlan
 from penstock_workers.watchdog import Pulse
 
 logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at the catalog for what was published since.
+REFRESH_EVERY_S = 1.0
 
 
 def run_worker(
@@ -57,27 +66,33 @@ def run_worker(
     check_store(client, settings)
 
     # The parent runs no guest. It alone holds the key of the native code, and hands out what it verified.
-    server = ArtifactServer(RedisCatalog(client, settings.keys), ArtifactStore(settings.cache_dir))
-    with server:
-        warm = server.prepare(settings.warm)
+    catalog = RedisCatalog(client, settings.keys)
+    with ArtifactServer(catalog, ArtifactStore(settings.cache_dir / "artifacts")) as server:
+        warm = _prepare(server, catalog.records(), settings.warm)
         plan = WorkerPlan(
             settings=settings,
             worker=f"{name or f'worker-{os.getpid()}'}@{socket.gethostname()}",
-            artifact_socket=str(server.socket_path),
+            artifacts=server,
+            artifact_socket=server.socket_path,
             warm=tuple(record.digest for record in warm),
         )
         app = create_worker_app(settings, plan)
         pulse = ResilientConsumer.pulse = Pulse(heartbeat_file)
+        stop_refreshing = threading.Event()
 
         @signals.worker_ready.connect(weak=False)
         def ready(**_: object) -> None:
             pulse.start()
+            threading.Thread(
+                target=_keep_fresh, args=(server, stop_refreshing), name="penstock-catalog", daemon=True
+            ).start()
             names = ", ".join(f"{record.name}@{record.version}" for record in warm) or "no plugins yet"
             logger.info("Ready, warm: %s", names, extra={"action": "ready", "worker": plan.worker})
 
         @signals.worker_shutting_down.connect(weak=False)
         def stopping(**_: object) -> None:
             pulse.stop()
+            stop_refreshing.set()
 
         worker: Any = app.Worker(
             hostname=plan.worker,
@@ -90,3 +105,40 @@ def run_worker(
         )
         worker.start()
         return int(worker.exitcode or 0)
+
+
+def _prepare(
+    server: ArtifactServer, records: Sequence[PluginRecord], names: Sequence[str]
+) -> list[PluginRecord]:
+    """Have the named plugins at hand, or all; say what was done."""
+    known = {name for record in records for name in (record.name, f"{record.name}@{record.version}")}
+    for missing in set(names) - known:
+        logger.warning("%s is to be warm, and is not published", missing, extra={"action": "warm_missing"})
+    wanted = [r for r in records if not names or {r.name, f"{r.name}@{r.version}"} & set(names)]
+    done = server.prepare_all(wanted)
+    for ready in done.ready:
+        logger.info(
+            "%s %s in %.0f ms: %s@%s",
+            "Compiled" if ready.compiled else "Loaded",
+            f"{ready.size_bytes / 1e6:.1f} MB",
+            ready.elapsed_s * 1000,
+            ready.record.name,
+            ready.record.version,
+            extra={"action": "warm", "digest": ready.record.digest},
+        )
+    return [ready.record for ready in done.ready]
+
+
+def _keep_fresh(server: ArtifactServer, stop: threading.Event) -> None:
+    """Prepare what is published while the worker runs, so that no call waits for a compile."""
+    while not stop.wait(REFRESH_EVERY_S):
+        try:
+            for ready in server.refresh().ready:
+                logger.info(
+                    "Published since, and warm: %s@%s",
+                    ready.record.name,
+                    ready.record.version,
+                    extra={"action": "warm", "digest": ready.record.digest},
+                )
+        except (redis.RedisError, PenstockError) as error:
+            logger.warning("The catalog cannot be read: %s", error, extra={"action": "refresh_failed"})
