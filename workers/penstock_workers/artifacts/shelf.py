@@ -13,15 +13,16 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from penstock_plugins.errors import CatalogError, CompileError
+from penstock_plugins.errors import ArtifactError, CatalogError, CompileError
 from penstock_plugins.limits import MIB
 from penstock_workers.artifacts.compiler import CompileLimits, compile_wasm
 from penstock_workers.artifacts.identity import ArtifactIdentity, host_cpu, wasmtime_version
 from penstock_workers.artifacts.source import OpenedArtifact
 from penstock_workers.artifacts.store import ArtifactStore
-from penstock_workers.engine import PLAIN, EngineSettings
+from penstock_workers.engine import METERED, PLAIN, EngineSettings
 
 if TYPE_CHECKING:
+    from penstock_plugins.bundle import Bundle
     from penstock_plugins.catalog import Catalog
     from penstock_plugins.record import PluginRecord
 
@@ -30,6 +31,12 @@ logger = logging.getLogger(__name__)
 #: Seconds for which a plugin that does not compile is refused without trying again: a module made to use up
 #: the limits must not keep a host compiling.
 REFUSED_FOR_S = 60.0
+
+
+def metered_when_asked(record: PluginRecord) -> EngineSettings:
+    """Instructions are counted for plugins whose manifest limits fuel."""
+    return PLAIN if record.manifest.limits().fuel is None else METERED
+
 
 _Place = tuple[str, EngineSettings]
 
@@ -49,31 +56,39 @@ class Shelf:
         catalog: Catalog,
         store: ArtifactStore,
         *,
+        settings_of: Callable[[PluginRecord], EngineSettings] = metered_when_asked,
         limits: CompileLimits | None = None,
         max_bytes: int = 2048 * MIB,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._catalog = catalog
         self._store = store
+        self._settings_of = settings_of
         self._limits = limits
-        #: Memory that may be kept; what was not asked for longest goes first, and is read again when asked for.
+        #: Of memory that is kept; what was not asked for longest goes first, and is read again when needed.
         self._max_bytes = max_bytes
         self._clock = clock
         self._lock = threading.Lock()
         self._kept: OrderedDict[_Place, _Kept] = OrderedDict()
         #: What some thread is making; the others wait for it.
         self._making: dict[_Place, Future[None]] = {}
+        #: The settings that each plugin is prepared for, unless others are asked for.
+        self._own_settings: dict[str, EngineSettings] = {}
         self._refused: dict[_Place, tuple[str, float]] = {}
 
-    def take(self, digest: str, settings: EngineSettings = PLAIN) -> OpenedArtifact:
+    def take(self, digest: str, settings: EngineSettings | None = None) -> OpenedArtifact:
         """The native code of this bundle; the caller closes it, the shelf keeps its own.
+
+        Args:
+            digest: Of the bundle.
+            settings: Of the engine that is to run it. None: what suits this plugin.
 
         Raises:
             CatalogError: no such bundle, or its bytes are not what its digest says.
             ArtifactError: it could not be compiled or kept.
             ConfigurationError: the store cannot be used.
         """
-        place = (digest, settings)
+        place = (digest, settings or self._suitable(digest))
         while True:
             with self._lock:
                 if place in self._kept:
@@ -107,7 +122,7 @@ class Shelf:
         self.keep_only(())
 
     def after_fork_child(self) -> None:
-        """In a pool process: hold neither the memory nor the key. The locks may be held by nobody who lives."""
+        """In a pool process: hold neither the memory nor the key. Who holds the lock may not live here."""
         for kept in self._kept.values():
             os.close(kept.fd)
         self._lock = threading.Lock()
@@ -115,11 +130,21 @@ class Shelf:
         self._making = {}
         self._store.after_fork_child()
 
+    def _suitable(self, digest: str) -> EngineSettings:
+        settings = self._own_settings.get(digest)
+        if settings is None:
+            settings = self._own_settings[digest] = self._settings_of(self._catalog.record(digest))
+        return settings
+
     def _lend(self, place: _Place, *, compiled: bool) -> OpenedArtifact:
         kept = self._kept[place]
         self._kept.move_to_end(place)
         return OpenedArtifact(
-            fd=os.dup(kept.fd), size_bytes=kept.size_bytes, record=kept.record, compiled=compiled
+            fd=os.dup(kept.fd),
+            size_bytes=kept.size_bytes,
+            settings=place[1],
+            record=kept.record,
+            compiled=compiled,
         )
 
     def _check_refused(self, place: _Place) -> None:
@@ -135,7 +160,8 @@ class Shelf:
                 del self._making[place]
                 if isinstance(error, CompileError):
                     self._refused[place] = (error.message, self._clock() + REFUSED_FOR_S)
-            making.set_exception(error)
+            ours = isinstance(error, Exception)
+            making.set_exception(error if ours else ArtifactError("Who was compiling it was interrupted."))
             raise
         with self._lock:
             del self._making[place]

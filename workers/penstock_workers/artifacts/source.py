@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
-from penstock_workers.engine import PLAIN, EngineSettings
+from penstock_workers.engine import EngineSettings
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,6 +24,8 @@ class OpenedArtifact:
     #: The descriptor; -1 once closed.
     fd: int
     size_bytes: int
+    #: Settings of the engine that it is for.
+    settings: EngineSettings
     #: What the plugin is, as the catalog says: its manifest and its tools.
     record: PluginRecord
     #: Whether somebody had to compile for this request, rather than only load.
@@ -57,8 +59,12 @@ class OpenedArtifact:
 class ArtifactSource(Protocol):
     """Where a process that runs calls gets native code from."""
 
-    def open(self, digest: str, settings: EngineSettings = PLAIN) -> OpenedArtifact:
-        """The native code of this bundle for an engine of these settings; the caller closes it.
+    def open(self, digest: str, settings: EngineSettings | None = None) -> OpenedArtifact:
+        """The native code of this bundle; the caller closes it.
+
+        Args:
+            digest: Of the bundle.
+            settings: Of the engine that is to run it. None: what the source prepares this plugin for.
 
         Raises:
             CatalogError: no such bundle, or its bytes are not what its digest says.

@@ -16,7 +16,6 @@ import hmac
 import logging
 import mmap
 import os
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,10 +23,10 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from penstock_plugins.errors import ArtifactError, ConfigurationError
 from penstock_plugins.limits import MIB
 from penstock_workers.artifacts.file_lock import HostLocks
 from penstock_workers.artifacts.folder import UNFINISHED, PrivateFolder, UnbelievableFileError
+from penstock_workers.artifacts.host_key import HostKey
 from penstock_workers.artifacts.identity import ArtifactIdentity
 from penstock_workers.artifacts.memfd import copy_file, sealed_memfd
 
@@ -37,7 +36,6 @@ logger = logging.getLogger(__name__)
 _MAGIC = b"penstock-code-1\n"
 _MAC_BYTES = 32
 _HEADER_BYTES = len(_MAGIC) + _MAC_BYTES
-_KEY_BYTES = 32
 _SUFFIX = ".cwasm"
 #: Bytes of native code that are read; the compile process is not allowed to write as much.
 _MAX_CODE_BYTES = 1024 * MIB
@@ -69,14 +67,11 @@ class ArtifactStore:
         max_bytes: int = 8192 * MIB,
         lock_wait_s: float = 600.0,
     ) -> None:
-        if key is not None and len(key) != _KEY_BYTES:
-            raise ConfigurationError(f"The key of the artifact store has {_KEY_BYTES} bytes, not {len(key)}.")
         self._folder = PrivateFolder(folder)
         self._locks = HostLocks()
-        self._key = None if key is None else bytearray(key)
+        self._key = HostKey(self._folder, self._locks, key=key, lock_wait_s=lock_wait_s)
         self._max_bytes = max_bytes
         self._lock_wait_s = lock_wait_s
-        self._forgot = False
 
     def obtain(self, identity: ArtifactIdentity, compile_it: Callable[[], int]) -> Obtained:
         """The artifact of this identity: from the disk when it can be believed, else compiled, once per host.
@@ -90,7 +85,7 @@ class ArtifactStore:
             ConfigurationError: the folder is not this user's.
         """
         with self._folder.opened() as folder_fd:
-            key = self._usable_key(folder_fd)
+            key = self._key.use(folder_fd)
             name = _file_name(identity, key)
             code_fd = self._load(folder_fd, name, identity, key)
             if code_fd is not None:
@@ -110,10 +105,7 @@ class ArtifactStore:
 
     def after_fork_child(self) -> None:
         """In a pool process: hold neither the key nor a lock. This store is of no use there afterwards."""
-        self._forgot = True
-        if self._key is not None:
-            self._key[:] = bytes(_KEY_BYTES)
-            self._key = None
+        self._key.forget()
         self._locks.after_fork_child()
 
     def _load(self, folder_fd: int, name: str, identity: ArtifactIdentity, key: bytearray) -> int | None:
@@ -158,49 +150,6 @@ class ArtifactStore:
                 error,
                 extra={"action": "artifact_not_kept", "digest": identity.digest},
             )
-
-    def _usable_key(self, folder_fd: int) -> bytearray:
-        if self._forgot:
-            raise ArtifactError("This process was forked from the one that holds the key of the artifacts.")
-        if self._key is None:
-            self._key = self._read_key(folder_fd)
-        if self._key is None:
-            with self._locks.hold(folder_fd, "key.lock", wait_s=self._lock_wait_s):
-                self._key = self._read_key(folder_fd) or self._new_key(folder_fd)
-        return self._key
-
-    def _read_key(self, folder_fd: int) -> bytearray | None:
-        try:
-            fd = self._folder.read(folder_fd, "key")
-        except UnbelievableFileError as reason:
-            self._refuse_key(str(reason))
-            return None
-        if fd is None:
-            return None
-        try:
-            key = bytearray(os.read(fd, _KEY_BYTES + 1))
-        finally:
-            os.close(fd)
-        if len(key) != _KEY_BYTES:
-            self._refuse_key("it is no key")
-            return None
-        return key
-
-    def _refuse_key(self, reason: str) -> None:
-        logger.warning(
-            "The key in %s is not used: %s; making a new one, everything is compiled again",
-            self._folder.path,
-            reason,
-            extra={"action": "artifact_key_refused", "reason": reason},
-        )
-
-    def _new_key(self, folder_fd: int) -> bytearray:
-        key = bytearray(secrets.token_bytes(_KEY_BYTES))
-        try:
-            self._folder.write(folder_fd, "key", lambda fd: _write_all(fd, key))
-        except OSError as error:
-            logger.warning("The new key could not be kept in %s: %s", self._folder.path, error)
-        return key
 
     def _prune(self, folder_fd: int, *, keep: str) -> None:
         found = []
@@ -264,12 +213,6 @@ def _file_name(identity: ArtifactIdentity, key: bytearray) -> str:
     """Different keys make different names, so that their owners do not overwrite each other's files."""
     owner = blake3(b"penstock: whose file", key=bytes(key)).hexdigest(length=4)
     return f"{identity.name}-{owner}"
-
-
-def _write_all(fd: int, content: bytes | bytearray) -> None:
-    rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
 
 
 def _remove(folder_fd: int, name: str) -> None:

@@ -14,13 +14,52 @@ from typing import Any
 
 import orjson
 
-from penstock_plugins.errors import ArtifactError
+from penstock_plugins.errors import (
+    ArtifactError,
+    BundleError,
+    CatalogError,
+    CompileError,
+    ConfigurationError,
+    PenstockError,
+    UnreachableError,
+)
+from penstock_workers.engine import METERED, PLAIN, EngineSettings
 
 _LENGTH = struct.Struct(">I")
+
+#: Errors that arrive as what they were; any other arrives as an `ArtifactError` with its message.
+_ERRORS: dict[str, type[PenstockError]] = {
+    cls.__name__: cls
+    for cls in (ArtifactError, BundleError, CatalogError, CompileError, ConfigurationError, UnreachableError)
+}
 
 
 class WireError(ArtifactError):
     """The other side said something that is not in the protocol, or nothing at all."""
+
+
+def failure(error: Exception) -> dict[str, Any]:
+    """An answer that says what went wrong."""
+    kind = next((base.__name__ for base in type(error).__mro__ if base.__name__ in _ERRORS), "ArtifactError")
+    return {"error": kind, "message": str(error) or type(error).__name__}
+
+
+def raise_failure(answer: dict[str, Any]) -> None:
+    """Raise what `failure` wrote, if that is what this answer is."""
+    if "error" in answer:
+        raise _ERRORS.get(answer["error"], ArtifactError)(str(answer.get("message", "")))
+
+
+def settings_named(fingerprint: object) -> EngineSettings:
+    """The engine settings that both sides know by this fingerprint.
+
+    Raises:
+        WireError: this side has no such settings.
+    """
+    for settings in (PLAIN, METERED):
+        if settings.fingerprint == fingerprint:
+            return settings
+    raise WireError("The pool process and its worker's parent are of different versions: restart the worker.")
 
 
 def send(peer: socket.socket, message: dict[str, Any], *, fd: int | None = None) -> None:
@@ -32,9 +71,7 @@ def send(peer: socket.socket, message: dict[str, Any], *, fd: int | None = None)
     peer.sendall(packet[sent:])
 
 
-def receive(
-    peer: socket.socket, *, max_bytes: int, timeout_s: float
-) -> tuple[dict[str, Any], int | None]:
+def receive(peer: socket.socket, *, max_bytes: int, timeout_s: float) -> tuple[dict[str, Any], int | None]:
     """One message, and the descriptor that came with it, which the caller closes.
 
     Raises:
@@ -44,17 +81,26 @@ def receive(
     fds: list[int] = []
     try:
         head = _receive_exactly(peer, _LENGTH.size, until, fds)
-        (length,) = _LENGTH.unpack(head)
-        if length > max_bytes:
-            raise WireError(f"A message of {length} bytes is refused; at most {max_bytes} are read.")
-        message = _parse(_receive_exactly(peer, length, until, fds))
-        if len(fds) > 1:
-            raise WireError("More than one descriptor came.")
+        message = _parse(_receive_exactly(peer, _length(head, max_bytes), until, fds))
+        fd = _only(fds)
     except BaseException:
-        for fd in fds:
-            os.close(fd)
+        for came in fds:
+            os.close(came)
         raise
-    return message, fds[0] if fds else None
+    return message, fd
+
+
+def _length(head: bytes, max_bytes: int) -> int:
+    (length,) = _LENGTH.unpack(head)
+    if length > max_bytes:
+        raise WireError(f"A message of {length} bytes is refused; at most {max_bytes} are read.")
+    return int(length)
+
+
+def _only(fds: list[int]) -> int | None:
+    if len(fds) > 1:
+        raise WireError("More than one descriptor came.")
+    return fds[0] if fds else None
 
 
 def _parse(text: bytes) -> dict[str, Any]:
