@@ -8,6 +8,7 @@ from typing import Any
 from celery import Celery
 from kombu import Queue
 from kombu.exceptions import KombuError, OperationalError
+from kombu.pools import ProducerPool
 
 from penstock_broker_config.app import RUN_TASK
 from penstock_broker_config.queues import declare
@@ -15,14 +16,21 @@ from penstock_broker_config.queues import declare
 #: What a failing ring raises; callers may pass over it, since the reaper rings again.
 RING_ERRORS: tuple[type[Exception], ...] = (OperationalError, KombuError, OSError)
 
+#: Connections of one doorbell: threads beyond it wait for one another.
+_CONNECTIONS = 10
+
 
 class Doorbell:
-    """Sends doorbells over one broker. Thread-safe: kombu's producer pool gives each thread a connection."""
+    """Sends doorbells over one broker. Thread-safe: its producer pool gives each thread a connection."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
         self._broker = str(app.conf.broker_url)
         self._queues: dict[str, Queue] = {}
+        # A pool of our own: kombu's are shared by all apps of the process on one URL, so that closing
+        # them for one would close them for all.
+        connections = app.connection_for_write().Pool(limit=_CONNECTIONS)
+        self._producers = ProducerPool(connections, limit=_CONNECTIONS)
 
     def ring(self, batch_id: str, *, queue: str, tool: str, calls: int) -> None:
         """Say that a batch waits.
@@ -36,17 +44,19 @@ class Doorbell:
         Raises:
             one of `RING_ERRORS`: the broker did not take it.
         """
-        self._app.send_task(
-            RUN_TASK,
-            args=(batch_id,),
-            queue=self._queue(queue),  # type: ignore[arg-type]  # the stubs know names only
-            shadow=tool,
-            # What people see: no params, no secrets.
-            argsrepr=f"({tool!r}, {calls} {'call' if calls == 1 else 'calls'}, batch {batch_id})",
-            kwargsrepr="{}",
-            ignore_result=True,
-            retry=False,
-        )
+        with self._producers.acquire(block=True) as producer:
+            self._app.send_task(
+                RUN_TASK,
+                args=(batch_id,),
+                queue=self._queue(queue),  # type: ignore[arg-type]  # the stubs know names only
+                shadow=tool,
+                # What people see: no params, no secrets.
+                argsrepr=f"({tool!r}, {calls} {'call' if calls == 1 else 'calls'}, batch {batch_id})",
+                kwargsrepr="{}",
+                ignore_result=True,
+                retry=False,
+                producer=producer,
+            )
 
     def depths(self, queues: Sequence[str]) -> dict[str, int]:
         """How many doorbells wait in each queue, whichever the broker. Declares those that are missing.
@@ -63,6 +73,10 @@ class Doorbell:
                     answer: Any = self._queue(name).bind(channel).queue_declare()
                     depths[name] = answer.message_count
         return depths
+
+    def close(self) -> None:
+        """Close the connections. What was rung stays rung."""
+        self._producers.connections.force_close_all()
 
     def _queue(self, name: str) -> Queue:
         queue = self._queues.get(name)
