@@ -7,6 +7,7 @@ same sources, toolchain and `plugin.toml` always give the same bytes.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import subprocess
 import sys
@@ -17,7 +18,10 @@ from pathlib import Path
 import platformdirs
 
 from penstock_plugins.errors import BuildError
+from penstock_workers.toolchain.sections import CUSTOM, HEADER_BYTES, read_sections, write_sections
 from penstock_workers.toolchain.wrap import wrap_core_module
+
+logger = logging.getLogger(__name__)
 
 #: Folder of `penstock.h`, for editors and for builds of one's own.
 INCLUDE_FOLDER = Path(__file__).parent / "c_runtime" / "include"
@@ -31,11 +35,11 @@ _FLAGS = (
     "-std=c17",
     "-O2",
     "-nostdlib",
-    "-fvisibility=hidden",
     "-Wall",
     "-Wextra",
     "-Wl,--no-entry",
-    "-Wl,--strip-all",
+    # For the names of functions: see _without_debug_information.
+    "-g",
     f"-Wl,-z,stack-size={STACK_BYTES}",
 )
 
@@ -51,7 +55,7 @@ def build_c_plugin(folder: Path) -> Path:
 
     Raises:
         BuildError: there is nothing to compile, the compiler is not installed or refuses the sources (its
-            messages are in the error), or the result is no plugin.
+            messages are in the error), or the result is no plugin. Its warnings are logged.
     """
     name, version, module = _manifest_facts(folder)
     sources = sorted(str(path.relative_to(folder)) for path in (folder / "src").glob("**/*.c"))
@@ -59,9 +63,9 @@ def build_c_plugin(folder: Path) -> Path:
         raise BuildError(f"There are no C files in {folder / 'src'}.")
     definitions = (f'-DPST_PLUGIN_NAME="{name}"', f'-DPST_PLUGIN_VERSION="{version}"')
     with tempfile.TemporaryDirectory(prefix="penstock-build-") as scratch:
-        core = Path(scratch) / "core.wasm"
+        core = Path(scratch) / f"{name}.wasm"
         _compile(folder, [*definitions, *sources], core)
-        wrapped = wrap_core_module(core.read_bytes())
+        wrapped = wrap_core_module(_without_debug_information(core.read_bytes()))
     return _write(folder / module, wrapped)
 
 
@@ -91,6 +95,22 @@ def _compile(folder: Path, arguments: list[str], output: Path) -> None:
     )
     if done.returncode != 0:
         raise BuildError(f"The C sources of {folder} do not compile:\n{done.stderr.strip()}")
+    if done.stderr.strip():
+        logger.warning(
+            "The compiler warns about %s:\n%s", folder, done.stderr.strip(), extra={"action": "build.warned"}
+        )
+
+
+def _without_debug_information(core: bytes) -> bytes:
+    """The module with only one custom section, the names of its functions.
+
+    A trap's message shows them, and one of them says that memory has run out. zig keeps them only together
+    with debug information, which holds paths of this machine.
+    """
+    kept = (
+        section for section in read_sections(core) if section.kind != CUSTOM or section.custom_name == "name"
+    )
+    return write_sections(core[:HEADER_BYTES], kept)
 
 
 def _write(artifact: Path, wrapped: bytes) -> Path:

@@ -20,6 +20,14 @@ from wasmtime import component
 
 from penstock_plugins.errors import BuildError
 from penstock_workers.toolchain.component_text import component_text
+from penstock_workers.toolchain.sections import (
+    CORE_MODULE,
+    CUSTOM,
+    HEADER_BYTES,
+    Section,
+    read_sections,
+    write_sections,
+)
 from penstock_workers.toolchain.world import (
     HOST_FUNCTIONS,
     HOST_INTERFACE,
@@ -30,7 +38,6 @@ from penstock_workers.toolchain.world import (
 
 _CORE_MODULE_HEADER = b"\0asm\x01\x00\x00\x00"
 _COMPONENT_HEADER = b"\0asm\x0d\x00\x01\x00"
-_CORE_MODULE_SECTION = 1
 
 
 def wrap_core_module(core: bytes) -> bytes:
@@ -63,7 +70,7 @@ def _read(core: bytes) -> wasmtime.Module:
     try:
         return wasmtime.Module(wasmtime.Engine(), core)
     except wasmtime.WasmtimeError as error:
-        raise BuildError(f"The core module is not valid: {error}") from error
+        raise BuildError(f"The core module is not valid: {_in_one_line(error)}") from error
 
 
 def _export_problems(module: wasmtime.Module) -> Iterator[str]:
@@ -100,39 +107,19 @@ def _signature(extern: object) -> Signature | None:
 
 
 def _with_core_module(shell: bytes, core: bytes) -> bytes:
-    """`shell` with its first core module replaced by `core`."""
-    position = len(_COMPONENT_HEADER)
-    while True:
-        section, (size, start) = shell[position], _read_leb128(shell, position + 1)
-        if section == _CORE_MODULE_SECTION:
-            return b"".join(
-                (shell[: position + 1], _leb128(len(core)), core, shell[start + size :]),
-            )
-        position = start + size
+    """`shell` with its first core module replaced by `core`, and without the names of its parts."""
+    sections = [section for section in read_sections(shell) if section.kind != CUSTOM]
+    place = next(i for i, section in enumerate(sections) if section.kind == CORE_MODULE)
+    sections[place] = Section(CORE_MODULE, core)
+    return write_sections(shell[:HEADER_BYTES], sections)
 
 
 def _validate(wrapped: bytes) -> None:
     try:
         component.Component(wasmtime.Engine(), wrapped)
     except wasmtime.WasmtimeError as error:
-        raise BuildError(f"The component made of the core module is not valid: {error}") from error
+        raise BuildError(f"The component made of it is not valid: {_in_one_line(error)}") from error
 
 
-def _leb128(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*encoded, number])
-
-
-def _read_leb128(raw: bytes, position: int) -> tuple[int, int]:
-    """The number at `position`, and the position behind it."""
-    number = shift = 0
-    while True:
-        byte = raw[position]
-        position += 1
-        number |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return number, position
+def _in_one_line(error: wasmtime.WasmtimeError) -> str:
+    return " ".join(str(error).split())

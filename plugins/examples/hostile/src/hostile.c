@@ -16,6 +16,7 @@ static pst_result hog(const pst_object *params) {
     for (;;) memset(pst_alloc(1 << 20), (int)++turns, 1 << 20);
 }
 
+#pragma clang diagnostic ignored "-Winfinite-recursion"
 __attribute__((noinline)) static uint32_t deeper(uint32_t depth) {
     return deeper(depth + 1) + turns;
 }

@@ -1,6 +1,9 @@
 /* A small printf: see penstock.h for what it knows. */
 #include "internal.h"
 
+/* Small is better than fast here. */
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function)
+
 static void append_in_base(pst_buffer *buffer, uint64_t number, unsigned base) {
     char digits[20];
     size_t first = sizeof digits;
@@ -80,3 +83,5 @@ pst_text pst_format(const char *format, ...) {
     va_end(arguments);
     return pst_buffer_text(&buffer);
 }
+
+#pragma clang attribute pop

@@ -1,6 +1,9 @@
 /* Writes JSON. */
 #include "internal.h"
 
+/* Small is better than fast here. */
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function)
+
 static void begin_value(pst_writer *out) {
     if (out->comma) pst_append_byte(&out->buffer, ',');
     out->comma = true;
@@ -118,3 +121,5 @@ void pst_field_boolean(pst_writer *out, const char *key, bool boolean) {
     pst_key(out, key);
     pst_write_boolean(out, boolean);
 }
+
+#pragma clang attribute pop

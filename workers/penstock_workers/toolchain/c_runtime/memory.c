@@ -9,7 +9,8 @@ extern unsigned char __heap_base;
 /* First free address. 0: nothing was allocated yet. */
 static uintptr_t top;
 
-__attribute__((noinline, noreturn)) static void out_of_memory(void) {
+/* The sandbox finds this name in the trap's backtrace, and so knows why the guest gave up. */
+__attribute__((noinline, noreturn)) static void penstock_out_of_memory(void) {
     __builtin_trap();
 }
 
@@ -22,7 +23,7 @@ static void reserve(uint64_t end) {
     uint64_t have = (uint64_t)__builtin_wasm_memory_size(0) * PAGE_BYTES;
     if (end <= have) return;
     uint64_t pages = (end - have + PAGE_BYTES - 1) / PAGE_BYTES;
-    if (pages > UINT16_MAX || __builtin_wasm_memory_grow(0, (size_t)pages) == SIZE_MAX) out_of_memory();
+    if (pages > UINT16_MAX || __builtin_wasm_memory_grow(0, (size_t)pages) == SIZE_MAX) penstock_out_of_memory();
 }
 
 void *pst_alloc(size_t bytes) {
@@ -37,7 +38,7 @@ void *pst_alloc(size_t bytes) {
 
 void *pst_alloc_array(size_t count, size_t bytes) {
     size_t product;
-    if (__builtin_mul_overflow(count, bytes, &product)) out_of_memory();
+    if (__builtin_mul_overflow(count, bytes, &product)) penstock_out_of_memory();
     return pst_alloc(product);
 }
 

@@ -1,6 +1,9 @@
 /* The plugin's side of the world grain-plugin in the canonical ABI: what the host calls. */
 #include "internal.h"
 
+/* Small is better than fast here. */
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function)
+
 #define EXPORT(name) __attribute__((export_name(name), used)) extern
 #define INTERFACE "grain:plugin/plugin"
 
@@ -95,3 +98,5 @@ pst_result pst_fail_for(double retry_after_s, const char *format, ...) {
     va_end(arguments);
     return result;
 }
+
+#pragma clang attribute pop
