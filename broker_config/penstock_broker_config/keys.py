@@ -94,3 +94,17 @@ class Keys:
     def catalog_version(self) -> str:
         """String: a counter that grows with each publish or removal."""
         return f"{self.prefix}catalog:version"
+
+    @property
+    def catalog_records(self) -> str:
+        """Hash: digest → record of a published plugin (JSON). Lives until it is removed."""
+        return f"{self.prefix}catalog:records"
+
+    @property
+    def catalog_names(self) -> str:
+        """Hash: `name@version` → digest. Lives until it is removed."""
+        return f"{self.prefix}catalog:names"
+
+    def catalog_file(self, digest: str, path: str) -> str:
+        """List: the chunks of one file of a bundle, in order. Written by publish, before its record."""
+        return f"{self.prefix}catalog:{digest}:{path}"

@@ -7,12 +7,27 @@ can only narrow them further.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from penstock_plugins.limits import Limits
+from penstock_plugins.limits import MIB, Limits
+from penstock_plugins.manifest import Manifest
 
 #: The capabilities that exist. `http`, `fs` and `role-orchestration` are known names that nothing grants yet.
 KNOWN_CAPABILITIES: frozenset[str] = frozenset({"log", "env", "http", "role-orchestration", "fs", "wasi"})
+
+#: What an operator who says nothing allows. A manifest that says nothing gets the smaller `Limits()`.
+WIDEST_LIMITS = Limits(
+    timeout_s=300.0,
+    memory_bytes=512 * MIB,
+    memories=16,
+    tables=64,
+    instances=128,
+    table_elements=10_000_000,
+    output_bytes=8 * MIB,
+    log_lines=10_000,
+    log_bytes=MIB,
+    params_bytes=8 * MIB,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +39,7 @@ class OperatorPolicy:
     #: Values of `env-get`, by name; the manifest's allow-list applies as well.
     env: Mapping[str, str] = field(default_factory=dict)
     #: No call gets more than this.
-    limits: Limits = field(default_factory=lambda: Limits(timeout_s=300.0, memory_bytes=512 * 1024 * 1024))
+    limits: Limits = WIDEST_LIMITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,3 +50,27 @@ class Grants:
     #: What `env-get` may see: names that the manifest allows and the operator set.
     env: Mapping[str, str]
     limits: Limits
+
+
+def narrow(manifest: Manifest, operator: OperatorPolicy, *, timeout_s: float | None = None) -> Grants:
+    """What a call of this plugin really has: what its manifest asks for, as far as the operator allows it.
+
+    Args:
+        manifest: what the plugin asks for.
+        operator: what may be had.
+        timeout_s: the submission's own limit of one execution.
+    """
+    capabilities = frozenset(manifest.wasm.capabilities) & operator.capabilities & KNOWN_CAPABILITIES
+    env: dict[str, str] = {}
+    if "env" in capabilities:
+        offered = {**manifest.wasm.env.set, **operator.env}
+        env = {name: offered[name] for name in manifest.wasm.env.allow if name in offered}
+    limits = manifest.limits().narrowed(operator.limits)
+    if timeout_s is not None and timeout_s < limits.timeout_s:
+        limits = replace(limits, timeout_s=timeout_s)
+    return Grants(capabilities=capabilities, env=env, limits=limits)
+
+
+def unknown_capabilities(manifest: Manifest) -> tuple[str, ...]:
+    """What the manifest asks for that does not exist: a warning, or a refusal under strict rules (W-3)."""
+    return tuple(name for name in manifest.wasm.capabilities if name not in KNOWN_CAPABILITIES)

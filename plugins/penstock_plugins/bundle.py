@@ -1,0 +1,129 @@
+"""The files of one plugin, as they travel: few, plain, capped, and named by their digest (I-5, P-6)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from penstock_plugins.errors import BundleError, ManifestError
+from penstock_plugins.limits import MIB
+from penstock_plugins.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
+
+MANIFEST_NAME = "plugin.toml"
+#: Bytes of all files of a bundle.
+MAX_BUNDLE_BYTES = 64 * MIB
+#: What travels beside the manifest and the artifact, when it is there. Sources and build outputs do not.
+COMPANIONS = ("README.md", "LICENSE")
+
+
+class FileEntry(NamedTuple):
+    """One file of a bundle, as its digest sees it."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A plugin's files and what they amount to."""
+
+    #: sha256 over the sorted files, as 64 hex digits: the plugin's name everywhere it matters.
+    digest: str
+    manifest: Manifest
+    files: Mapping[str, bytes]
+
+    @property
+    def entries(self) -> tuple[FileEntry, ...]:
+        """The files, sorted by path."""
+        return file_entries(self.files)
+
+
+def file_entries(files: Mapping[str, bytes]) -> tuple[FileEntry, ...]:
+    """Path, size and sha256 of each file, sorted by path."""
+    return tuple(
+        FileEntry(path=path, size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+        for path, content in sorted(files.items())
+    )
+
+
+def bundle_digest(entries: tuple[FileEntry, ...]) -> str:
+    """sha256 over the sorted list of (path, size, sha256), as 64 hex digits."""
+    total = hashlib.sha256()
+    for entry in sorted(entries, key=lambda e: e.path):
+        total.update(f"{entry.path}\0{entry.size_bytes}\0{entry.sha256}\n".encode())
+    return total.hexdigest()
+
+
+def bundle_from(files: Mapping[str, bytes], *, path: str = MANIFEST_NAME) -> Bundle:
+    """The bundle that these files are.
+
+    Args:
+        files: by path.
+        path: of the manifest, for messages.
+
+    Raises:
+        ManifestError: the manifest cannot be used.
+        BundleError: the files are too many or too large, or the artifact is missing.
+    """
+    size = sum(map(len, files.values()))
+    if size > MAX_BUNDLE_BYTES:
+        raise BundleError(f"The plugin has {size} bytes; at most {MAX_BUNDLE_BYTES} travel")
+    if MANIFEST_NAME not in files:
+        raise ManifestError(f"Plugin manifest not found: {path}")
+    manifest = read_manifest(files[MANIFEST_NAME], path=path)
+    unknown = set(files) - {MANIFEST_NAME, manifest.wasm.module, *COMPANIONS}
+    if unknown:
+        raise BundleError(f"A bundle has no file {sorted(unknown)[0]!r}")
+    if manifest.wasm.module not in files:
+        raise BundleError(
+            f"{path} names {manifest.wasm.module}, and there is no such file: build the plugin first"
+        )
+    return Bundle(digest=bundle_digest(file_entries(files)), manifest=manifest, files=dict(files))
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a plugin's folder.
+
+    Raises:
+        ManifestError: the manifest is missing or cannot be used.
+        BundleError: a file is missing, no regular file, or too large.
+    """
+    if not folder.is_dir():
+        raise BundleError(f"{folder} is no folder: name a plugin's folder, which has a {MANIFEST_NAME}")
+    path = str(folder / MANIFEST_NAME)
+    raw = _read(folder, MANIFEST_NAME, MAX_MANIFEST_BYTES + 1)
+    if raw is None:
+        raise ManifestError(f"Plugin manifest not found: {path}")
+    files = {MANIFEST_NAME: raw}
+    manifest = read_manifest(raw, path=path)
+    for name in (manifest.wasm.module, *COMPANIONS):
+        content = _read(folder, name, MAX_BUNDLE_BYTES)
+        if content is not None:
+            files[name] = content
+    return bundle_from(files, path=path)
+
+
+def _read(folder: Path, name: str, max_bytes: int) -> bytes | None:
+    """A plain file of the folder; None when it is not there. Links are not followed out of it."""
+    try:
+        # Not blocking: a FIFO in the place of a file must not hold us up.
+        fd = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BundleError(
+            f"{folder / name} cannot be read: {error.strerror}; links are not followed"
+        ) from error
+    with os.fdopen(fd, "rb") as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise BundleError(f"{folder / name} is no regular file")
+        if about.st_size > max_bytes:
+            raise BundleError(f"{folder / name} has {about.st_size} bytes; at most {max_bytes} are read")
+        return file.read(max_bytes + 1)

@@ -1,0 +1,96 @@
+"""Finds the tool that a name means: `plugin.tool`, `plugin@version.tool`, or its own name (T-1, I-5)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import semver
+
+from penstock_plugins.errors import ToolNotFoundError
+from penstock_plugins.record import PluginRecord
+from penstock_plugins.tool import Tool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedTool:
+    """A tool, and the plugin whose digest a call of it is pinned to."""
+
+    tool: Tool
+    #: sha256 of the plugin's bundle.
+    digest: str
+    record: PluginRecord
+
+
+class ToolIndex:
+    """The tools of a catalog by name."""
+
+    def __init__(self, records: Iterable[PluginRecord]) -> None:
+        #: By plugin and version.
+        self._releases: dict[str, dict[str, PluginRecord]] = {}
+        for record in records:
+            self._releases.setdefault(record.name, {})[record.version] = record
+        #: The release that a name without a version means.
+        self._current = {name: _highest(releases) for name, releases in self._releases.items()}
+        self._owners: dict[str, list[str]] = {}
+        for name, record in sorted(self._current.items()):
+            for tool in record.tools:
+                self._owners.setdefault(tool.name, []).append(name)
+
+    def tools(self) -> list[Tool]:
+        """The tools of each plugin's highest release, by full name."""
+        return sorted(
+            (tool for record in self._current.values() for tool in record.tools), key=lambda t: t.full_name
+        )
+
+    def resolve(self, name: str) -> ResolvedTool:
+        """The tool that a name means.
+
+        Raises:
+            ToolNotFoundError: none, or more than one; names what there is.
+        """
+        plugin, version, tool = self._split(name)
+        releases = self._releases.get(plugin)
+        if releases is None:
+            raise self._unknown(name)
+        record = self._current[plugin] if version is None else releases.get(version)
+        if record is None:
+            known = ", ".join(sorted(releases))
+            raise ToolNotFoundError(f"Unknown tool: {name}. {plugin} is published as {known}")
+        for candidate in record.tools:
+            if candidate.name == tool:
+                return ResolvedTool(tool=candidate, digest=record.digest, record=record)
+        raise self._unknown(name)
+
+    def _split(self, name: str) -> tuple[str, str | None, str]:
+        plugin, at, rest = name.partition("@")
+        if at:  # versions have dots, tools have none
+            version, _, tool = rest.rpartition(".")
+            return plugin, version, tool
+        plugin, dot, tool = name.partition(".")
+        if dot:
+            return plugin, None, tool
+        owners = self._owners.get(name, [])
+        if len(owners) > 1:
+            candidates = ", ".join(f"{owner}.{name}" for owner in owners)
+            raise ToolNotFoundError(f"Unknown tool: {name} is ambiguous: use one of {candidates}")
+        if not owners:
+            raise self._unknown(name)
+        return owners[0], None, name
+
+    def _unknown(self, name: str) -> ToolNotFoundError:
+        known = [tool.full_name for tool in self.tools()]
+        close = difflib.get_close_matches(name[:200], known + [t.partition(".")[2] for t in known], n=3)
+        hint = f". Did you mean {' or '.join(close)}?" if close else ". `penstock tools` lists them"
+        return ToolNotFoundError(f"Unknown tool: {name[:200]}{hint}")
+
+
+def _highest(releases: dict[str, PluginRecord]) -> PluginRecord:
+    """The highest release; a prerelease only where there is nothing else."""
+
+    def rank(version: str) -> tuple[bool, semver.Version]:
+        parsed = semver.Version.parse(version)
+        return parsed.prerelease is None, parsed
+
+    return releases[max(releases, key=rank)]
