@@ -119,7 +119,7 @@ class BatchRun:
 
     def _run_calls(self, prepared: PreparedTool, header: BatchHeader, calls: Sequence[CallEntry]) -> None:
         for call in calls:
-            if self._hold.ended is not None:
+            if self._ended():
                 return
             if self._bench.stopping():
                 self._give_back()
@@ -130,13 +130,17 @@ class BatchRun:
                 self._give_back()
                 return
             outcome = self._run_call(prepared, call, left_s)
-            if self._hold.ended is not None:
+            if self._ended():
                 return
             self._record(outcome)
             if self._commit_is_due() and self._commit() is not Commit.OK:
                 return
         if self._pending:
             self._commit()
+
+    def _ended(self) -> bool:
+        """Whether the keeper's threads have heard that this batch must not go on."""
+        return self._hold.ended is not None
 
     def _run_call(self, prepared: PreparedTool, call: CallEntry, left_s: float | None) -> Outcome:
         try:

@@ -33,6 +33,8 @@ class ResilientConsumer(Consumer):
 
     #: Set by the worker before it starts.
     pulse: Pulse | None = None
+    #: Set by Celery's own steps.
+    task_consumer: Any
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, with waits that stay short; the loop beats meanwhile."""

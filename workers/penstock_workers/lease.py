@@ -94,7 +94,7 @@ class LeaseKeeper:
         channel = self._ledger.keys.holder_channel(self._process)
         while True:
             try:
-                with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+                with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:  # type: ignore[no-untyped-call]
                     pubsub.subscribe(channel)
                     while True:
                         message = pubsub.get_message(timeout=5.0)
