@@ -1,0 +1,1 @@
+"""The tests, and under `support` what several of them need."""

@@ -1,0 +1,97 @@
+"""Finds the processes that a test left running: its children, and whatever carries the run's mark.
+
+Everything that the tests start inherits an environment variable, so that a daemon whose parent has died is
+found as well. Where there is no /proc, nothing is found.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.processes import open_processes, undertaker_pid
+
+_MARK_NAME = "TEST_RUN_OF_PENSTOCK"
+_PROC = Path("/proc")
+#: Processes that Python itself keeps for as long as it runs.
+_PYTHONS_OWN = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """One process of this machine, as /proc describes it."""
+
+    pid: int
+    parent: int
+    command: str
+    #: Whether its environment carries this run's mark.
+    marked: bool
+
+    def __str__(self) -> str:
+        """As a report names it."""
+        return f"{self.pid} {self.command[:160]}"
+
+
+def mark_this_run() -> None:
+    """Give every process that is started from now on the mark of this run."""
+    os.environ[_MARK_NAME] = uuid.uuid4().hex
+
+
+def started_here() -> dict[int, Running]:
+    """What runs and was started by this test run, by process id; long-lived servers excepted."""
+    everything = _everything()
+    us = os.getpid()
+    shared = {process.pid for process in open_processes if process.shared and process.running}
+    shared.add(undertaker_pid() or us)
+    return {
+        pid: process
+        for pid, process in everything.items()
+        if (process.marked or process.parent == us)
+        and pid != us
+        and not _descends(process, shared, everything)
+        and not any(own in process.command for own in _PYTHONS_OWN)
+    }
+
+
+def end(processes: list[Running]) -> None:
+    """Kill them, one by one."""
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+
+
+def _descends(process: Running, from_any: set[int], everything: dict[int, Running]) -> bool:
+    seen: Running | None = process
+    while seen is not None:
+        if seen.pid in from_any:
+            return True
+        seen = everything.get(seen.parent)
+    return False
+
+
+def _everything() -> dict[int, Running]:
+    mark = f"{_MARK_NAME}={os.environ.get(_MARK_NAME, '-')}".encode()
+    found: dict[int, Running] = {}
+    if not _PROC.is_dir():
+        return found
+    for folder in _PROC.iterdir():
+        if not folder.name.isdigit():
+            continue
+        # It may end while we look, and others' environments are none of our business.
+        with suppress(OSError):
+            stat = (folder / "stat").read_bytes()
+            # `pid (name) state parent …`; the name may hold anything, so read from its closing parenthesis.
+            state, parent = stat[stat.rindex(b")") + 2 :].split(maxsplit=2)[:2]
+            if state in b"ZX":  # ended, and only not yet waited for
+                continue
+            found[int(folder.name)] = Running(
+                pid=int(folder.name),
+                parent=int(parent),
+                command=(folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"),
+                marked=mark in (folder / "environ").read_bytes(),
+            )
+    return found
