@@ -1,25 +1,11 @@
 """Native code of plugins: compiled once per host, authenticated, and lent to pool processes.
 
-Nothing here loads wasmtime, except the process that compiles.
+    server.ArtifactServer      in the worker's parent: prepares plugins, lends them over a socket
+    client.ArtifactClient      in a pool process: asks for them
+    local.LocalArtifacts       the same for a program that runs calls itself
+    store.ArtifactStore        what is on the disk of this host
+    compiler.compile_wasm      WebAssembly to native code, in a process that can be killed
+
+Nothing here loads wasmtime, except the process that compiles. Nothing is imported here either: that
+process needs only a part of it.
 """
-
-from penstock_workers.artifacts.client import ArtifactClient
-from penstock_workers.artifacts.compiler import CompileLimits, compile_wasm
-from penstock_workers.artifacts.local import LocalArtifacts
-from penstock_workers.artifacts.server import ArtifactServer
-from penstock_workers.artifacts.source import ArtifactSource, OpenedArtifact
-from penstock_workers.artifacts.stock import Preparation, Ready
-from penstock_workers.artifacts.store import ArtifactStore
-
-__all__ = [
-    "ArtifactClient",
-    "ArtifactServer",
-    "ArtifactSource",
-    "ArtifactStore",
-    "CompileLimits",
-    "LocalArtifacts",
-    "OpenedArtifact",
-    "Preparation",
-    "Ready",
-    "compile_wasm",
-]

@@ -189,7 +189,7 @@ class Shelf:
             identity, lambda: compile_wasm(wasm, settings, kind=kind, limits=self._limits)
         )
         size_bytes = os.fstat(obtained.fd).st_size
-        logger.info(
+        logger.debug(
             "%s %s is ready: %s in %.3f s",
             record.name,
             record.version,

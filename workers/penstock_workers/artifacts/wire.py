@@ -26,6 +26,8 @@ from penstock_plugins.errors import (
 from penstock_workers.engine import METERED, PLAIN, EngineSettings
 
 _LENGTH = struct.Struct(">I")
+#: Room for one descriptor, and for one too many, which is refused.
+_RIGHTS_SPACE = socket.CMSG_SPACE(2 * array.array("i").itemsize)
 
 #: Errors that arrive as what they were; any other arrives as an `ArtifactError` with its message.
 _ERRORS: dict[str, type[PenstockError]] = {
@@ -122,12 +124,17 @@ def _receive_exactly(peer: socket.socket, count: int, until: float, fds: list[in
             raise WireError("The other side was silent for too long.")
         peer.settimeout(rest_s)
         try:
-            part, came, flags, _ = socket.recv_fds(peer, count - len(got), 4, socket.MSG_CMSG_CLOEXEC)
+            # Not `socket.recv_fds`: it drops its flags, so that every process we start would inherit these.
+            part, ancillary, flags, _ = peer.recvmsg(count - len(got), _RIGHTS_SPACE, socket.MSG_CMSG_CLOEXEC)
         except TimeoutError as error:
             raise WireError("The other side was silent for too long.") from error
         except OSError as error:
             raise WireError(f"The other side is gone ({error.strerror}).") from error
-        fds.extend(came)
+        for level, kind, raw in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                came = array.array("i")
+                came.frombytes(raw[: len(raw) - len(raw) % came.itemsize])
+                fds.extend(came)
         if flags & socket.MSG_CTRUNC:
             raise WireError("Too many descriptors came, or this process has none left.")
         if not part:
