@@ -20,7 +20,7 @@ import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
 from tests.support import leftovers  # noqa: E402
-from tests.support.processes import open_processes  # noqa: E402
+from tests.support.processes import open_processes, witnesses  # noqa: E402
 from tests.support.waiting import wait_until  # noqa: E402
 
 pytest_plugins = ["tests.support.fixtures"]
@@ -59,6 +59,7 @@ def pytest_unconfigure() -> None:
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     """Remember what runs before the test."""
     item.stash[_before] = leftovers.started_here()
+    witnesses[:] = [process for process in witnesses if process in open_processes]
     return (yield)
 
 
@@ -87,7 +88,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, and CI allows no skips: {_reason(report)}"
     if report.failed:
-        for process in sorted(open_processes, key=lambda process: process.name):
+        for process in witnesses:
             report.sections.append((f"log of {process.name}", process.tail()))
     return report
 

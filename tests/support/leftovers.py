@@ -46,7 +46,8 @@ def started_here() -> dict[int, Running]:
     everything = _everything()
     us = os.getpid()
     shared = {process.pid for process in open_processes if process.shared and process.running}
-    shared.add(undertaker_pid() or us)
+    if (undertaker := undertaker_pid()) is not None:
+        shared.add(undertaker)
     return {
         pid: process
         for pid, process in everything.items()

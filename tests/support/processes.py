@@ -20,8 +20,11 @@ from tests.support.waiting import wait_until
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 
-#: Every process that was started and not closed yet: for the logs shown with a failure, and for the guard.
+#: Every process that was started and not closed yet.
 open_processes: set[Process] = set()
+#: The processes that the present test has started, closed or not, and those that are shared: whose logs may
+#: explain a failure.
+witnesses: list[Process] = []
 
 
 class Process:
@@ -87,6 +90,8 @@ class Process:
             )
         self._swept = False
         open_processes.add(self)
+        if self not in witnesses:
+            witnesses.append(self)
         _undertaker.started(self._popen.pid)
         try:
             self.wait_until_ready()
