@@ -12,12 +12,13 @@ import os
 import subprocess
 import sys
 import tempfile
-import tomllib
 from pathlib import Path
 
 import platformdirs
 
-from penstock_plugins.errors import BuildError
+from penstock_plugins.bundle import MANIFEST_NAME
+from penstock_plugins.errors import BuildError, ManifestError
+from penstock_plugins.manifest import Manifest, read_manifest
 from penstock_workers.toolchain.sections import CUSTOM, HEADER_BYTES, read_sections, write_sections
 from penstock_workers.toolchain.wrap import wrap_core_module
 
@@ -54,24 +55,34 @@ def build_c_plugin(folder: Path) -> Path:
         The artifact's path, as the manifest names it.
 
     Raises:
+        ManifestError: the manifest is missing or cannot be used.
         BuildError: there is nothing to compile, the compiler is not installed or refuses the sources (its
             messages are in the error), or the result is no plugin. Its warnings are logged.
     """
-    name, version, module = _manifest_facts(folder)
+    manifest = _read_manifest(folder)
     sources = sorted(str(path.relative_to(folder)) for path in (folder / "src").glob("**/*.c"))
     if not sources:
         raise BuildError(f"There are no C files in {folder / 'src'}.")
-    definitions = (f'-DPST_PLUGIN_NAME="{name}"', f'-DPST_PLUGIN_VERSION="{version}"')
+    definitions = (
+        f'-DPST_PLUGIN_NAME="{manifest.name}"',
+        f'-DPST_PLUGIN_VERSION="{manifest.version}"',
+    )
     with tempfile.TemporaryDirectory(prefix="penstock-build-") as scratch:
-        core = Path(scratch) / f"{name}.wasm"
+        core = Path(scratch) / f"{manifest.name}.wasm"
         _compile(folder, [*definitions, *sources], core)
         wrapped = wrap_core_module(_without_debug_information(core.read_bytes()))
-    return _write(folder / module, wrapped)
+    return _write(folder / manifest.wasm.module, wrapped)
 
 
-def _manifest_facts(folder: Path) -> tuple[str, str, str]:
-    manifest = tomllib.loads((folder / "plugin.toml").read_text())
-    return manifest["name"], manifest["version"], manifest.get("wasm", {}).get("module", "plugin.wasm")
+def _read_manifest(folder: Path) -> Manifest:
+    path = folder / MANIFEST_NAME
+    try:
+        manifest = read_manifest(path.read_bytes(), path=str(path))
+    except FileNotFoundError as error:
+        raise ManifestError(f"Plugin manifest not found: {path}") from error
+    if manifest.wasm.kind != "component":
+        raise BuildError(f"{path} says kind = {manifest.wasm.kind!r}; C sources become a component.")
+    return manifest
 
 
 def _compile(folder: Path, arguments: list[str], output: Path) -> None:

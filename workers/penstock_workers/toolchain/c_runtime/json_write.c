@@ -70,7 +70,11 @@ void pst_write_text(pst_writer *out, pst_text text) {
 }
 
 void pst_key(pst_writer *out, const char *key) {
-    pst_write_text(out, pst_text_of(key));
+    pst_key_text(out, pst_text_of(key));
+}
+
+void pst_key_text(pst_writer *out, pst_text key) {
+    pst_write_text(out, key);
     pst_append_byte(&out->buffer, ':');
     out->comma = false;
 }

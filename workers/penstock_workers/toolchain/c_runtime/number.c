@@ -145,7 +145,9 @@ static int shortest_digits(uint64_t bits, char digits[17], int *exponent) {
         bool low = compare(&rest, &below) < (even ? 1 : 0);
         bool high = compare_sum(&rest, &above, &scale) >= (even ? 0 : 1);
         if (low || high) {
-            if (high && (!low || compare_sum(&rest, &rest, &scale) >= 0)) digit++;
+            /* Where both digits read back, the nearer one; of two as near, the even one. */
+            int half = compare_sum(&rest, &rest, &scale);
+            if (high && (!low || half > 0 || (half == 0 && digit % 2))) digit++;
             digits[count++] = (char)('0' + digit);
             return count;
         }

@@ -183,6 +183,7 @@ void pst_end_object(pst_writer *out);
 void pst_begin_array(pst_writer *out);
 void pst_end_array(pst_writer *out);
 void pst_key(pst_writer *out, const char *key);
+void pst_key_text(pst_writer *out, pst_text key);
 
 void pst_write_text(pst_writer *out, pst_text text);
 void pst_write_integer(pst_writer *out, int64_t number);
