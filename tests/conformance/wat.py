@@ -75,6 +75,14 @@ _EXPORTS = """
     (export "grain:plugin/plugin" (instance $out))"""
 
 
+#: A body of `call-tool` that returns the params as it got them.
+ECHO = """
+      (i32.store (i32.const 16) (local.get $args))
+      (i32.store (i32.const 20) (local.get $args-size))
+      (i32.store (i32.const 24) (i32.const 0))
+      (i32.const 16)"""
+
+
 @dataclass(slots=True)
 class Data:
     """Strings laid out in a guest's memory, and where they are."""
@@ -144,6 +152,7 @@ def component(
     memory: str = '(memory (export "memory") 4)',
     realloc: str | None = None,
     before: str = "",
+    lowered: str = "",
     wiring: str = "",
 ) -> str:
     """A component for the world `grain-plugin`.
@@ -158,6 +167,7 @@ def component(
         host: host functions that the guest imports, as `$log`, `$env-get` …
         realloc: body of `realloc`; its params are `$old $old-size $align $size`. None: a bump allocator.
         before: items of the component before the core module, such as further imports.
+        lowered: items after the memory is there (`$memory`, `$realloc`), such as lowered imports.
         wiring: `(with …)` clauses for `imports`.
     """
     data = data or Data()
@@ -169,12 +179,12 @@ def component(
     init = init or init_ok(data)
     listed = listed or tools(data)
     realloc = realloc or _BUMP
-    lowered = "".join(f'(import "{HOST}" "{name}" (func ${name} {_LOWERED[name]}))' for name in host)
+    hosted = "".join(f'(import "{HOST}" "{name}" (func ${name} {_LOWERED[name]}))' for name in host)
     module = f"""
     (core module $Main
       (import "env" "memory" (memory 0))
       (import "env" "realloc" (func $realloc (param i32 i32 i32 i32) (result i32)))
-      {lowered} {imports}
+      {hosted} {imports}
       {declarations}
       (func (export "init") (result i32) {init})
       (func (export "list-tools") (result i32) {listed})
@@ -194,6 +204,7 @@ def component(
     (alias core export $lib "memory" (core memory $memory))
     (alias core export $lib "realloc" (core func $realloc))
     {"".join(_lower(name) for name in host)}
+    {lowered}
     (core instance $main (instantiate $Main (with "env" (instance $lib))
       {_with_host(host)} {wiring}))
     {_EXPORTS})"""

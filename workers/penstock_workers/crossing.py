@@ -66,11 +66,14 @@ class HostCall:
         return value
 
     def borrowed(self, index: int) -> int:
-        """The number behind a resource of ours that is lent for this call."""
+        """The number behind a resource of ours that is lent for this call.
+
+        It has to be asked for, once: that gives the loan back, and a call that keeps one traps.
+        """
         lent = self._args[index].of.resource
         host = ctypes.POINTER(_ffi.wasmtime_component_resource_host_t)()
         error = _ffi.wasmtime_component_resource_any_to_host(self._context, lent, ctypes.byref(host))
-        if error:
+        if bool(error):  # no null pointer
             raise WasmtimeError._from_ptr(error)
         number: int = _ffi.wasmtime_component_resource_host_rep(host)
         _ffi.wasmtime_component_resource_host_delete(host)
@@ -122,7 +125,7 @@ def define(
     error = _ffi.wasmtime_component_linker_instance_add_func(
         instance.ptr(), ctypes.create_string_buffer(encoded), len(encoded), thunk, None, _NO_FINALIZER
     )
-    if error:
+    if bool(error):  # no null pointer
         raise WasmtimeError._from_ptr(error)
     return thunk
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import orjson
@@ -23,8 +24,9 @@ from penstock_workers.surroundings import RealSurroundings, Surroundings
 
 if TYPE_CHECKING:
     from penstock_plugins.limits import Limits
-    from penstock_workers.sandbox import Sandbox
+    from penstock_workers.local import LocalExecutor
     from penstock_workers.plugin import WarmPlugin, WarmTool
+    from penstock_workers.sandbox import Sandbox
 
 
 class WarmPlugins(Protocol):
@@ -62,6 +64,43 @@ class Executor:
         self._surroundings = surroundings
         #: Digests whose calls are metered, as their first preparation found.
         self._metered: set[str] = set()
+
+    @classmethod
+    def local(
+        cls,
+        folder: Path,
+        *,
+        cache_dir: Path | None = None,
+        operator_policy: Callable[[str], OperatorPolicy] = lambda _: OperatorPolicy(),
+        log_sink: LogSink | None = None,
+        surroundings: Callable[[], Surroundings] = RealSurroundings,
+    ) -> LocalExecutor:
+        """The tools of a plugin folder, to be called in this process.
+
+        Args:
+            folder: with `plugin.toml` and its artifact.
+            cache_dir: where native code is kept. None: the user's cache folder.
+            operator_policy: what the plugin is allowed, by its name.
+            log_sink: takes the log lines of the guest. None: Python's logging.
+            surroundings: see `__init__`.
+
+        Raises:
+            ManifestError: the manifest cannot be used.
+            BundleError: the plugin cannot be used; says everything that is wrong with it.
+            ArtifactError: it cannot be compiled.
+        """
+        # Imported here: a worker has no use for it.
+        import platformdirs
+
+        from penstock_workers.local import open_folder
+
+        return open_folder(
+            Path(folder),
+            cache_dir=cache_dir or Path(platformdirs.user_cache_dir("penstock")),
+            operator_policy=operator_policy,
+            log_sink=log_sink,
+            surroundings=surroundings,
+        )
 
     def prepare(self, digest: str, tool: str, *, timeout_s: float | None = None) -> PreparedTool:
         """What the calls of one batch have in common, worked out once.

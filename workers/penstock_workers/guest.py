@@ -100,7 +100,7 @@ class Guest:
         error = _ffi.wasmtime_component_func_call(
             ctypes.byref(function._func), self._store._context(), None, 0, ctypes.byref(answer), 1
         )
-        if error:
+        if bool(error):  # no null pointer
             raise WasmtimeError._from_ptr(error)
         try:
             return _tool_defs(answer.of.list, max_tools, max_bytes)

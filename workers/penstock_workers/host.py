@@ -44,6 +44,7 @@ class CallNotes:
         "_sink",
         "dropped",
         "fuel",
+        "handles",
         "interruption",
         "lines",
         "surroundings",
@@ -56,6 +57,8 @@ class CallNotes:
         self._sink = sink
         #: The clocks and random numbers of a guest with WASI.
         self.surroundings = surroundings
+        #: Handles of WASI resources that the guest was given.
+        self.handles = 0
         #: The beginnings of lines on the guest's standard output and error, by level.
         self.unfinished: dict[str, bytes] = {}
         self._log_bytes = 0

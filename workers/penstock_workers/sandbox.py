@@ -5,7 +5,8 @@ Everything that may stop a guest is set before its first instruction runs, start
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from wasmtime import Store, WasmtimeError
 
@@ -13,13 +14,27 @@ from penstock_plugins.errors import ErrorCode
 from penstock_plugins.limits import Limits
 from penstock_plugins.result import ToolFailure
 from penstock_workers.guard import EPOCH_STEPS, CallGuard
-from penstock_workers.guest import Guest
+from penstock_workers.guest import BadValueError, Guest, PluginInfo, ToolDef
 from penstock_workers.host import CallNotes
 from penstock_workers.text import clean
 from penstock_workers.traps import Phase, classify
 
 if TYPE_CHECKING:
     from penstock_workers.plugin import WarmPlugin
+
+
+T = TypeVar("T")
+
+#: Tools that one plugin may declare, and bytes of all that it says about them.
+MAX_TOOLS = 64
+MAX_DECLARED_BYTES = 1024 * 1024
+
+
+class Declared(NamedTuple):
+    """What a guest says it is."""
+
+    info: PluginInfo
+    tools: list[ToolDef]
 
 
 class Answer(NamedTuple):
@@ -44,32 +59,49 @@ class Sandbox:
         self, tool: str, args_json: str, notes: CallNotes, *, token: str, timeout_s: float
     ) -> Answer | ToolFailure:
         """Run one call to its end. A guest's failure is returned, not raised."""
+
+        def use(guest: Guest, _: PluginInfo) -> Answer:
+            return Answer(*guest.call_tool(tool, args_json))
+
+        return self._run(use, notes, token, timeout_s)
+
+    def load(self, notes: CallNotes, *, timeout_s: float) -> Declared | ToolFailure:
+        """Ask a guest what it is and which tools it has. The limits of a call apply."""
+
+        def use(guest: Guest, info: PluginInfo) -> Declared:
+            return Declared(info, guest.list_tools(MAX_TOOLS, MAX_DECLARED_BYTES))
+
+        return self._run(use, notes, "load", timeout_s)
+
+    def _run(
+        self, use: Callable[[Guest, PluginInfo], T], notes: CallNotes, token: str, timeout_s: float
+    ) -> T | ToolFailure:
+        plugin = self._plugin
         with self._new_store() as store:
-            self._plugin.host.notes = notes
-            self._guard.begin(token, self._plugin.engine, timeout_s)
+            plugin.host.notes = notes
+            self._guard.begin(token, plugin.engine, timeout_s)
+            phase = Phase.START
             try:
-                return self._run(store, tool, args_json, timeout_s)
+                guest = Guest(store, plugin.linker, plugin.component, plugin.exports)
+                phase = Phase.INIT
+                info = guest.init()
+                if isinstance(info, str):
+                    return ToolFailure(
+                        code=ErrorCode.INIT_FAILED, message=clean(f"plugin init failed: {info}")
+                    )
+                phase = Phase.CALL
+                return use(guest, info)
+            except WasmtimeError as error:
+                return classify(str(error), phase, cancelled=self._guard.cancelled, timeout_s=timeout_s)
+            except BadValueError as error:
+                return ToolFailure(code=ErrorCode.INVALID_OUTPUT, message=str(error))
             finally:
                 self._guard.end()
                 if notes.unfinished:
-                    self._plugin.host.finish_streams()
-                self._plugin.host.notes = None
+                    plugin.host.finish_streams()
+                plugin.host.notes = None
                 if self._fuel is not None:
                     notes.fuel = self._fuel - store.get_fuel()
-
-    def _run(self, store: Store, tool: str, args_json: str, timeout_s: float) -> Answer | ToolFailure:
-        plugin = self._plugin
-        phase = Phase.START
-        try:
-            guest = Guest(store, plugin.linker, plugin.component, plugin.exports)
-            phase = Phase.INIT
-            info = guest.init()
-            if isinstance(info, str):
-                return ToolFailure(code=ErrorCode.INIT_FAILED, message=clean(f"plugin init failed: {info}"))
-            phase = Phase.CALL
-            return Answer(*guest.call_tool(tool, args_json))
-        except WasmtimeError as error:
-            return classify(str(error), phase, cancelled=self._guard.cancelled, timeout_s=timeout_s)
 
     def _new_store(self) -> Store:
         limits = self._limits

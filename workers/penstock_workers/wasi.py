@@ -10,7 +10,7 @@ interface that is not listed, or a function that waits, is refused when the comp
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from penstock_workers.wasi_functions import FUNCTIONS, WasiCall
@@ -98,11 +98,12 @@ def define_in(root: LinkerInstance, imports: Iterable[str], host: Host) -> list[
     return callbacks
 
 
-def _entry(function: WasiFunction, host: Host) -> Any:
+def _entry(function: WasiFunction, host: Host) -> Callable[[HostCall], None]:
+    is_method = function.name.startswith("[method]")
+
     def enter(call: HostCall) -> None:
-        answer = function.answer(WasiCall(call, host, _RESOURCE_IDS))
-        if answer is not NotImplemented:
-            call.reply(answer)
+        this = call.borrowed(0) if is_method else 0
+        call.reply(function.answer(WasiCall(call, host, _RESOURCE_IDS, this)))
 
     return enter
 

@@ -18,6 +18,9 @@ _RANDOM_BYTES = 4096
 #: Bytes of one write: every byte is a value of its own on its way here, and costs as much.
 _WRITE_BYTES = 4096
 
+#: Handles that one call may be given: each costs the host memory that no limit of the store counts.
+_HANDLES = 1000
+
 #: What stands for the streams: the number of the resource, and the level at which its lines are logged.
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 _LEVELS = {_STDOUT: "info", _STDERR: "warn"}
@@ -29,10 +32,11 @@ _DATETIME = "func() -> record{seconds: u64, nanoseconds: u32}"
 class WasiCall:
     """One call of one function."""
 
-    __slots__ = ("_call", "_host", "_resource_ids")
+    __slots__ = ("_call", "_host", "_resource_ids", "_this")
 
-    def __init__(self, call: HostCall, host: Host, resource_ids: Mapping[str, int]) -> None:
+    def __init__(self, call: HostCall, host: Host, resource_ids: Mapping[str, int], this: int) -> None:
         self._call = call
+        self._this = this
         self._host = host
         self._resource_ids = resource_ids
 
@@ -47,6 +51,12 @@ class WasiCall:
 
     def own(self, resource: str, rep: int) -> object:
         """A new handle of a resource."""
+        from penstock_workers.crossing import HostTrapError
+
+        notes = self._host.running
+        notes.handles += 1
+        if notes.handles > _HANDLES:
+            raise HostTrapError(f"at most {_HANDLES} handles in a call")
         return self._call.own(self._resource_ids[resource], rep)
 
     def write(self) -> None:
@@ -56,7 +66,7 @@ class WasiCall:
         if self._call.length(1) > _WRITE_BYTES:
             raise HostTrapError(f"a write has at most {_WRITE_BYTES} bytes")
         written = self._call.octets(1, _WRITE_BYTES)
-        self._host.write_stream(_LEVELS[self._call.borrowed(0)], written)
+        self._host.write_stream(_LEVELS[self._this], written)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +75,7 @@ class WasiFunction:
 
     name: str
     type: str
-    #: Returns the result; NotImplemented when there is none.
+    #: Returns the result.
     answer: Callable[[WasiCall], object]
 
 
@@ -108,21 +118,21 @@ def _exit(_: WasiCall) -> object:
     raise HostTrapError("the guest called exit")
 
 
-def _ok(value: object = None) -> object:
+def _done(_: WasiCall) -> object:
+    # wasmtime-py tags a result only where its two sides could be mistaken for each other, as here.
     from wasmtime.component import Variant
 
-    return Variant("ok", value)
+    return Variant("ok")
 
 
-def _closed() -> object:
-    from wasmtime.component import Variant
-
-    return Variant("err", Variant("closed"))
+def _closed(_: WasiCall) -> object:
+    """The end of a stream: `err(closed)`."""
+    return None
 
 
 def _write(call: WasiCall) -> object:
     call.write()
-    return _ok()
+    return _done(call)
 
 
 _RANDOM = "func(len: u64) -> list<u8>"
@@ -162,17 +172,17 @@ FUNCTIONS: Mapping[str, tuple[WasiFunction, ...]] = {
         WasiFunction("get-directories", "func() -> list<tuple<own, string>>", lambda _: []),
     ),
     "wasi:io/streams": (
-        WasiFunction("[method]input-stream.read", _READ, lambda _: _closed()),
-        WasiFunction("[method]input-stream.blocking-read", _READ, lambda _: _closed()),
+        WasiFunction("[method]input-stream.read", _READ, _closed),
+        WasiFunction("[method]input-stream.blocking-read", _READ, _closed),
         WasiFunction(
             "[method]output-stream.check-write",
             f"func(self: borrow) -> result<u64, {_STREAM_ERROR}>",
-            lambda _: _ok(_WRITE_BYTES),
+            lambda _: _WRITE_BYTES,
         ),
         WasiFunction("[method]output-stream.write", _WRITE, _write),
         WasiFunction("[method]output-stream.blocking-write-and-flush", _WRITE, _write),
-        WasiFunction("[method]output-stream.flush", _FLUSH, lambda _: _ok()),
-        WasiFunction("[method]output-stream.blocking-flush", _FLUSH, lambda _: _ok()),
+        WasiFunction("[method]output-stream.flush", _FLUSH, _done),
+        WasiFunction("[method]output-stream.blocking-flush", _FLUSH, _done),
     ),
     "wasi:random/random": (
         WasiFunction("get-random-bytes", _RANDOM, _random_bytes),

@@ -1,0 +1,271 @@
+"""Looks at a plugin before anybody may call it: what it imports, what it declares, and what is wrong with it.
+
+Publishing takes the tools from here into the bundle's record (W-1, I-5), so that neither producers nor
+workers have to ask the guest again; `penstock plugin check` prints it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from penstock_plugins.errors import CompileError, ManifestError
+from penstock_plugins.manifest import TOOL_NAME, ToolTable
+from penstock_plugins.policy import KNOWN_CAPABILITIES, OperatorPolicy, narrow
+from penstock_plugins.record import PluginRecord
+from penstock_plugins.result import ToolFailure
+from penstock_plugins.schema import check_schema
+from penstock_plugins.tool import Tool
+from penstock_workers.artifacts.compiler import compile_wasm
+from penstock_workers.engine import METERED, PLAIN, EngineSettings, new_engine
+from penstock_workers.guard import CallGuard
+from penstock_workers.host import CallNotes
+from penstock_workers.plugin import import_problems, link_component
+from penstock_workers.surroundings import RealSurroundings
+from penstock_workers.text import clean
+from penstock_workers.wasi import is_wasi
+from penstock_workers.world import HOST, export_problems, imports_of
+
+if TYPE_CHECKING:
+    from wasmtime import Engine
+
+    from penstock_plugins.bundle import Bundle
+    from penstock_workers.guest import PluginInfo, ToolDef
+
+#: Bytes of one tool's schema.
+MAX_SCHEMA_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something that is wrong with a plugin."""
+
+    message: str
+    #: What its author can do about it.
+    advice: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.advice}" if self.advice else self.message
+
+
+@dataclass(slots=True, kw_only=True)
+class Inspection:
+    """What was found."""
+
+    bundle: Bundle
+    #: Imported interfaces, and the functions of each.
+    imports: dict[str, list[str]] = field(default_factory=dict)
+    #: The tools, as they will be called. Empty when they could not be asked for.
+    tools: list[Tool] = field(default_factory=list)
+    #: Why it must not be published. Empty: it is fine.
+    problems: list[Problem] = field(default_factory=list)
+    #: What its author may want to know.
+    warnings: list[str] = field(default_factory=list)
+
+    def add(self, message: str, advice: str = "") -> None:
+        """Write down a problem."""
+        self.problems.append(Problem(message=message, advice=advice))
+
+    @property
+    def capabilities(self) -> list[str]:
+        """What the manifest asks for."""
+        return sorted(self.bundle.manifest.wasm.capabilities)
+
+    def record(self) -> PluginRecord:
+        """What a catalog would know of it."""
+        return PluginRecord(
+            digest=self.bundle.digest,
+            manifest=self.bundle.manifest,
+            tools=tuple(self.tools),
+            files=self.bundle.entries,
+            imports=tuple(self.imports),
+        )
+
+    @property
+    def ok(self) -> bool:
+        """Whether it may be published."""
+        return not self.problems
+
+
+def inspect_plugin(
+    bundle: Bundle,
+    *,
+    operator_policy: Callable[[str], OperatorPolicy] = lambda _: OperatorPolicy(),
+    guard: CallGuard | None = None,
+) -> Inspection:
+    """Compile a plugin in a process of its own, run its `init` and `list-tools` in a sandbox, and check both.
+
+    Raises:
+        ArtifactError: this installation cannot compile.
+    """
+    found = Inspection(bundle=bundle)
+    if (problem := unreadable(bundle)) is not None:
+        found.problems.append(problem)
+        return found
+    settings = METERED if bundle.manifest.limits().fuel is not None else PLAIN
+    try:
+        fd = compile_wasm(bundle.files[bundle.manifest.wasm.module], settings)
+    except CompileError as error:
+        found.add(clean(error.message), "Build the module again")
+        return found
+    try:
+        operator = operator_policy(bundle.manifest.name)
+        look_at(found, new_engine(settings), f"/proc/self/fd/{fd}", settings, operator, guard or CallGuard())
+    finally:
+        os.close(fd)
+    return found
+
+
+def unreadable(bundle: Bundle) -> Problem | None:
+    """Why a plugin is none that can be looked at."""
+    kind = bundle.manifest.wasm.kind
+    if kind == "component":
+        return None
+    return Problem(
+        message=f"Plugins of kind '{kind}' do not run yet",
+        advice="Build a component of the world grain-plugin",
+    )
+
+
+def look_at(
+    found: Inspection,
+    engine: Engine,
+    path: str,
+    settings: EngineSettings,
+    operator: OperatorPolicy,
+    guard: CallGuard,
+) -> None:
+    """Load native code that was just compiled, or authenticated, and write down what there is to say."""
+    # Imported here: they load wasmtime, which programs that only read inspections may lack.
+    from wasmtime.component import Component
+
+    from penstock_workers.sandbox import Sandbox
+
+    manifest = found.bundle.manifest
+    component = Component.deserialize_file(engine, path)
+    imports = imports_of(component, engine)
+    found.imports = {name: sorted(functions) for name, functions in imports.items()}
+    _check_imports(found, imports)
+    for problem in export_problems(component, engine):
+        found.add(f"It is no component of our world: {problem}", "Build it for the world grain-plugin")
+    if not found.ok:
+        return
+    plugin = link_component(engine, component, found.record(), size_bytes=0, settings=settings)
+    grants = narrow(manifest, operator)
+    # What it asks for counts here: whether it gets that is decided where it runs.
+    asked = replace(grants, capabilities=frozenset(manifest.wasm.capabilities) & KNOWN_CAPABILITIES)
+    notes = CallNotes(asked, _Quiet(), RealSurroundings())
+    loaded = Sandbox(plugin, grants.limits, guard).load(notes, timeout_s=grants.limits.timeout_s)
+    if isinstance(loaded, ToolFailure):
+        found.add(loaded.message, "Run `init` and `list-tools` on their own to see why")
+    else:
+        _check_info(found, loaded.info)
+        found.tools = _read_tools(found, loaded.tools)
+
+
+class _Quiet:
+    """Log lines of a plugin that is only looked at go nowhere."""
+
+    def write(self, *, level: str, plugin: str, message: str) -> None:
+        """Drop the line."""
+
+
+def _check_imports(found: Inspection, imports: Mapping[str, Mapping[str, str]]) -> None:
+    asked = set(found.capabilities)
+    for problem in import_problems(imports):
+        found.add(f"It imports what no plugin may have: {clean(problem)}", "Build it without that import")
+    if any(map(is_wasi, imports)) and "wasi" not in asked:
+        found.add(
+            "It imports WASI and does not ask for it: " + ", ".join(filter(is_wasi, imports)),
+            "Add 'wasi' to the manifest's capabilities, or build it without WASI (`--stub-wasi`)",
+        )
+    uses = {"log": "log", "env-get": "env", "http-get": "http", "http-post": "http"}
+    for function in imports.get(HOST, ()):
+        capability = uses.get(function)
+        if capability and capability not in asked:
+            found.warnings.append(
+                f"It imports {function}, which is refused unless the manifest asks for '{capability}'"
+            )
+    for capability in sorted(asked - KNOWN_CAPABILITIES):
+        found.warnings.append(f"Nobody knows the capability '{capability}'")
+
+
+def _check_info(found: Inspection, info: PluginInfo) -> None:
+    manifest = found.bundle.manifest
+    for what, theirs, ours in (
+        ("name", info.name, manifest.name),
+        ("version", info.version, manifest.version),
+    ):
+        if theirs != ours:
+            found.add(
+                f"Its init says the {what} is '{clean(theirs, 128)}', the manifest says '{ours}'",
+                "Let them agree",
+            )
+
+
+def _read_tools(found: Inspection, listed: list[ToolDef]) -> list[Tool]:
+    manifest = found.bundle.manifest
+    names = [tool.name for tool in listed]
+    if not names:
+        found.add("It declares no tools", "Return at least one from `list-tools`")
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        found.add(f'Tool "{clean(name, 128)}" is declared twice', "Give each tool a name of its own")
+    if manifest.tools:
+        declared = {table.name for table in manifest.tools}
+        for name in sorted(declared - set(names)):
+            found.add(f"The manifest declares the tool '{name}', the guest does not", "Let them agree")
+        for name in sorted(set(names) - declared):
+            found.add(f"The guest has the tool '{clean(name, 128)}', the manifest does not", "Add [[tool]]")
+    pure = _imports_only_log(found.imports)
+    tools = (_read_tool(found, tool, pure) for tool in listed)
+    return [tool for tool in tools if tool is not None]
+
+
+def _read_tool(found: Inspection, listed: ToolDef, pure: bool) -> Tool | None:
+    manifest = found.bundle.manifest
+    if not TOOL_NAME.fullmatch(listed.name):
+        found.add(
+            f"'{clean(listed.name, 128)}' is no name for a tool",
+            "Begin with a letter; use letters, digits, - and _",
+        )
+        return None
+    table = manifest.tool_table(listed.name) or ToolTable(name=listed.name)
+    try:
+        parameters = _schema(listed.parameters_json)
+    except (ManifestError, ValueError) as error:
+        found.add(f"The parameters of {listed.name} cannot be used: {clean(str(error))}", "Mend its schema")
+        return None
+    return Tool(
+        name=listed.name,
+        plugin=manifest.name,
+        version=manifest.version,
+        label=clean(listed.label, 256),
+        description=table.description or "\n".join(map(clean, listed.description[:8192].splitlines())),
+        parameters=parameters,
+        traits=table.traits(proved_idempotent=pure),
+    )
+
+
+def _schema(text: str) -> dict[str, Any]:
+    """The schema that a guest declares.
+
+    Raises:
+        ManifestError: it is no JSON Schema of an object.
+        ValueError: it is no JSON, or too long.
+    """
+    if len(text.encode()) > MAX_SCHEMA_BYTES:
+        raise ValueError(f"the schema is longer than {MAX_SCHEMA_BYTES} bytes")
+    parameters = orjson.loads(text)
+    check_schema(parameters)
+    if not isinstance(parameters, dict):
+        raise ManifestError("the schema must be an object")
+    return parameters
+
+
+def _imports_only_log(imports: Mapping[str, list[str]]) -> bool:
+    """Whether the same call must always give the same result: there is nothing else that it could ask."""
+    return all(name == HOST and set(functions) <= {"log"} for name, functions in imports.items())
