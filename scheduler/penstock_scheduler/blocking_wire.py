@@ -1,0 +1,90 @@
+"""The wire of producers without an event loop: each question blocks the thread that asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import redis
+
+from penstock_broker_config import crash
+from penstock_broker_config.app import create_app
+from penstock_broker_config.doorbell import Doorbell
+from penstock_broker_config.ledger import Completion, Ledger
+from penstock_broker_config.redis_catalog import RedisCatalog
+from penstock_broker_config.settings import Settings
+from penstock_broker_config.store import connect_store
+from penstock_plugins.record import PluginRecord
+from penstock_scheduler.bell import Bell
+from penstock_scheduler.flow import Flow, run
+from penstock_scheduler.patience import BRIEF_S, in_our_words
+from penstock_scheduler.storeclock import StoreClock
+
+T = TypeVar("T")
+
+
+class BlockingWire:
+    """One system's Redis and broker. Threads may share it.
+
+    Raises:
+        UnreachableError: nothing is configured and nothing runs here.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._client = connect_store(settings)
+        if settings.crash_at is not None:
+            crash.arm(settings.crash_at)
+        self._doorbell = Doorbell(create_app(settings))
+        self._bell = Bell(self._doorbell)
+        self._catalog = RedisCatalog(self._client, settings.keys)
+        self._clock = StoreClock()
+        self.ledger = Ledger(self._client, settings.keys, settings.retention)
+
+    def check(self) -> None:
+        """Find out whether Redis answers.
+
+        Raises:
+            UnreachableError: it does not.
+        """
+        try:
+            self._client.ping()
+        except redis.RedisError as error:
+            raise in_our_words(error) from error
+
+    def run(
+        self, flow: Flow[T], *, patience_s: float = BRIEF_S, pause: Callable[[float], Any] | None = None
+    ) -> T:
+        """Drive a flow over this wire, in this thread."""
+        if pause is None:
+            return run(flow, self, patience_s=patience_s)
+        return run(flow, self, patience_s=patience_s, pause=pause)
+
+    def close(self) -> None:
+        """Give the connections back. What was rung stays rung."""
+        self._doorbell.close()
+        self._client.close()
+
+    def completions(
+        self, job_id: str, *, cursor: str, wait_s: float, count: int
+    ) -> tuple[str, list[Completion]]:
+        """See `Wire`."""
+        return self.ledger.completions(job_id, cursor=cursor, wait_s=wait_s, count=count)
+
+    def ring(self, batch_id: str, *, queue: str, tool: str, calls: int) -> None:
+        """See `Wire`."""
+        self._bell.ring(batch_id, queue=queue, tool=tool, calls=calls)
+
+    def now_ms(self) -> int:
+        """See `Wire`."""
+        now_ms = self._clock.now_ms()
+        if now_ms is None:
+            now_ms = self._clock.set(self._client.time())
+        return now_ms
+
+    def catalog_version(self) -> int:
+        """See `Wire`."""
+        return self._catalog.version()
+
+    def catalog_records(self) -> list[PluginRecord]:
+        """See `Wire`."""
+        return self._catalog.records()

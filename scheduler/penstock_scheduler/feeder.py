@@ -1,0 +1,157 @@
+"""Feeds a `map`: takes chunks of its input, waits for room, submits them, and seals the job at the end.
+
+A feeder that dies leaves an unsealed job behind; feeding goes on with the first input that was not accepted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from penstock_broker_config.ledger import JobRecord, Submitted
+from penstock_broker_config.settings import Settings
+from penstock_plugins.errors import JobFailedError, PenstockError
+from penstock_scheduler.chunking import ChunkSizer
+from penstock_scheduler.flow import Effect, Flow, ask
+from penstock_scheduler.hopper import Chunk
+from penstock_scheduler.intake import Source
+from penstock_scheduler.sending import send
+from penstock_scheduler.submission import Submission
+from penstock_scheduler.toolbox import Toolbox
+from penstock_scheduler.window import Window
+
+#: Seconds after which a feeder without room looks again, even when nothing was heard.
+LOOK_AGAIN_S = 1.0
+_ENTRIES = 1000
+#: Characters of an input's error that the job keeps.
+_ERROR_CHARS = 2000
+
+
+class FeedEnd(StrEnum):
+    """Why a feeder ended."""
+
+    #: The input is over and the job knows it.
+    SEALED = "sealed"
+    #: The job ended before its input: it was cancelled, or its deadline passed.
+    CLOSED = "closed"
+    #: The producer was closed: the job can be resumed.
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fed:
+    """What a feeder did."""
+
+    end: FeedEnd
+    #: Calls that the job has accepted in all.
+    accepted: int
+    #: Why the input failed; None when it did not.
+    error: Exception | None = None
+
+
+class DeadlinePassedError(PenstockError):
+    """The deadline passed before the input had ended."""
+
+
+class Feeder:
+    """Feeds one job.
+
+    Args:
+        submission: what its batches share.
+        toolbox: is told of the catalog's version.
+        settings: how much may be in flight, and when a lost doorbell is rung again.
+        resumed: the job, when it has accepted calls before.
+    """
+
+    def __init__(
+        self,
+        submission: Submission,
+        toolbox: Toolbox,
+        settings: Settings,
+        *,
+        resumed: JobRecord | None = None,
+    ) -> None:
+        self._submission = submission
+        self._toolbox = toolbox
+        self._ring_after_s = settings.ring_after_s
+        self._job_id = submission.header.job
+        self._window = Window(max_calls=settings.max_in_flight)
+        self._cursor = "0"
+        self._accepted = 0
+        #: The job has ended: nothing more is accepted.
+        self._closed = False
+        if resumed is not None:
+            self._accepted = resumed.accepted
+            self._window.submitted(resumed.accepted, 0)
+            self._window.finished(resumed.done + resumed.failed + resumed.expired)
+
+    def feed(self, source: Source) -> Flow[Fed]:
+        """Feed until the input, the job or the producer ends.
+
+        Raises:
+            JobFailedError: somebody else feeds the same job.
+            JobNotFoundError: the job has expired.
+        """
+        sizer = ChunkSizer()
+        while not self._closed:
+            chunk = yield from ask(_take(source, sizer.calls))
+            if chunk.texts:
+                yield from self._wait_for_room(source, chunk)
+            if chunk.stopped or source.stopped:
+                return Fed(end=FeedEnd.STOPPED, accepted=self._accepted)
+            if chunk.texts and (yield from self._deadline_passed()):
+                return (yield from self._seal(DeadlinePassedError()))
+            if chunk.texts and not self._closed:
+                submitted = yield from self._submit(chunk)
+                sizer.sent(submitted.cost_us)
+            if chunk.ended and not self._closed:
+                return (yield from self._seal(chunk.error))
+        return Fed(end=FeedEnd.CLOSED, accepted=self._accepted)
+
+    def _wait_for_room(self, source: Source, chunk: Chunk) -> Flow[None]:
+        while not self._window.has_room(len(chunk.texts), chunk.size_bytes):
+            self._cursor, _ = yield from ask(
+                lambda wire: wire.completions(
+                    self._job_id, cursor=self._cursor, wait_s=LOOK_AGAIN_S, count=_ENTRIES
+                )
+            )
+            record = yield from ask(lambda wire: wire.ledger.job(self._job_id))
+            self._window.finished(record.done + record.failed + record.expired)
+            self._closed = record.state.final
+            if self._closed or source.stopped:
+                return
+
+    def _submit(self, chunk: Chunk) -> Flow[Submitted]:
+        base, calls = self._accepted, len(chunk.texts)
+        submitted = yield from send(self._submission, chunk.texts, base=base, ring_after_s=self._ring_after_s)
+        self._toolbox.notice(submitted.catalog_version)
+        self._closed = submitted.state.final
+        if not submitted.accepted:
+            if self._closed:
+                return submitted
+            yield from self._check_own(base + calls)
+        self._accepted = base + calls
+        self._window.submitted(calls, chunk.size_bytes)
+        self._window.finished(submitted.finished)
+        return submitted
+
+    def _check_own(self, accepted: int) -> Flow[None]:
+        # Accepted before: this feeder's own submit, whose answer got lost; or that of another feeder.
+        record = yield from ask(lambda wire: wire.ledger.job(self._job_id))
+        if record.accepted != accepted:
+            raise JobFailedError(
+                f"Job {self._job_id} is fed by another process: stop that one, then resume the job"
+            )
+
+    def _deadline_passed(self) -> Flow[bool]:
+        deadline_ms = self._submission.deadline_ms
+        return deadline_ms is not None and (yield from ask(lambda wire: wire.now_ms())) > deadline_ms
+
+    def _seal(self, error: Exception | None) -> Flow[Fed]:
+        why = "" if error is None else f"{type(error).__name__}: {error}"[:_ERROR_CHARS]
+        yield from ask(lambda wire: wire.ledger.seal(self._job_id, error=why))
+        return Fed(end=FeedEnd.SEALED, accepted=self._accepted, error=error)
+
+
+def _take(source: Source, calls: int) -> Effect[Chunk]:
+    return lambda _: source.take(calls)

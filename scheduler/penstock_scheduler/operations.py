@@ -1,0 +1,162 @@
+"""What a producer does, as flows: the same for threads and for the event loop. No waiting happens here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from penstock_broker_config.envelope import Signer
+from penstock_broker_config.ledger import Completion, JobRecord
+from penstock_broker_config.settings import Settings
+from penstock_plugins.errors import ConfigurationError, WaitTimeoutError
+from penstock_plugins.tool import Tool
+from penstock_scheduler.countdown import Countdown
+from penstock_scheduler.encoding import OnInvalid, encode, row_encoder
+from penstock_scheduler.feeder import LOOK_AGAIN_S, Feeder
+from penstock_scheduler.flow import Effect, Flow, ask
+from penstock_scheduler.jobids import new_job_id
+from penstock_scheduler.options import CallOptions, SubmitOptions, check_options
+from penstock_scheduler.reading import Ticket
+from penstock_scheduler.sending import send
+from penstock_scheduler.submission import Submission, compose, params_digest
+from penstock_scheduler.toolbox import Toolbox, ToolUse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapPlan:
+    """A map that is ready to be fed."""
+
+    ticket: Ticket
+    #: Makes the JSON text of one row.
+    encode: Callable[[Any], bytes]
+    #: Inputs that the job has accepted before.
+    skip: int
+    #: None: the job's input has ended already, nothing is to be fed.
+    feeder: Feeder | None
+
+
+class Operations:
+    """The steps of every operation, with what they share: settings, signer, toolbox."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._signer = Signer(settings.signing_secret())
+        self._toolbox = Toolbox()
+
+    def submit(self, tool: str, params: Mapping[str, Any], options: SubmitOptions) -> Flow[Ticket]:
+        """Submit one call."""
+        check_options(options, SubmitOptions)
+        use = yield from self._toolbox.find(tool)
+        text = encode(use, params)
+        submission = yield from self._compose(use, options, new_job_id())
+        key = options.get("idempotency_key")
+        submitted = yield from send(
+            submission,
+            [text],
+            base=0,
+            single=True,
+            idempotency=None if key is None else (key, params_digest(text)),
+            ring_after_s=self._settings.ring_after_s,
+        )
+        self._toolbox.notice(submitted.catalog_version)
+        return Ticket(job_id=submitted.job_id, tool=use.full_name, single=True)
+
+    def start_map(self, tool: str, options: CallOptions, on_invalid: OnInvalid) -> Flow[MapPlan]:
+        """Create the job of a map, without calls yet."""
+        _check_map(options, on_invalid)
+        use = yield from self._toolbox.find(tool)
+        submission = yield from self._compose(use, options, new_job_id())
+        header = submission.header
+        yield from ask(
+            lambda wire: wire.ledger.open_job(
+                header.job,
+                tool=header.tool,
+                digest=header.digest,
+                tenant=header.tenant,
+                queue=header.queue,
+                deadline_s=submission.deadline_s,
+            )
+        )
+        return MapPlan(
+            ticket=Ticket(job_id=header.job, tool=header.tool, single=False),
+            encode=row_encoder(use, on_invalid, first=0),
+            skip=0,
+            feeder=Feeder(submission, self._toolbox, self._settings),
+        )
+
+    def resume_map(
+        self, tool: str, options: CallOptions, on_invalid: OnInvalid, job_id: str
+    ) -> Flow[MapPlan]:
+        """Go on with a map whose feeder ended before its input."""
+        _check_map(options, on_invalid)
+        use = yield from self._toolbox.find(tool)
+        record = yield from self.job(job_id)
+        if record.single or record.tool != use.full_name:
+            kind = "a single call" if record.single else "a map"
+            raise ConfigurationError(f"Job {job_id} is {kind} of {record.tool}, not a map of {use.full_name}")
+        if record.digest != use.digest:
+            use = yield from self._toolbox.pinned(record.tool, record.digest)
+        feeder = None
+        if record.total is None and not record.state.final:
+            submission = yield from self._compose(use, options, job_id, resumed=record)
+            feeder = Feeder(submission, self._toolbox, self._settings, resumed=record)
+        return MapPlan(
+            ticket=Ticket.from_record(record),
+            encode=row_encoder(use, on_invalid, first=record.accepted),
+            skip=record.accepted,
+            feeder=feeder,
+        )
+
+    def job(self, job_id: str) -> Flow[JobRecord]:
+        """Look up one job."""
+        return (yield from ask(lambda wire: wire.ledger.job(job_id)))
+
+    def jobs(self, limit: int) -> Flow[list[JobRecord]]:
+        """Look up the newest jobs."""
+        return (yield from ask(lambda wire: wire.ledger.jobs(limit)))
+
+    def cancel(self, job_id: str) -> Flow[bool]:
+        """End a job now."""
+        return (yield from ask(lambda wire: wire.ledger.cancel(job_id)))
+
+    def tools(self) -> Flow[list[Tool]]:
+        """Look up the catalog's tools."""
+        return (yield from self._toolbox.tools())
+
+    def submitted(self, job_id: str, countdown: Countdown) -> Flow[int]:
+        """Wait until a job's input has ended, wherever it is fed; returns how many calls it gave."""
+        cursor = "0"
+        while True:
+            record = yield from self.job(job_id)
+            if record.total is not None or record.state.final:
+                return record.accepted
+            if countdown.over:
+                raise WaitTimeoutError(
+                    f"The input of job {job_id} had not ended after {countdown.wait_s:g} s; it goes on"
+                )
+            cursor, _ = yield from ask(_hear(job_id, cursor, countdown.slice_s(LOOK_AGAIN_S)))
+
+    def _compose(
+        self, use: ToolUse, options: CallOptions, job_id: str, *, resumed: JobRecord | None = None
+    ) -> Flow[Submission]:
+        now_ms = yield from ask(lambda wire: wire.now_ms())
+        return compose(
+            use,
+            options,
+            job_id=job_id,
+            tenant=self._settings.tenant,
+            signer=self._signer,
+            now_ms=now_ms,
+            resumed=resumed,
+        )
+
+
+def _check_map(options: CallOptions, on_invalid: OnInvalid) -> None:
+    check_options(options, CallOptions)
+    if on_invalid not in ("record", "stop"):
+        raise ConfigurationError(f"on_invalid must be 'record' or 'stop', got {on_invalid!r}")
+
+
+def _hear(job_id: str, cursor: str, wait_s: float) -> Effect[tuple[str, list[Completion]]]:
+    return lambda wire: wire.completions(job_id, cursor=cursor, wait_s=wait_s, count=1000)

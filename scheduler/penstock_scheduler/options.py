@@ -1,0 +1,58 @@
+"""What a caller may say about a submission beside the tool and its params."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from penstock_plugins.errors import ConfigurationError
+
+#: Characters of an idempotency key and of a tenant's name at most.
+MAX_NAME_CHARS = 256
+
+
+class CallOptions(TypedDict, total=False):
+    """Keywords that `submit` and `map` share. None, and what is left out, mean the default."""
+
+    #: Seconds of one execution; narrows the manifest's and the operator's limit.
+    timeout_s: float | None
+    #: Seconds from now in which the whole job must have ended; what has not is TIMEOUT then.
+    deadline_s: float | None
+    #: `high`, `default`, `bulk` or `pool.NAME`. By default the plugin's own pool, else `default`.
+    queue: str | None
+    #: Whose call it is. By default the `tenant` setting.
+    tenant: str | None
+    #: Session context that travels with the call: plain JSON values (`session_id`, `cwd`, `preferences` …).
+    session: Mapping[str, Any] | None
+    #: Request context; what is left out is filled in (`request_id`, `timestamp`, `initiator`, `chain_depth`).
+    request: Mapping[str, Any] | None
+
+
+class SubmitOptions(CallOptions, total=False):
+    """Keywords of `submit`."""
+
+    #: The same key, tenant and tool again give the first submission's job; with other params it is CONFLICT.
+    idempotency_key: str | None
+
+
+def check_options(options: CallOptions | SubmitOptions, shape: type) -> None:
+    """Refuse what cannot be meant.
+
+    Raises:
+        TypeError: a keyword that does not exist.
+        ConfigurationError: a value that cannot be used; says which.
+    """
+    unknown = set(options) - set(shape.__annotations__)
+    if unknown:
+        raise TypeError(f"unexpected keyword argument(s): {', '.join(sorted(unknown))}")
+    for name in ("timeout_s", "deadline_s"):
+        value = options.get(name)
+        if value is not None and not (
+            isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+        ):
+            raise ConfigurationError(f"{name} must be a number of seconds greater than 0, got {value!r}")
+    for name in ("tenant", "idempotency_key"):
+        value = options.get(name)
+        if value is not None and not (isinstance(value, str) and 0 < len(value) <= MAX_NAME_CHARS):
+            raise ConfigurationError(f"{name} must be a text of 1 to {MAX_NAME_CHARS} characters")

@@ -1,0 +1,162 @@
+"""The door for programs that submit calls and wait for results in threads of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, Unpack
+
+from penstock_broker_config.ledger import JobRecord
+from penstock_broker_config.settings import Settings, load_settings
+from penstock_plugins.result import ToolResult
+from penstock_plugins.tool import Tool
+from penstock_scheduler.blocking_wire import BlockingWire
+from penstock_scheduler.encoding import OnInvalid
+from penstock_scheduler.feeding import Feeding
+from penstock_scheduler.job import AnyJob, Job
+from penstock_scheduler.operations import Operations
+from penstock_scheduler.options import CallOptions, SubmitOptions
+from penstock_scheduler.reading import Ticket
+
+
+class Producer:
+    """Submits calls and reads their results. Threads may share one.
+
+        with Producer.connect() as producer:
+            result = producer.submit("text.stats", {"text": "a b"}).result(wait_s=10)
+            for result in producer.map("text.slug", ({"text": line} for line in lines)).results():
+                print(result.index, result.data)
+
+    Every method raises `UnreachableError` when Redis does not answer for a few seconds. A broker that does
+    not answer is no error: the scheduler rings again.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._wire = BlockingWire(settings)
+        self._operations = Operations(settings)
+        self._feedings: list[Feeding] = []
+
+    @classmethod
+    def connect(cls, url: str | None = None, **settings: Any) -> Producer:
+        """A producer on the configured system, or on the one that `penstock up` runs here.
+
+        Args:
+            url: the broker's URL (`redis://`, `rediss://`, `unix://`, `amqp://`), before every configuration.
+            **settings: any field of `Settings`, such as `redis_url`, `prefix`, `tenant`, `signing_key`,
+                `max_in_flight`.
+
+        Raises:
+            UnreachableError: nothing is configured and nothing runs here, or Redis does not answer.
+            ConfigurationError: a setting that cannot be used.
+        """
+        producer = cls(load_settings(broker_url=url, **settings))
+        try:
+            producer._wire.check()
+        except BaseException:
+            producer.close(wait=False)
+            raise
+        return producer
+
+    def submit(
+        self, tool: str, params: Mapping[str, Any], **options: Unpack[SubmitOptions]
+    ) -> Job[ToolResult]:
+        """Submit one call. When this returns, the call is not lost any more.
+
+        Args:
+            tool: `plugin.tool`, `plugin@version.tool`, or the tool's own name where only one plugin has it.
+            params: what the tool's schema asks for, as JSON values.
+            **options: timeout_s, deadline_s, idempotency_key, queue, tenant, session, request: see
+                `SubmitOptions`.
+
+        Raises:
+            ToolNotFoundError: there is no such tool.
+            ParamsError: the params do not fit; `details["errors"]` has every violation with its path.
+            ConflictError: the idempotency key was used before with other params.
+            ConfigurationError: an option that cannot be used.
+        """
+        return self._job(self._wire.run(self._operations.submit(tool, params, options)))
+
+    def map(
+        self,
+        tool: str,
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        job: str | None = None,
+        on_invalid: OnInvalid = "record",
+        **options: Unpack[CallOptions],
+    ) -> Job[list[ToolResult]]:
+        """Submit one call for each input. Returns at once; the input is read and submitted in the background.
+
+        Two chunks of the input are in this process's memory, and at most `max_in_flight` calls in Redis.
+        An iterable that raises ends the job as failed; what it gave before is kept.
+
+        Args:
+            tool: as in `submit`.
+            inputs: any iterable of params, also an endless or slow one. It is read in another thread.
+            job: id of a map whose feeder ended before its input (its process was ended, Redis stayed away):
+                the inputs that it has accepted are skipped and the rest is submitted. `inputs` must be the
+                same again. Tenant and deadline stay as they were.
+            on_invalid: "record": an input that does not fit the tool's schema has a VALIDATION_ERROR as its
+                result and the others go on. "stop": it ends the job as failed.
+            **options: timeout_s, deadline_s, queue, tenant, session, request; see `CallOptions`.
+
+        Raises:
+            ToolNotFoundError: there is no such tool.
+            ConfigurationError: an option that cannot be used.
+            JobNotFoundError: there is no such `job`.
+        """
+        if job is None:
+            flow = self._operations.start_map(tool, options, on_invalid)
+        else:
+            flow = self._operations.resume_map(tool, options, on_invalid, job)
+        plan = self._wire.run(flow)
+        if plan.feeder is None:
+            return self._job(plan.ticket)
+        feeding = Feeding(self._wire, plan, plan.feeder, inputs)
+        self._feedings = [f for f in self._feedings if not f.ended] + [feeding]
+        feeding.start()
+        return Job(self._wire, self._operations, plan.ticket, feeding)
+
+    def job(self, job_id: str) -> AnyJob:
+        """Open a job by its id, whoever submitted it.
+
+        Raises:
+            JobNotFoundError: there is none, or it has expired.
+        """
+        return self._job(Ticket.from_record(self._wire.run(self._operations.job(job_id))))
+
+    def jobs(self, limit: int = 100) -> list[JobRecord]:
+        """The newest jobs of this system, newest first."""
+        return self._wire.run(self._operations.jobs(limit))
+
+    def tools(self) -> list[Tool]:
+        """The tools of the catalog, each in its highest release, sorted by name."""
+        return self._wire.run(self._operations.tools())
+
+    def close(self, *, wait: bool = True) -> None:
+        """Give the connections back.
+
+        Args:
+            wait: feed what is being fed to its end first. Else feeding stops, and those jobs can be resumed.
+        """
+        for feeding in self._feedings:
+            if not wait:
+                feeding.stop()
+        for feeding in self._feedings:
+            feeding.join()
+        self._feedings = []
+        self._wire.close()
+
+    def __enter__(self) -> Producer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close(wait=error is None)
+
+    def _job(self, ticket: Ticket) -> AnyJob:
+        return Job(self._wire, self._operations, ticket)

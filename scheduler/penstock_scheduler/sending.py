@@ -1,0 +1,59 @@
+"""Sends one batch: the ledger accepts it, then its doorbell rings. Accepting alone makes it safe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from penstock_broker_config import crash
+from penstock_broker_config.ledger import Submitted
+from penstock_scheduler.flow import Flow, ask
+from penstock_scheduler.submission import Submission
+
+
+def send(
+    submission: Submission,
+    texts: Sequence[bytes],
+    *,
+    base: int,
+    ring_after_s: float,
+    single: bool = False,
+    idempotency: tuple[str, str] | None = None,
+) -> Flow[Submitted]:
+    """Send the calls with these params.
+
+    Args:
+        submission: what they share.
+        texts: the params as JSON texts.
+        base: index of the first call.
+        ring_after_s: seconds after which the reaper rings, should the doorbell get lost.
+        single: this one call is the whole job.
+        idempotency: the key and the digest of the params that it stands for.
+
+    Raises:
+        ConflictError: the idempotency key was used before with other params.
+        JobNotFoundError: the job has not accepted as many calls as `base` says, or has expired.
+    """
+    header, entries = submission.header, submission.entries(base, texts)
+    crash.reach("producer.before_submit")
+    submitted = yield from ask(
+        lambda wire: wire.ledger.submit(
+            header,
+            entries,
+            base=base,
+            total=1 if single else None,
+            single=single,
+            deadline_s=submission.deadline_s,
+            idempotency=idempotency,
+            ring_after_s=ring_after_s,
+        )
+    )
+    crash.reach("producer.after_submit")
+    # Neither for what an idempotency key found, nor for what a repeated submit finds finished.
+    if submitted.job_id == header.job and not submitted.state.final:
+        yield from ask(
+            lambda wire: wire.ring(
+                f"{header.job}.{base}", queue=header.queue, tool=header.tool, calls=len(entries)
+            )
+        )
+        crash.reach("producer.after_ring")
+    return submitted

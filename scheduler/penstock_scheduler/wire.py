@@ -1,0 +1,76 @@
+"""What the flows ask for from the outside, as a blocking producer gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from penstock_broker_config.ledger import (
+    BatchHeader,
+    CallEntry,
+    Completion,
+    JobRecord,
+    JobState,
+    Submitted,
+)
+from penstock_plugins.record import PluginRecord
+
+
+class ProducerLedger(Protocol):
+    """The producers' side of the ledger: `Ledger`, and `AsyncLedger` when awaited."""
+
+    def open_job(
+        self, job_id: str, *, tool: str, digest: str, tenant: str, queue: str, deadline_s: float | None = None
+    ) -> bool: ...
+
+    def submit(
+        self,
+        header: BatchHeader,
+        calls: Sequence[CallEntry],
+        *,
+        base: int,
+        deadline_s: float | None = None,
+        total: int | None = None,
+        idempotency: tuple[str, str] | None = None,
+        single: bool = False,
+        ring_after_s: float = 5.0,
+    ) -> Submitted: ...
+
+    def seal(self, job_id: str, *, error: str = "") -> JobState: ...
+
+    def cancel(self, job_id: str) -> bool: ...
+
+    def job(self, job_id: str) -> JobRecord: ...
+
+    def jobs(self, limit: int = 100) -> list[JobRecord]: ...
+
+    def results(self, job_id: str, indexes: Sequence[int]) -> list[bytes | None]: ...
+
+
+class Wire(Protocol):
+    """Everything that a flow may ask for."""
+
+    @property
+    def ledger(self) -> ProducerLedger: ...
+
+    def completions(
+        self, job_id: str, *, cursor: str, wait_s: float, count: int
+    ) -> tuple[str, list[Completion]]:
+        """What ended in a job since `cursor`; waits up to `wait_s` seconds for something (0: not at all)."""
+        ...
+
+    def ring(self, batch_id: str, *, queue: str, tool: str, calls: int) -> None:
+        """Ring the doorbell of a batch. Never fails: the reaper rings what was not heard."""
+        ...
+
+    def now_ms(self) -> int:
+        """Redis's clock, near enough to sign an expiry with."""
+        ...
+
+    def catalog_version(self) -> int:
+        """The catalog's counter."""
+        ...
+
+    def catalog_records(self) -> list[PluginRecord]:
+        """All plugins of the catalog."""
+        ...

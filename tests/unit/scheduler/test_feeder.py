@@ -1,0 +1,252 @@
+"""Feeding: every input is submitted once, in order, within the bounds, and the job is sealed at the end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from penstock_broker_config.envelope import Signer
+from penstock_broker_config.ledger import BatchHeader, Completion, JobRecord, JobState
+from penstock_broker_config.settings import Settings
+from penstock_plugins.errors import JobFailedError
+from penstock_scheduler.feeder import Fed, FeedEnd, Feeder
+from penstock_scheduler.hopper import Chunk
+from penstock_scheduler.submission import Submission
+from penstock_scheduler.toolbox import Toolbox
+from tests.unit.scheduler.wires import ScriptedWire, job_record
+
+
+class Inputs:
+    """A source whose input is there: gives what is wanted, up to the end."""
+
+    def __init__(self, count: int, *, error: Exception | None = None) -> None:
+        self._left = [b'{"n":%d}' % k for k in range(count)]
+        self._error = error
+        self.stopped = False
+        self.wanted: list[int] = []
+
+    def take(self, calls: int) -> Chunk:
+        self.wanted.append(calls)
+        if self.stopped:
+            return Chunk(stopped=True)
+        texts, self._left = self._left[:calls], self._left[calls:]
+        ended = not self._left
+        return Chunk(
+            texts=texts, size_bytes=sum(map(len, texts)), ended=ended, error=self._error if ended else None
+        )
+
+
+def submission(*, deadline_ms: int | None = None) -> Submission:
+    """A submission of job `j`."""
+    header = BatchHeader(
+        job="j",
+        tool="text.stats",
+        digest="d" * 64,
+        tenant="default",
+        queue="penstock.default",
+        once=False,
+        expires_ms=10**15,
+    )
+    return Submission(
+        header=header,
+        header_json=header.to_json(),
+        signer=Signer(None),
+        deadline_s=None,
+        deadline_ms=deadline_ms,
+    )
+
+
+def feeder(*, resumed: JobRecord | None = None, deadline_ms: int | None = None, **settings: Any) -> Feeder:
+    """A feeder of job `j`."""
+    return Feeder(submission(deadline_ms=deadline_ms), Toolbox(), Settings(**settings), resumed=resumed)
+
+
+def feed(wire: ScriptedWire, source: Inputs, **of: Any) -> Fed:
+    """Feed to the end."""
+    return wire.run(feeder(**of).feed(source))
+
+
+def indexes(wire: ScriptedWire) -> list[int]:
+    """Indexes of all calls that were accepted."""
+    return [call.index for _, calls in wire.ledger.batches for call in calls]
+
+
+def test_every_input_is_submitted_once_and_the_job_is_sealed() -> None:
+    """Batches follow one another without a gap, each with its doorbell."""
+    wire = ScriptedWire()
+
+    fed = feed(wire, Inputs(100))
+
+    assert fed == Fed(end=FeedEnd.SEALED, accepted=100)
+    assert indexes(wire) == list(range(100))
+    assert wire.rings == [f"j.{base}" for base, _ in wire.ledger.batches]
+    assert wire.ledger.sealed == [""]
+
+
+def test_an_empty_input_is_a_job_that_is_sealed() -> None:
+    """With no calls."""
+    wire = ScriptedWire()
+
+    fed = feed(wire, Inputs(0))
+
+    assert fed == Fed(end=FeedEnd.SEALED, accepted=0)
+    assert (wire.ledger.batches, wire.ledger.sealed) == ([], [""])
+
+
+def test_chunks_follow_the_measured_cost() -> None:
+    """As soon as the ledger knows it."""
+    wire = ScriptedWire()
+    wire.ledger.cost_us = 75_000.0 / 20
+    source = Inputs(100)
+
+    feed(wire, source)
+
+    assert source.wanted == [8, 20, 20, 20, 20, 20]
+
+
+def test_an_input_that_fails_seals_the_job_with_its_error_after_what_it_gave() -> None:
+    """What was accepted is kept."""
+    wire = ScriptedWire()
+    error = ValueError("row 5")
+
+    fed = feed(wire, Inputs(5, error=error))
+
+    assert fed == Fed(end=FeedEnd.SEALED, accepted=5, error=error)
+    assert indexes(wire) == [0, 1, 2, 3, 4]
+    assert wire.ledger.sealed == ["ValueError: row 5"]
+
+
+def test_it_waits_for_room_when_too_much_is_in_flight() -> None:
+    """And goes on when the ledger says that calls have ended."""
+    stream = [Completion(range(8), None), Completion(range(8, 24), None)]
+    wire = ScriptedWire(stream=stream)
+    in_flight: list[int] = []
+
+    def watch(base: int) -> None:
+        in_flight.append(base - wire.ledger.record.done)
+
+    def finish(job_id: str, *, cursor: str, wait_s: float, count: int) -> tuple[str, list[Completion]]:
+        wire.ledger.record = replace(wire.ledger.record, done=wire.ledger.record.done + 8)
+        return cursor, []
+
+    wire.ledger.before_submit = watch
+    wire.completions = finish  # type: ignore[method-assign]
+
+    feed(wire, Inputs(60), max_in_flight=24)
+
+    assert indexes(wire) == list(range(60))
+    assert max(in_flight) <= 24
+
+
+def test_a_job_that_was_cancelled_takes_no_more() -> None:
+    """The next submit tells; the rest of the input is left alone."""
+    wire = ScriptedWire()
+
+    def cancel(base: int) -> None:
+        if base == 8:
+            wire.ledger.record = replace(wire.ledger.record, state=JobState.CANCELLED)
+            wire.ledger.accepts = False
+
+    wire.ledger.before_submit = cancel
+
+    fed = feed(wire, Inputs(100))
+
+    assert fed == Fed(end=FeedEnd.CLOSED, accepted=8)
+    assert wire.ledger.sealed == []
+    assert wire.rings == ["j.0"]
+
+
+def test_a_job_that_is_cancelled_while_it_waits_for_room_ends_the_feeder() -> None:
+    """It would wait for ever: nothing of a cancelled job ends any more."""
+    wire = ScriptedWire()
+
+    def cancel(job_id: str, *, cursor: str, wait_s: float, count: int) -> tuple[str, list[Completion]]:
+        wire.ledger.record = replace(wire.ledger.record, state=JobState.CANCELLED)
+        return cursor, []
+
+    wire.completions = cancel  # type: ignore[method-assign]
+
+    assert feed(wire, Inputs(100), max_in_flight=10).end is FeedEnd.CLOSED
+
+
+def test_a_producer_that_closes_leaves_the_job_open() -> None:
+    """It can be resumed."""
+    wire = ScriptedWire()
+    source = Inputs(100)
+
+    def close(base: int) -> None:
+        source.stopped = base == 24
+
+    wire.ledger.before_submit = close
+
+    fed = feed(wire, source)
+
+    assert fed.end is FeedEnd.STOPPED
+    assert wire.ledger.sealed == []
+
+
+def test_a_resumed_job_goes_on_where_it_ended() -> None:
+    """What it has in flight from before counts."""
+    record = job_record(accepted=30, done=10)
+    wire = ScriptedWire(record)
+
+    fed = feed(wire, Inputs(5), resumed=record)
+
+    assert fed == Fed(end=FeedEnd.SEALED, accepted=35)
+    assert indexes(wire) == [30, 31, 32, 33, 34]
+
+
+def test_an_answer_that_got_lost_is_no_second_feeder() -> None:
+    """The ledger had accepted this batch: it is counted once."""
+    wire = ScriptedWire()
+
+    def lost_answer(base: int) -> None:
+        wire.ledger.accepts = base != 8
+        wire.ledger.record = replace(wire.ledger.record, accepted=24)
+
+    wire.ledger.before_submit = lost_answer
+
+    assert feed(wire, Inputs(30)).accepted == 30
+
+
+def test_a_second_feeder_of_the_same_job_is_noticed() -> None:
+    """Going on would leave calls out."""
+    wire = ScriptedWire()
+
+    def somebody_else(base: int) -> None:
+        wire.ledger.accepts = base != 8
+        wire.ledger.record = replace(wire.ledger.record, accepted=11)
+
+    wire.ledger.before_submit = somebody_else
+
+    with pytest.raises(JobFailedError, match="another process"):
+        feed(wire, Inputs(30))
+
+
+def test_a_deadline_that_passes_ends_the_input() -> None:
+    """An endless input does not go on for ever."""
+    wire = ScriptedWire()
+
+    def time_passes(base: int) -> None:
+        wire.clock_ms += 1000
+
+    wire.ledger.before_submit = time_passes
+
+    fed = feed(wire, Inputs(1000), deadline_ms=wire.clock_ms + 1500)
+
+    assert fed.end is FeedEnd.SEALED
+    assert fed.accepted == 24
+    assert "DeadlinePassedError" in wire.ledger.sealed[0]
+
+
+def test_an_input_that_had_ended_before_the_deadline_is_sealed_well() -> None:
+    """Nothing of it is missing."""
+    wire = ScriptedWire()
+    source: Any = Inputs(0)
+
+    fed = feed(wire, source, deadline_ms=wire.clock_ms - 1)
+
+    assert fed.error is None
+    assert wire.ledger.sealed == [""]
