@@ -1,0 +1,63 @@
+# Everything that is done with this source tree. `make` lists it.
+
+# Overridable: ARGS goes to what a target runs, as in make test ARGS="-k ledger"; PYTHON makes the environment.
+ARGS ?=
+export PYTHON ?= python3
+
+BIN := .venv/bin
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+.PHONY: help setup tools servers demo test check format format-check lint types layers bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Two stamps, one environment: what runs Penstock takes 15 s and 150 MB, and is all that a first look needs;
+# what checks it (a C compiler among others) takes 700 MB. A second run does nothing.
+setup: .venv/setup.stamp ## Make .venv with what runs Penstock
+tools: .venv/tools.stamp ## ... and with what tests and checks it
+
+.venv/setup.stamp: pyproject.toml
+	@scripts/setup worker,embedded
+	@touch $@
+
+.venv/tools.stamp: pyproject.toml
+	@scripts/setup dev
+	@touch .venv/setup.stamp $@
+
+servers: ## As root on Debian: install the Redis and RabbitMQ that tests start
+	@scripts/install-test-servers
+
+demo: setup ## See Penstock work, in under a minute
+	@$(BIN)/penstock demo $(ARGS)
+
+test: tools servers ## Run the tests; ARGS go to pytest
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: format-check lint types layers test ## Everything that CI checks
+
+format: tools ## Format the code
+	@$(BIN)/ruff format --quiet
+	@$(BIN)/ruff check --quiet --fix --select I
+
+format-check: tools ## Is the code formatted?
+	@$(BIN)/ruff format --check
+
+lint: tools ## Lint
+	@$(BIN)/ruff check
+
+types: tools ## Check the types
+	@$(BIN)/mypy
+
+layers: tools ## Check who may import whom
+	@$(BIN)/lint-imports
+
+bench: tools servers ## Measure; writes BENCHMARKS.md
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## Remove everything that was made here, .venv included
+	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .tools
+	@find . -type d -name __pycache__ -prune -exec rm -rf {} +
+	@rm -f demo-results.jsonl demo-results.failed.jsonl
