@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Protocol
+
 import pytest
 import wasmtime
+
+from penstock_plugins.bundle import bundle_from
+from penstock_plugins.folder_catalog import FolderCatalog
+from penstock_plugins.record import PluginRecord
+from penstock_plugins.tool import Tool
+from penstock_workers.artifacts.store import ArtifactStore
 
 #: Answers 7. Of no world of ours: the artifacts do not care.
 SEVEN = """
@@ -12,6 +21,12 @@ SEVEN = """
   (core instance $i (instantiate $m))
   (func (export "seven") (result u32) (canon lift (core func $i "seven"))))
 """
+
+
+class Publish(Protocol):
+    """How a test publishes a plugin."""
+
+    def __call__(self, name: str = ..., *, wasm: bytes = ..., limits: str = ...) -> PluginRecord: ...
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +40,29 @@ def expensive() -> bytes:
     """A component of half a megabyte whose compilation takes seconds of CPU and 250 MB."""
     functions = " ".join(f'(func (export "f{i}") (result i32) (i32.const {i}))' for i in range(20_000))
     return bytes(wasmtime.wat2wasm(f"(component (core module $m {functions}))"))
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> FolderCatalog:
+    """An empty catalog."""
+    return FolderCatalog(tmp_path / "catalog")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    """An empty store."""
+    return ArtifactStore(tmp_path / "artifacts")
+
+
+@pytest.fixture
+def publish(catalog: FolderCatalog, seven: bytes) -> Publish:
+    """Publishes a component, `seven` unless another is given, and returns its record."""
+
+    def publish(name: str = "seven", *, wasm: bytes = seven, limits: str = "") -> PluginRecord:
+        manifest = f'name = "{name}"\nversion = "1.0.0"\n[wasm]\ncapabilities = []\n'
+        if limits:
+            manifest += f"[wasm.limits]\n{limits}\n"
+        bundle = bundle_from({"plugin.toml": manifest.encode(), "plugin.wasm": wasm})
+        return catalog.publish(bundle, [Tool(name="seven", plugin=name, version="1.0.0")])
+
+    return publish

@@ -22,7 +22,6 @@ from penstock_workers.artifacts.store import ArtifactStore
 from penstock_workers.engine import METERED, PLAIN, EngineSettings
 
 if TYPE_CHECKING:
-    from penstock_plugins.bundle import Bundle
     from penstock_plugins.catalog import Catalog
     from penstock_plugins.record import PluginRecord
 
@@ -115,6 +114,7 @@ class Shelf:
             for place in gone:
                 os.close(self._kept.pop(place).fd)
             self._refused = {place: why for place, why in self._refused.items() if place[0] in wanted}
+            self._own_settings = {d: own for d, own in self._own_settings.items() if d in wanted}
         return tuple(sorted({digest for digest, _ in gone}))
 
     def close(self) -> None:
@@ -176,7 +176,10 @@ class Shelf:
         started = time.monotonic()
         bundle = self._catalog.fetch(digest)
         record = self._catalog.record(digest)
-        wasm, kind = _module(bundle)
+        if bundle.digest != digest or record.digest != digest:
+            raise CatalogError(f"The catalog gave another plugin than {digest[:12]}: it is damaged.")
+        module = bundle.manifest.wasm.module
+        wasm, kind = bundle.files[module], bundle.manifest.wasm.kind
         identity = ArtifactIdentity(
             digest=digest,
             module_sha256=hashlib.sha256(wasm).hexdigest(),
@@ -197,7 +200,7 @@ class Shelf:
             time.monotonic() - started,
             extra={"action": "artifact_ready", "digest": digest, "compiled": obtained.compiled},
         )
-        # The manifest decides what the plugin may do: the one that was verified with the bytes, not the copy.
+        # The manifest decides what the plugin may do: the one that was verified, not the record's copy of it.
         verified = replace(record, manifest=bundle.manifest)
         return _Kept(fd=obtained.fd, size_bytes=size_bytes, record=verified), obtained.compiled
 
@@ -207,11 +210,3 @@ class Shelf:
             _, oldest = self._kept.popitem(last=False)
             os.close(oldest.fd)
             total -= oldest.size_bytes
-
-
-def _module(bundle: Bundle) -> tuple[bytes, str]:
-    wasm = bundle.manifest.wasm
-    try:
-        return bundle.files[wasm.module], wasm.kind
-    except KeyError as error:
-        raise CatalogError(f"The bundle {bundle.digest[:12]} has no file {wasm.module}.") from error

@@ -70,7 +70,8 @@ def send(peer: socket.socket, message: dict[str, Any], *, fd: int | None = None)
     packet = _LENGTH.pack(len(text)) + text
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))] if fd is not None else []
     sent = peer.sendmsg([packet], rights)
-    peer.sendall(packet[sent:])
+    if sent < len(packet):  # sending nothing fails when the peer has read it all and is gone
+        peer.sendall(packet[sent:])
 
 
 def receive(peer: socket.socket, *, max_bytes: int, timeout_s: float) -> tuple[dict[str, Any], int | None]:
