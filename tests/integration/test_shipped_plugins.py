@@ -16,9 +16,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from penstock_plugins.bundle import read_bundle
+from penstock_plugins.errors import ErrorCode
 from penstock_plugins.limits import MIB
 from penstock_plugins.manifest import Manifest
 from penstock_plugins.schema import ParamsSchema, check_schema
+from penstock_workers.executor import Executor
 from penstock_workers.inspection import inspect_plugin
 from penstock_workers.toolchain.c import build_c_plugin
 from tests.support.guests import CompiledPlugin
@@ -127,7 +129,7 @@ def stats_in_python(text: str, prefix: str = "#") -> dict[str, Any]:
 PROSE = st.text(alphabet=st.sampled_from("ab#/ é€😀\t\n\r\x0b\x0c\x85\u2028\x1c\0"), max_size=200)
 
 
-@given(text=PROSE | st.text(max_size=300), prefix=st.sampled_from(["#", "//", "é", "#a", " ", "\n"]))
+@given(text=PROSE | st.text(max_size=300), prefix=st.sampled_from(["#", "//", "é", "#a", "a b"]))
 @example(text="", prefix="#")
 @example(text="\n", prefix="#")
 @example(text="\r\n\r\n", prefix="#")
@@ -287,6 +289,8 @@ def test_params_that_the_schemas_refuse(text_plugin: CompiledPlugin) -> None:
         ("stats", {}),
         ("stats", {"text": 1}),
         ("stats", {"text": "", "comment_prefix": ""}),
+        ("stats", {"text": "", "comment_prefix": " #"}),
+        ("stats", {"text": "", "comment_prefix": "#\n"}),
         ("slug", {"text": "", "max_length": 0}),
         ("slug", {"text": "", "length": 1}),
         ("distance", {"a": ""}),
@@ -294,3 +298,45 @@ def test_params_that_the_schemas_refuse(text_plugin: CompiledPlugin) -> None:
 
     for tool, params in refused:
         assert schemas[tool].violations(params), (tool, params)
+
+
+# Through the executor, as a worker runs them.
+
+
+def test_the_text_tools_run_as_a_worker_runs_them(tmp_path: Path) -> None:
+    """Checked params in, values and typed failures out."""
+    with Executor.local(EXAMPLES / "text", cache_dir=tmp_path) as text:
+        slug = text.run("text.slug", {"text": "Zażółć gęślą jaźń"})
+        unchecked = text.run("slug", {"text": "x", "max_length": 0})
+        beyond = text.run("distance", {"a": "x" * 20_000, "b": "y" * 20_000})
+
+    assert slug.data == {"slug": "zazolc-gesla-jazn"}
+    assert unchecked.error is not None
+    assert unchecked.error.code is ErrorCode.VALIDATION_ERROR
+    assert beyond.error is not None
+    assert beyond.error.code is ErrorCode.VALIDATION_ERROR
+    assert "at most 100000000" in beyond.error.message
+
+
+@pytest.mark.parametrize(
+    ("tool", "code"),
+    [
+        ("loop", ErrorCode.TIMEOUT),
+        ("hog", ErrorCode.OUT_OF_MEMORY),
+        ("recurse", ErrorCode.TRAP),
+        ("trap", ErrorCode.TRAP),
+    ],
+)
+def test_every_hostile_tool_is_stopped_and_the_next_call_is_served(
+    tool: str, code: ErrorCode, tmp_path: Path
+) -> None:
+    """Twice, in one process: what was stopped has left nothing behind."""
+    with Executor.local(EXAMPLES / "hostile", cache_dir=tmp_path) as hostile:
+        first = hostile.run(tool, {})
+        second = hostile.run(tool, {})
+
+    with Executor.local(EXAMPLES / "text", cache_dir=tmp_path) as text:
+        good = text.run("slug", {"text": "Still here"})
+
+    assert [result.error and result.error.code for result in (first, second)] == [code, code]
+    assert good.data == {"slug": "still-here"}

@@ -1,4 +1,4 @@
-"""A plugin's artifact called by hand: a worker's engine, a fresh instance for each call, no queue."""
+"""A plugin's artifact called by hand: a worker's engine, wasmtime's public API, fresh instances."""
 
 from __future__ import annotations
 
@@ -10,8 +10,17 @@ import wasmtime
 from wasmtime import component
 
 from penstock_workers.engine import PLAIN, new_engine
-from penstock_workers.guest import Exports, Guest, PluginInfo, ToolDef
-from penstock_workers.world import HOST, imports_of
+from penstock_workers.world import HOST, PLUGIN, imports_of
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One tool as `list-tools` declares it."""
+
+    name: str
+    label: str
+    description: str
+    parameters_json: str
 
 
 @dataclass
@@ -47,20 +56,28 @@ class CompiledPlugin:
         self.host = host or HostCalls()
         self._engine = new_engine(PLAIN)
         self._component = component.Component(self._engine, artifact)
-        self._exports = Exports(self._component)
         self._linker = component.Linker(self._engine)
         self._memory_bytes = memory_bytes
         self.imports = imports_of(self._component, self._engine)
         if self.imports:
             self.host.define_in(self._linker)
 
-    def init(self) -> PluginInfo | str:
-        """What `init` answers."""
-        return self._fresh().init()
+    def init(self) -> tuple[str, str]:
+        """What `init` answers: name and version."""
+        info = self._run("init")
+        return info.name, info.version
 
-    def tools(self) -> list[ToolDef]:
+    def tools(self) -> list[Declared]:
         """What `list-tools` answers."""
-        return self._fresh().list_tools(1000, 1_000_000)
+        return [
+            Declared(
+                name=tool.name,
+                label=tool.label,
+                description=tool.description,
+                parameters_json=getattr(tool, "parameters-json"),
+            )
+            for tool in self._run("list-tools")
+        ]
 
     def call(self, tool: str, params: object) -> tuple[Any, bool]:
         """What `call-tool` answers: its content as a value, and whether that is an error.
@@ -69,10 +86,9 @@ class CompiledPlugin:
             tool: the tool's name inside the plugin.
             params: a value, or JSON text as it is.
         """
-        content, is_error = self._fresh().call_tool(
-            tool, params if isinstance(params, str) else json.dumps(params, ensure_ascii=False)
-        )
-        return json.loads(content), is_error
+        text = params if isinstance(params, str) else json.dumps(params, ensure_ascii=False)
+        result = self._run("call-tool", tool, text)
+        return json.loads(getattr(result, "content-json")), getattr(result, "is-error")
 
     def value(self, tool: str, **params: object) -> Any:
         """What a tool returns that does not fail."""
@@ -80,8 +96,13 @@ class CompiledPlugin:
         assert not is_error, content
         return content
 
-    def _fresh(self) -> Guest:
-        store = wasmtime.Store(self._engine)
-        store.set_epoch_deadline(1)
-        store.set_limits(memory_size=self._memory_bytes)
-        return Guest(store, self._linker, self._component, self._exports)
+    def _run(self, function: str, *arguments: str) -> Any:
+        with wasmtime.Store(self._engine) as store:
+            store.set_epoch_deadline(1)
+            store.set_limits(memory_size=self._memory_bytes)
+            instance = self._linker.instantiate(store, self._component)
+            index = instance.get_export_index(store, function, instance.get_export_index(store, PLUGIN))
+            assert index is not None
+            found = instance.get_func(store, index)
+            assert found is not None
+            return found(store, *arguments)

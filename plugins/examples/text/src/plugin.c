@@ -18,7 +18,7 @@ PST_PLUGIN(
                 },
                 "comment_prefix": {
                     "type": "string",
-                    "minLength": 1,
+                    "pattern": "^\\S[^\\r\\n]*$",
                     "maxLength": 64,
                     "default": "#",
                     "description": "What a comment line begins with, after blanks."

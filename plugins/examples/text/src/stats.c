@@ -2,52 +2,56 @@
 #include "tools.h"
 
 typedef struct {
-    uint64_t lines;
-    uint64_t words;
-    uint64_t longest_line; /* in characters */
-    uint64_t filled_lines; /* with something else than blanks */
-    uint64_t comment_lines;
-    uint64_t bytes_by_value[256];
+    size_t lines;
+    size_t words;
+    size_t longest_line; /* in characters */
+    size_t filled_lines; /* with something else than blanks */
+    size_t comment_lines;
+    size_t bytes_by_value[256];
 } counts;
 
-/* ASCII white space, the six bytes that C and Python agree upon. */
-static bool is_blank(unsigned char byte) {
-    return byte == ' ' || (byte >= '\t' && byte <= '\r');
-}
+/* What is known of the line that is being read. */
+typedef struct {
+    size_t characters;
+    bool filled;
+    bool in_word;
+} line;
 
-/* One line, without its end. */
-static void count_line(counts *total, pst_text line, pst_text comment_prefix) {
-    size_t characters = 0;
-    bool filled = false, in_word = false;
-    for (size_t i = 0; i < line.length; i++) {
-        unsigned char byte = (unsigned char)line.bytes[i];
-        characters += (byte & 0xC0) != 0x80;
-        bool blank = is_blank(byte);
-        if (!blank && !filled) {
-            filled = true;
-            pst_text rest = {line.bytes + i, line.length - i};
-            total->comment_lines += pst_starts_with(rest, comment_prefix);
-        }
-        total->words += !blank && !in_word;
-        in_word = !blank;
-    }
+static void end_line(counts *total, line *current) {
     total->lines++;
-    total->filled_lines += filled;
-    if (characters > total->longest_line) total->longest_line = characters;
+    total->filled_lines += current->filled;
+    if (current->characters > total->longest_line) total->longest_line = current->characters;
+    *current = (line){0};
 }
 
-/* Lines end with LF, CRLF or CR; the last one may do without. */
-static void count_lines(counts *total, pst_text text, pst_text comment_prefix) {
-    size_t start = 0;
+/* Blanks are the six bytes of ASCII that C and Python call white space. Lines end with LF, CRLF or CR; the
+ * last one may do without. */
+static void count(counts *total, pst_text text, pst_text comment_prefix) {
+    line current = {0};
+    bool open = false; /* whether a line has begun that has not ended */
     for (size_t i = 0; i < text.length; i++) {
-        char c = text.bytes[i];
-        if (c != '\n' && c != '\r') continue;
-        count_line(total, (pst_text){text.bytes + start, i - start}, comment_prefix);
-        if (c == '\r' && i + 1 < text.length && text.bytes[i + 1] == '\n') i++;
-        start = i + 1;
+        unsigned char byte = (unsigned char)text.bytes[i];
+        total->bytes_by_value[byte]++;
+        if (byte == '\n' || byte == '\r') {
+            bool half_of_crlf = byte == '\r' && i + 1 < text.length && text.bytes[i + 1] == '\n';
+            if (!half_of_crlf) end_line(total, &current);
+            open = half_of_crlf;
+            continue;
+        }
+        open = true;
+        current.characters += (byte & 0xC0) != 0x80; /* not within a character */
+        if (byte == ' ' || byte == '\t' || byte == '\v' || byte == '\f') {
+            current.in_word = false;
+            continue;
+        }
+        total->words += !current.in_word;
+        current.in_word = true;
+        if (current.filled) continue;
+        current.filled = true;
+        pst_text rest = {text.bytes + i, text.length - i};
+        total->comment_lines += pst_starts_with(rest, comment_prefix);
     }
-    if (start < text.length)
-        count_line(total, (pst_text){text.bytes + start, text.length - start}, comment_prefix);
+    if (open) end_line(total, &current);
 }
 
 /* The binary logarithm of a number above 0 that is not subnormal, to about 15 digits.
@@ -84,8 +88,7 @@ static double entropy(const counts *total, size_t bytes) {
 pst_result stats(const pst_object *params) {
     pst_text text = pst_get_text(params, "text", PST_TEXT(""));
     counts total = {0};
-    count_lines(&total, text, pst_get_text(params, "comment_prefix", PST_TEXT("#")));
-    for (size_t i = 0; i < text.length; i++) total.bytes_by_value[(unsigned char)text.bytes[i]]++;
+    count(&total, text, pst_get_text(params, "comment_prefix", PST_TEXT("#")));
 
     double comment_ratio =
         total.filled_lines ? (double)total.comment_lines / (double)total.filled_lines : 0;
