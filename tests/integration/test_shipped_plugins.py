@@ -20,12 +20,13 @@ from penstock_plugins.errors import ErrorCode
 from penstock_plugins.limits import MIB
 from penstock_plugins.manifest import Manifest
 from penstock_plugins.schema import ParamsSchema, check_schema
+from penstock_plugins.shipped import shipped_plugins
 from penstock_workers.executor import Executor
 from penstock_workers.inspection import inspect_plugin
 from penstock_workers.toolchain.c import build_c_plugin
 from tests.support.guests import CompiledPlugin
 
-EXAMPLES = Path(__file__).parents[2] / "plugins" / "examples"
+EXAMPLES = shipped_plugins()
 SHIPPED = ["hostile", "text"]
 BLANKS = " \t\n\x0b\x0c\r"
 

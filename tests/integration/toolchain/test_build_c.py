@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import tempfile
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from penstock_plugins.errors import BuildError, ManifestError
-from penstock_workers.toolchain.c import build_c_plugin
+from penstock_workers.toolchain.c import INCLUDE_FOLDER, build_c_plugin
 from tests.support.guests import CompiledPlugin
 
 MANIFEST = 'name = "small"\nversion = "1.2.3-rc.1"\n'
@@ -47,6 +48,30 @@ def test_name_and_version_come_from_the_manifest(tmp_path: Path) -> None:
     assert plugin.value("echo", text="ä") == "ä"
     assert [(tool.name, tool.label) for tool in plugin.tools()] == [("echo", "echo")]
     assert plugin.imports == {}
+
+
+def test_the_headers_own_example_is_a_whole_plugin(tmp_path: Path) -> None:
+    """What an author copies first works as it stands."""
+    header = (INCLUDE_FOLDER / "penstock.h").read_text()
+    example = "\n".join(
+        line.removeprefix(" *     ") for line in header.splitlines() if line.startswith(" *     ")
+    )
+
+    plugin = CompiledPlugin(build_c_plugin(plugin_folder(tmp_path, main=example)).read_bytes())
+
+    assert plugin.value("greet") == {"greeting": "Hello, world!"}
+    assert plugin.value("greet", name='"Zoë"') == {"greeting": 'Hello, "Zoë"!'}
+
+
+def test_a_tool_needs_a_name_and_a_function_only(tmp_path: Path) -> None:
+    """Without a schema it takes no params."""
+    bare = ECHO.replace('.description = "", .parameters = PST_JSON({"type": "object"}), ', "")
+
+    plugin = CompiledPlugin(build_c_plugin(plugin_folder(tmp_path, main=bare)).read_bytes())
+
+    [tool] = plugin.tools()
+    assert (tool.name, tool.label, tool.description) == ("echo", "echo", "")
+    assert json.loads(tool.parameters_json) == {"type": "object", "additionalProperties": False}
 
 
 def test_the_artifact_is_named_as_the_manifest_says_and_nothing_else_is_left(tmp_path: Path) -> None:

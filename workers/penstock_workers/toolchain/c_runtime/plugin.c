@@ -24,6 +24,10 @@ EXPORT(INTERFACE "#init") const void *init(void) {
     return &result;
 }
 
+static pst_text given_or(const char *text, const char *otherwise) {
+    return pst_text_of(text ? text : otherwise);
+}
+
 /* list<tool-def> */
 EXPORT(INTERFACE "#list-tools") const void *list_tools(void) {
     typedef struct {
@@ -39,9 +43,9 @@ EXPORT(INTERFACE "#list-tools") const void *list_tools(void) {
         const pst_tool *tool = &pst_this_plugin.tools[i];
         result.items[i] = (tool_def){
             pst_text_of(tool->name),
-            pst_text_of(tool->label ? tool->label : tool->name),
-            pst_text_of(tool->description),
-            pst_text_of(tool->parameters),
+            given_or(tool->label, tool->name),
+            given_or(tool->description, ""),
+            given_or(tool->parameters, PST_JSON({"type": "object", "additionalProperties": false})),
         };
     }
     return &result;

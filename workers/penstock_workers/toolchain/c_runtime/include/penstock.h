@@ -220,10 +220,10 @@ __attribute__((format(printf, 2, 3))) pst_result pst_fail(const char *code, cons
 __attribute__((format(printf, 2, 3))) pst_result pst_fail_for(double retry_after_s, const char *format, ...);
 
 typedef struct {
-    const char *name;        /* as callers spell it: lower case, digits, - or _ */
-    const char *label;       /* as people read it */
+    const char *name;        /* as callers spell it: begins with a letter; letters, digits, - and _ */
+    const char *label;       /* as people read it; without one it is the name */
     const char *description; /* what it does, for people and for agents */
-    const char *parameters;  /* JSON Schema of the params, type object: see PST_JSON */
+    const char *parameters;  /* JSON Schema of the params, type object (see PST_JSON); without one: no params */
     pst_result (*run)(const pst_object *params);
 } pst_tool;
 
