@@ -27,6 +27,7 @@ from penstock_workers.artifacts.socket_folder import PREFIX, SOCKET_NAME
 from penstock_workers.artifacts.store import ArtifactStore
 from penstock_workers.artifacts.wire import receive, send
 from penstock_workers.engine import METERED, PLAIN, EngineSettings
+from tests.support.waiting import wait_until
 
 #: Begins like a component, and goes on like none.
 BROKEN = b"\0asm\x0d\0\x01\0" + b"\xff" * 40
@@ -366,8 +367,8 @@ def test_nothing_is_left_when_the_server_stops(
         server.stop()
 
     assert list(sockets.iterdir()) == []
-    assert threading.active_count() == threads
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    wait_until(lambda: threading.active_count() == threads, 30, "the threads have ended")
+    wait_until(lambda: len(os.listdir("/proc/self/fd")) == descriptors, 30, "the descriptors are closed")
     with pytest.raises(ArtifactError, match="not started"):
         _ = server.socket_path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -343,6 +344,27 @@ def test_a_compile_error_leaves_nothing_behind(folder: Path) -> None:
 
     assert compiler.runs == 2
     assert not list(folder.glob("*.cwasm"))
+
+
+def test_a_full_disk_costs_a_compile_at_the_next_start_and_nothing_now(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither key nor artifact can be kept, nothing half-written stays, and the code is served."""
+
+    def full(fd: int, *_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    compiler = Compiler()
+    with monkeypatch.context() as disk:
+        disk.setattr("penstock_workers.artifacts.host_key._write", full)
+        disk.setattr("penstock_workers.artifacts.store.copy_file", full)
+        store = store_at(folder)
+        assert compiler.ask(store) == CODE
+    kept = {path.suffix for path in folder.iterdir()}
+
+    assert compiler.ask(store_at(folder)) == CODE
+    assert compiler.runs == 2
+    assert kept == {".lock"}
 
 
 def test_what_was_not_used_for_longest_is_removed_to_make_room(folder: Path) -> None:
