@@ -1,0 +1,90 @@
+"""The one place where an error becomes a line on stderr and an exit code (I-7)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+import typer
+
+from penstock.cli.console import say_error
+from penstock.cli.session import Session
+from penstock_plugins.errors import PenstockError
+
+OK = 0
+#: A call, a row or a check failed.
+FAILED = 1
+#: Wrong usage, bad params, an unknown tool, a missing file.
+USAGE = 2
+#: The broker or the store does not answer.
+UNREACHABLE = 3
+#: Ctrl-C.
+INTERRUPTED = 130
+
+#: What the `worker` extra brings, and a producer's install has not.
+_WORKER_MODULES = frozenset({"wasmtime", "blake3", "cachetools"})
+
+
+def exit_code_of(command: Callable[[], object], session: Session) -> int:
+    """Run a command line to its end and say what it ends with. Only `session.debug` lets an error through."""
+    try:
+        answer = command()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output went away, as `| head` does.
+        _forget_stdout()
+        return FAILED
+    except Exception as error:
+        if session.debug and not isinstance(error, typer.TyperException):
+            raise
+        text, code = explain(error)
+        if text:
+            say_error(text)
+        return code
+    return answer if isinstance(answer, int) else OK
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    """One or two lines that say what to do, and the exit code."""
+    if isinstance(error, PenstockError):
+        return str(error), error.exit_code
+    if isinstance(error, typer.TyperException):
+        return _usage(error), USAGE
+    if isinstance(error, ModuleNotFoundError) and error.name in _WORKER_MODULES:
+        return "This runs guests, for which something is missing: pip install 'penstock[worker]'", USAGE
+    if _is_connection_failure(error):
+        return f"The broker or the store does not answer: {_brief(error)}", UNREACHABLE
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}", USAGE
+    return (
+        f"{type(error).__name__}: {_brief(error)}\nThis is a bug: `--debug` shows where it happened.",
+        FAILED,
+    )
+
+
+def _usage(error: typer.TyperException) -> str:
+    text = error.format_message()
+    if not text:  # a group without a command has shown its help
+        return ""
+    where = getattr(error, "ctx", None)
+    return f"{text}\nSee `{where.command_path} --help`." if where is not None else text
+
+
+def _is_connection_failure(error: Exception) -> bool:
+    # Imported when something has failed: `penstock --help` needs neither.
+    import kombu.exceptions
+    import redis
+
+    return isinstance(error, (redis.ConnectionError, redis.TimeoutError, kombu.exceptions.OperationalError))
+
+
+def _brief(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
+def _forget_stdout() -> None:
+    """Python flushes stdout once more at its end, which would fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

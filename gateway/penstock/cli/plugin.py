@@ -1,0 +1,236 @@
+"""`penstock plugin`: check a plugin folder, publish it, list what is published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from penstock.cli.console import (
+    BAD,
+    GOOD,
+    NAME,
+    QUIET,
+    WARN,
+    out,
+    print_json,
+    print_table,
+    safe,
+    say_error,
+    say_note,
+)
+from penstock.cli.exits import FAILED, OK, explain
+from penstock.cli.options import AsJson, flag
+from penstock.cli.session import settings_of
+from penstock.cli.system import open_catalog
+from penstock.cli.words import counted, size
+
+if TYPE_CHECKING:
+    from penstock.cli.trial import Trial
+    from penstock_plugins.record import PluginRecord
+    from penstock_workers.inspection import Inspection
+
+app = typer.Typer(name="plugin", help="Check, publish and list plugins.", no_args_is_help=True)
+
+#: Shipped, but not for publishing where others work.
+_TEST_ANIMALS = frozenset({"hostile"})
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Plugin folder: plugin.toml and its artifact.")
+    ],
+    call: Annotated[bool, flag(help="Also call each tool once, with made-up params.")] = True,
+    as_json: AsJson = False,
+) -> int:
+    """Check a plugin as publishing would: imports, capabilities, schemas, and a dry call of each tool.
+
+    Nothing is published and nothing is connected to. Exit code 1 when something must be changed.
+
+    [bold]Example[/bold]
+
+      penstock plugin check ./my-plugin
+    """
+    _check_folder(folder)
+    inspection = _inspect(context, folder)
+    trials: dict[str, Trial] = {}
+    if call and inspection.ok:
+        from penstock.cli.trial import try_tools  # runs guests: needs wasmtime
+
+        trials = try_tools(settings_of(context), folder, inspection.tools)
+    if as_json:
+        print_json(_checked(inspection, trials))
+    else:
+        _show(inspection, trials)
+    broken = any(trial.broken for trial in trials.values())
+    return FAILED if broken or not inspection.ok else OK
+
+
+@app.command()
+def publish(
+    context: typer.Context,
+    folders: Annotated[list[Path] | None, typer.Argument(metavar="[DIR]...", help="Plugin folders.")] = None,
+    shipped: Annotated[bool, flag("--shipped", help="Also the plugins that Penstock ships.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Publish plugins to the shared catalog. Workers take them up without a restart.
+
+    Each is checked first. The same name and version can be published again only with the same content.
+
+    [bold]Example[/bold]
+
+      penstock plugin publish ./my-plugin
+    """
+    chosen = [*(_shipped() if shipped else ()), *(folders or ())]
+    if not chosen:
+        raise typer.BadParameter("name a plugin folder, or say --shipped")
+    for folder in chosen:
+        _check_folder(folder)
+    published: list[PluginRecord] = []
+    code = OK
+    for folder in chosen:
+        try:
+            published.append(_publish(context, folder))
+        except Exception as error:
+            if len(chosen) == 1:
+                raise
+            text, failed = explain(error)  # one bad plugin does not keep the others out
+            say_error(f"{folder}: {text}")
+            code = max(code, failed)
+            continue
+        if not as_json:
+            record = published[-1]
+            tools = ", ".join(tool.name for tool in record.tools)
+            out().print(
+                Text.assemble(
+                    (record.name, NAME), f" {record.version}  {tools}  ", (record.digest[:12], QUIET)
+                )
+            )
+    if as_json:
+        print_json([_shape(record) for record in published])
+    return code
+
+
+@app.command("list")
+def list_plugins(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the plugins of the shared catalog.
+
+    [bold]Example[/bold]
+
+      penstock plugin list
+    """
+    with open_catalog(context) as catalog:
+        records = catalog.records()
+    if as_json:
+        print_json([_shape(record) for record in records])
+    elif not records:
+        say_note("No plugins yet: publish one with `penstock plugin publish DIR`.")
+    else:
+        print_table(
+            ("plugin", "version", "size", "digest", "tools"),
+            [
+                (
+                    Text(record.name, NAME),
+                    record.version,
+                    size(sum(file.size_bytes for file in record.files)),
+                    record.digest[:12],
+                    ", ".join(tool.name for tool in record.tools),
+                )
+                for record in records
+            ],
+            right=("size",),
+        )
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise typer.BadParameter(f"{folder}: no such folder")
+
+
+def _shipped() -> list[Path]:
+    from penstock_plugins.shipped import shipped_plugins
+
+    return sorted(
+        folder
+        for folder in shipped_plugins().iterdir()
+        if folder.is_dir() and folder.name not in _TEST_ANIMALS
+    )
+
+
+def _inspect(context: typer.Context, folder: Path) -> Inspection:
+    from penstock_plugins.bundle import read_bundle
+    from penstock_workers.inspection import inspect_plugin  # runs guests: needs wasmtime
+
+    settings = settings_of(context)
+    return inspect_plugin(read_bundle(folder), operator_policy=settings.operator_policy)
+
+
+def _publish(context: typer.Context, folder: Path) -> PluginRecord:
+    from penstock_plugins.errors import BundleError
+
+    inspection = _inspect(context, folder)
+    if inspection.problems:
+        more = f" (and {len(inspection.problems) - 1} more)" if len(inspection.problems) > 1 else ""
+        raise BundleError(
+            f"{folder.name} was not published: {inspection.problems[0]}{more}\n"
+            f"`penstock plugin check {folder}` shows everything."
+        )
+    with open_catalog(context) as catalog:
+        return catalog.publish(inspection.bundle, inspection.tools, imports=tuple(inspection.imports))
+
+
+def _shape(record: PluginRecord) -> dict[str, Any]:
+    return {
+        "name": record.name,
+        "version": record.version,
+        "digest": record.digest,
+        "description": record.manifest.description,
+        "tools": [tool.to_dict() for tool in record.tools],
+        "imports": list(record.imports),
+        "files": [{"path": f.path, "size_bytes": f.size_bytes, "sha256": f.sha256} for f in record.files],
+    }
+
+
+def _checked(inspection: Inspection, trials: dict[str, Trial]) -> dict[str, Any]:
+    return {
+        **_shape(inspection.record()),
+        "ok": inspection.ok and not any(trial.broken for trial in trials.values()),
+        "capabilities": inspection.capabilities,
+        "imports": inspection.imports,
+        "problems": [{"message": p.message, "advice": p.advice} for p in inspection.problems],
+        "warnings": inspection.warnings,
+        "dry_calls": {name: trial.to_dict() for name, trial in trials.items()},
+    }
+
+
+def _show(inspection: Inspection, trials: dict[str, Trial]) -> None:
+    manifest = inspection.bundle.manifest
+    module = len(inspection.bundle.files[manifest.wasm.module])
+    imports = [f"{name} ({', '.join(functions)})" for name, functions in inspection.imports.items()]
+    out().print(
+        Text.assemble((manifest.name, NAME), f" {manifest.version}  ", (inspection.bundle.digest[:12], QUIET))
+    )
+    for what, value in (
+        ("artifact", f"{manifest.wasm.module}, {size(module)}, {manifest.wasm.kind}"),
+        ("imports", safe("; ".join(imports)) or "nothing"),
+        ("asks for", ", ".join(inspection.capabilities) or "no capabilities"),
+        ("tools", counted(len(inspection.tools), "tool")),
+    ):
+        out().print(Text.assemble((f"  {what:<10}", QUIET), value))
+    for tool in inspection.tools:
+        line = Text.assemble(
+            (f"    {tool.name:<14}", NAME), (f"{', '.join(tool.parameters.get('properties', ()))}  ", "")
+        )
+        if (trial := trials.get(tool.name)) is not None:
+            line.append(f"→ {trial.text}", BAD if trial.broken else QUIET)
+        out().print(line)
+    for warning in inspection.warnings:
+        out().print(Text(safe(f"  ! {warning}"), WARN))
+    for problem in inspection.problems:
+        out().print(Text.assemble(("  ✘ ", BAD), safe(problem.message), (safe(f"  {problem.advice}"), QUIET)))
+    if inspection.ok:
+        out().print(Text("  ✔ It can be published.", GOOD))

@@ -1,0 +1,79 @@
+"""The dry call of `penstock plugin check`: each tool once, with made-up params, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from penstock.cli.console import safe
+from penstock.cli.sample import sample_params
+from penstock.cli.words import span
+from penstock_broker_config.settings import Settings
+from penstock_plugins.errors import ErrorCode, ToolError
+from penstock_plugins.result import ToolFailure, ToolResult
+from penstock_plugins.tool import Tool
+from penstock_workers import Executor
+
+#: Seconds for each; a check is not for long work.
+TRIAL_S = 5.0
+_SHOWN_CHARS = 60
+#: What a plugin must not do whatever it is called with. Other failures may be those of made-up params.
+_BREACHES = frozenset({ErrorCode.INIT_FAILED, ErrorCode.INVALID_OUTPUT, ErrorCode.OUTPUT_TOO_LARGE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What came of one dry call."""
+
+    params: dict[str, Any]
+    result: ToolResult
+
+    @property
+    def broken(self) -> bool:
+        """Whether this is the plugin's fault, and not that of the params."""
+        return self.result.error is not None and self.result.error.code in _BREACHES
+
+    @property
+    def text(self) -> str:
+        """The outcome in a few words."""
+        error = self.result.error
+        if error is not None:
+            return f"{error.code}: {safe(error.message)[:_SHOWN_CHARS]}"
+        shown = safe(orjson.dumps(self.result.data).decode())
+        cut = f"{shown[:_SHOWN_CHARS]}…" if len(shown) > _SHOWN_CHARS else shown
+        return f"{cut}  {span(self.result.metadata.execution_ms / 1000)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For scripts."""
+        return {"params": self.params, "result": self.result.to_dict()}
+
+
+def try_tools(settings: Settings, folder: Path, tools: Sequence[Tool]) -> dict[str, Trial]:
+    """Call each tool once."""
+    trials = {}
+    with Executor.local(
+        folder,
+        cache_dir=settings.cache_dir,
+        operator_policy=settings.operator_policy,
+        log_sink=SilentSink(),
+    ) as executor:
+        for tool in tools:
+            params = sample_params(tool.parameters)
+            try:
+                result = executor.run(tool.full_name, params, timeout_s=TRIAL_S)
+            except ToolError as error:  # refused before it ran
+                failure = ToolFailure.from_exception(error)
+                result = ToolResult(call_id="", tool=tool.full_name, success=False, error=failure)
+            trials[tool.name] = Trial(params=params, result=result)
+    return trials
+
+
+class SilentSink:
+    """Guests' log lines go nowhere: the results have them."""
+
+    def write(self, *, level: str, plugin: str, message: str) -> None:
+        """Drop the line."""
