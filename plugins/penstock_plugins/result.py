@@ -138,7 +138,9 @@ def to_record(*, content: bytes | None, error: ToolFailure | None, metadata: dic
     return orjson.dumps({"e": failure, "m": metadata})
 
 
-def from_record(record: bytes, *, call_id: str, tool: str, index: int | None) -> ToolResult:
+def from_record(
+    record: bytes, *, call_id: str, tool: str, index: int | None, plugin_digest: str = ""
+) -> ToolResult:
     """The result that `to_record` wrote, with what the reader knows added."""
     shape = orjson.loads(record)
     failure = shape.get("e")
@@ -153,6 +155,6 @@ def from_record(record: bytes, *, call_id: str, tool: str, index: int | None) ->
         success=error is None,
         data=shape.get("d"),
         error=error,
-        metadata=ResultMetadata(**shape.get("m", {})),
+        metadata=ResultMetadata(**shape.get("m", {}), plugin_digest=plugin_digest),
         index=index,
     )

@@ -60,7 +60,9 @@ class Operations:
             ring_after_s=self._settings.ring_after_s,
         )
         self._toolbox.notice(submitted.catalog_version)
-        return Ticket(job_id=submitted.job_id, tool=use.full_name, single=True)
+        if submitted.job_id != submission.header.job:  # the key was used before, perhaps with another release
+            return Ticket.from_record((yield from self.job(submitted.job_id)))
+        return Ticket(job_id=submitted.job_id, tool=use.full_name, digest=use.digest, single=True)
 
     def start_map(self, tool: str, options: CallOptions, on_invalid: OnInvalid) -> Flow[MapPlan]:
         """Create the job of a map, without calls yet."""
@@ -79,7 +81,7 @@ class Operations:
             )
         )
         return MapPlan(
-            ticket=Ticket(job_id=header.job, tool=header.tool, single=False),
+            ticket=Ticket(job_id=header.job, tool=header.tool, digest=header.digest, single=False),
             encode=row_encoder(use, on_invalid, first=0),
             skip=0,
             feeder=Feeder(submission, self._toolbox, self._settings),

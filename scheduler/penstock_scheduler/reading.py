@@ -18,7 +18,7 @@ from penstock_plugins.errors import (
     PenstockError,
     WaitTimeoutError,
 )
-from penstock_plugins.result import ToolFailure, ToolResult, from_record
+from penstock_plugins.result import ResultMetadata, ToolFailure, ToolResult, from_record
 from penstock_scheduler.countdown import Countdown
 from penstock_scheduler.flow import Flow, ask
 
@@ -46,13 +46,15 @@ class Ticket:
     job_id: str
     #: Full name, `plugin.tool`.
     tool: str
+    #: sha256 of the plugin's bundle, to which all calls of the job are pinned.
+    digest: str
     #: One call, whose result is the job's; or many.
     single: bool
 
     @classmethod
     def from_record(cls, record: JobRecord) -> Ticket:
         """The ticket of a job that was looked up."""
-        return cls(job_id=record.id, tool=record.tool, single=record.single)
+        return cls(job_id=record.id, tool=record.tool, digest=record.digest, single=record.single)
 
 
 class ResultReader:
@@ -158,6 +160,7 @@ class ResultReader:
                         call_id=f"{self._ticket.job_id}.{index}",
                         tool=self._ticket.tool,
                         index=None if self._ticket.single else index,
+                        plugin_digest=self._ticket.digest,
                     )
                 )
         return results
@@ -205,6 +208,7 @@ class ResultReader:
             tool=self._ticket.tool,
             success=False,
             error=_UNRUN.get(closed, _UNRUN["cancelled"]),
+            metadata=ResultMetadata(attempts=0, plugin_digest=self._ticket.digest),
             index=None if self._ticket.single else index,
         )
 

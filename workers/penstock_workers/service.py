@@ -6,23 +6,28 @@ import logging
 import os
 import socket
 import threading
+import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import redis
 from celery import signals
+from celery.platforms import SecurityWarning  # type: ignore[attr-defined]  # missing in the stubs
 
 from penstock_broker_config.logs import configure_logging
 from penstock_broker_config.redis_catalog import RedisCatalog
 from penstock_broker_config.settings import Settings, located
 from penstock_broker_config.store import check_store, connect_store
 from penstock_plugins.errors import PenstockError
+from penstock_plugins.policy import narrow
 from penstock_plugins.record import PluginRecord
 from penstock_workers.artifacts.server import ArtifactServer
 from penstock_workers.artifacts.store import ArtifactStore
 from penstock_workers.celery_app import create_worker_app
 from penstock_workers.consumer import ResilientConsumer
+from penstock_workers.engine import METERED, PLAIN, EngineSettings
 from penstock_workers.refusals import refuse_pool
 from penstock_workers.runtime import WorkerPlan
 from penstock_workers.watchdog import Pulse
@@ -61,13 +66,18 @@ def run_worker(
     """
     configure_logging(level=log_level, as_json=log_json)
     refuse_pool(pool)
+    if os.geteuid() == 0:
+        # One line of ours for Celery's seven. What it warns of, pickled messages, is not accepted here.
+        warnings.filterwarnings("ignore", category=SecurityWarning)
+        logger.warning("Running as root: an unprivileged user is enough", extra={"action": "root"})
     settings = located(settings)
     client = connect_store(settings)
     check_store(client, settings)
 
     # The parent runs no guest. It alone holds the key of the native code, and hands out what it verified.
     catalog = RedisCatalog(client, settings.keys)
-    with ArtifactServer(catalog, ArtifactStore(settings.cache_dir / "artifacts")) as server:
+    store = ArtifactStore(settings.cache_dir / "artifacts")
+    with ArtifactServer(catalog, store, settings_of=partial(_engine_of, settings)) as server:
         warm = _prepare(server, catalog.records(), settings.warm)
         plan = WorkerPlan(
             settings=settings,
@@ -105,6 +115,12 @@ def run_worker(
         )
         worker.start()
         return int(worker.exitcode or 0)
+
+
+def _engine_of(settings: Settings, record: PluginRecord) -> EngineSettings:
+    """Calls that the manifest or the operator meters need code that counts instructions."""
+    limits = narrow(record.manifest, settings.operator_policy(record.name)).limits
+    return PLAIN if limits.fuel is None else METERED
 
 
 def _prepare(

@@ -11,8 +11,8 @@ from penstock_scheduler.countdown import Countdown
 from penstock_scheduler.reading import ResultReader, Ticket, all_results
 from tests.unit.scheduler.wires import ScriptedWire, job_record
 
-MANY = Ticket(job_id="j", tool="text.stats", single=False)
-ONE = Ticket(job_id="j", tool="text.stats", single=True)
+MANY = Ticket(job_id="j", tool="text.stats", digest="d", single=False)
+ONE = Ticket(job_id="j", tool="text.stats", digest="d", single=True)
 END = Completion(range(0), "succeeded")
 TRAPPED = to_record(content=None, error=ToolFailure(code=ErrorCode.TRAP, message="x"), metadata={})
 
