@@ -103,7 +103,7 @@ def test_a_producer_needs_no_wasmtime(wheel: zipfile.ZipFile) -> None:
     metadata = Parser().parsestr(wheel.read(name).decode())
     requirements = metadata.get_all("Requires-Dist") or []
 
-    assert [line for line in requirements if line.startswith("celery")] == ["celery<5.8,>=5.7"]
+    assert "celery<5.8,>=5.7" in requirements
     assert not [line for line in requirements if line.startswith("wasmtime") and "extra ==" not in line]
     assert metadata["License-Expression"] == "Apache-2.0"
 
