@@ -45,7 +45,7 @@ _EXPORTS = """
     (func $list' (result (list $def'))
       (canon lift (core func $main "list-tools") (memory $memory) (realloc $realloc)))
     (func $call' (param "name" string) (param "args-json" string) (result $result')
-      (canon lift (core func $main "call-tool") (memory $memory) (realloc $realloc)))
+      (canon lift (core func $main "call-tool") (memory $memory) (realloc $realloc) %POST_RETURN% %ENCODING%))
     (component $plugin
       (type $info'' (record (field "name" string) (field "version" string)))
       (type $def'' (record (field "name" string) (field "label" string) (field "description" string)
@@ -114,7 +114,7 @@ class ToolText:
     parameters: str | bytes = '{"type":"object"}'
 
 
-def init_ok(data: Data, name: str = "guest", version: str = "1.0.0") -> str:
+def init_ok(data: Data, name: str, version: str = "1.0.0") -> str:
     """A body of `init` that returns the plugin's name and version."""
     return f"(i32.const {data.words(0, *data.string(name), *data.string(version))})"
 
@@ -122,6 +122,12 @@ def init_ok(data: Data, name: str = "guest", version: str = "1.0.0") -> str:
 def init_error(data: Data, message: str) -> str:
     """A body of `init` that returns an error."""
     return f"(i32.const {data.words(1, *data.string(message))})"
+
+
+def utf16(data: Data, text: bytes) -> tuple[int, int]:
+    """Put a UTF-16 string into memory; returns its address and its length in code units."""
+    at, size = data.string(text)
+    return at, size // 2
 
 
 def tools(data: Data, listed: Iterable[ToolText] = (ToolText(),)) -> str:
@@ -142,6 +148,7 @@ def content(data: Data, text: str | bytes, *, is_error: bool = False) -> str:
 
 def component(
     *,
+    name: str = "guest",
     call: str | None = None,
     init: str | None = None,
     listed: str | None = None,
@@ -151,6 +158,8 @@ def component(
     host: Iterable[str] = (),
     memory: str = '(memory (export "memory") 4)',
     realloc: str | None = None,
+    post_return: str | None = None,
+    encoding: str = "utf8",
     before: str = "",
     lowered: str = "",
     wiring: str = "",
@@ -158,28 +167,30 @@ def component(
     """A component for the world `grain-plugin`.
 
     Args:
+        name: of the plugin, as `init` says it.
         call: body of `call-tool`; its params are `$name $name-size $args $args-size`. None: echoes the args.
-        init: body of `init`. None: name "guest", version 1.0.0.
+        init: body of `init`. None: returns `name` and version 1.0.0.
         listed: body of `list-tools`. None: one tool, "run".
         data: the strings that the bodies refer to.
         declarations: more of the core module: globals, functions, tables, a start function.
         imports: imports of the core module beside those of `host`.
         host: host functions that the guest imports, as `$log`, `$env-get` …
         realloc: body of `realloc`; its params are `$old $old-size $align $size`. None: a bump allocator.
+        post_return: body of `call-tool`'s post-return function; its param is `$result`. None: there is none.
+        encoding: of the strings of `call-tool`.
         before: items of the component before the core module, such as further imports.
         lowered: items after the memory is there (`$memory`, `$realloc`), such as lowered imports.
         wiring: `(with …)` clauses for `imports`.
     """
     data = data or Data()
     host = tuple(host)
-    call = (
-        call
-        or "(i32.store (i32.const 0) (local.get $args)) (i32.store (i32.const 4) (local.get $args-size)) (i32.store (i32.const 8) (i32.const 0)) (i32.const 0)"
-    )
-    init = init or init_ok(data)
+    call = call or ECHO
+    init = init or init_ok(data, name)
     listed = listed or tools(data)
     realloc = realloc or _BUMP
     hosted = "".join(f'(import "{HOST}" "{name}" (func ${name} {_LOWERED[name]}))' for name in host)
+    post = '(post-return (core func $main "post"))' if post_return else ""
+    exports = _EXPORTS.replace("%POST_RETURN%", post).replace("%ENCODING%", f"string-encoding={encoding}")
     module = f"""
     (core module $Main
       (import "env" "memory" (memory 0))
@@ -190,6 +201,7 @@ def component(
       (func (export "list-tools") (result i32) {listed})
       (func (export "call-tool") (param $name i32) (param $name-size i32)
             (param $args i32) (param $args-size i32) (result i32) {call})
+      (func (export "post") (param $result i32) {post_return or ""})
       {" ".join(data.segments)})"""
     return f"""(component
     {_HOST_TYPE if host else ""}
@@ -207,7 +219,7 @@ def component(
     {lowered}
     (core instance $main (instantiate $Main (with "env" (instance $lib))
       {_with_host(host)} {wiring}))
-    {_EXPORTS})"""
+    {exports})"""
 
 
 _BUMP = """

@@ -33,25 +33,19 @@ _RETRY_AFTER_MAX_S = 86_400.0
 _NESTING = 250
 
 
-def read_content(content: str, *, is_error: bool, max_bytes: int) -> bytes | ToolFailure:
-    """The content as JSON text that was checked, or the failure that it stands for."""
-    raw = content.encode()
-    if len(raw) > max_bytes:
-        return ToolFailure(
-            code=ErrorCode.OUTPUT_TOO_LARGE,
-            message=f"The guest's output has {len(raw)} bytes; at most {max_bytes} are allowed",
-        )
+def read_content(content: bytes, *, is_error: bool) -> bytes | ToolFailure:
+    """The content, which was checked to be JSON, or the failure that it stands for."""
     try:
-        value = orjson.loads(raw)
-        if raw.count(b"[") + raw.count(b"{") > _NESTING:
+        value = orjson.loads(content)
+        if content.count(b"[") + content.count(b"{") > _NESTING:
             orjson.dumps(value)
     except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
         return ToolFailure(
             code=ErrorCode.INVALID_OUTPUT,
             message=f"The guest's output is not JSON: {error}",
-            details={"output": cut(content, RAW_BYTES)},
+            details={"output": content[:RAW_BYTES].decode(errors="ignore")},
         )
-    return read_failure(value) if is_error else raw
+    return read_failure(value) if is_error else content
 
 
 def read_failure(value: Any) -> ToolFailure:

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
-from penstock_plugins.errors import ParamsError, PermissionDeniedError, ToolError, ToolTimeoutError
+from penstock_plugins.errors import (
+    OutputTooLargeError,
+    ParamsError,
+    PermissionDeniedError,
+    ToolError,
+    ToolTimeoutError,
+)
 from penstock_plugins.policy import OperatorPolicy, narrow
 from penstock_plugins.result import ToolFailure
 from penstock_workers.content import read_content
@@ -141,7 +147,7 @@ class Executor:
 class PreparedTool:
     """One tool, ready for any number of calls."""
 
-    __slots__ = ("_limits", "_new_notes", "_plugin", "_sandbox", "_tool")
+    __slots__ = ("_limits", "_name", "_new_notes", "_plugin", "_sandbox", "_schema")
 
     def __init__(
         self,
@@ -154,7 +160,8 @@ class PreparedTool:
     ) -> None:
         #: Kept alive, whatever the cache evicts meanwhile.
         self._plugin = plugin
-        self._tool = tool
+        self._name = tool.tool.name.encode()
+        self._schema = tool.schema
         self._sandbox = sandbox
         self._new_notes = new_notes
         self._limits = limits
@@ -183,7 +190,7 @@ class PreparedTool:
             return Outcome(failure=content, metadata=metadata, execution_s=took_s)
         return Outcome(content=content, metadata=metadata, execution_s=took_s)
 
-    def _checked(self, params_json: str | bytes) -> str:
+    def _checked(self, params_json: str | bytes) -> bytes:
         """The params as the guest gets them: what was checked, and nothing else.
 
         They are written anew, because a text with the same key twice means one thing to our parser and
@@ -201,21 +208,26 @@ class PreparedTool:
             rewritten = orjson.dumps(params)
         except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
             raise _refused(f"The params are not JSON: {error}") from None
-        self._tool.schema.check(params)
-        return rewritten.decode()
+        self._schema.check(params)
+        return rewritten
 
     def _answer(
-        self, args_json: str, notes: CallNotes, token: str, timeout_s: float | None
+        self, args_json: bytes, notes: CallNotes, token: str, timeout_s: float | None
     ) -> bytes | ToolFailure:
         limit_s = self._limits.timeout_s
         if timeout_s is not None and timeout_s < limit_s:
             limit_s = timeout_s
         if limit_s <= 0:
             raise ToolTimeoutError("There was no time left for the call")
-        answer = self._sandbox.call(self._tool.tool.name, args_json, notes, token=token, timeout_s=limit_s)
+        answer = self._sandbox.call(self._name, args_json, notes, token=token, timeout_s=limit_s)
         if isinstance(answer, ToolFailure):
             return answer
-        return read_content(answer.content, is_error=answer.is_error, max_bytes=self._limits.output_bytes)
+        if answer.size_bytes > self._limits.output_bytes:
+            raise OutputTooLargeError(
+                f"The guest's output has {answer.size_bytes} bytes;"
+                f" at most {self._limits.output_bytes} are allowed"
+            )
+        return read_content(answer.content, is_error=answer.is_error)
 
 
 def _refused(message: str) -> ParamsError:

@@ -14,7 +14,7 @@ from penstock_plugins.errors import ErrorCode
 from penstock_plugins.limits import Limits
 from penstock_plugins.result import ToolFailure
 from penstock_workers.guard import EPOCH_STEPS, CallGuard
-from penstock_workers.guest import BadValueError, Guest, PluginInfo, ToolDef
+from penstock_workers.guest import Answer, BadValueError, Guest, PluginInfo, ToolDef
 from penstock_workers.host import CallNotes
 from penstock_workers.text import clean
 from penstock_workers.traps import Phase, classify
@@ -37,13 +37,6 @@ class Declared(NamedTuple):
     tools: list[ToolDef]
 
 
-class Answer(NamedTuple):
-    """What a guest returned, unread."""
-
-    content: str
-    is_error: bool
-
-
 class Sandbox:
     """Runs calls of one plugin under one set of limits, each in a store of its own."""
 
@@ -56,43 +49,49 @@ class Sandbox:
         self._fuel = limits.fuel if plugin.metered else None
 
     def call(
-        self, tool: str, args_json: str, notes: CallNotes, *, token: str, timeout_s: float
+        self, tool: bytes, args_json: bytes, notes: CallNotes, *, token: str, timeout_s: float
     ) -> Answer | ToolFailure:
         """Run one call to its end. A guest's failure is returned, not raised."""
 
-        def use(guest: Guest, _: PluginInfo) -> Answer:
-            return Answer(*guest.call_tool(tool, args_json))
+        def use(guest: Guest, at: _At) -> Answer | ToolFailure:
+            error = guest.init()
+            if error is not None:
+                return _init_failed(error)
+            at.phase = Phase.CALL
+            return guest.call_tool(tool, args_json, self._limits.output_bytes)
 
         return self._run(use, notes, token, timeout_s)
 
     def load(self, notes: CallNotes, *, timeout_s: float) -> Declared | ToolFailure:
         """Ask a guest what it is and which tools it has. The limits of a call apply."""
 
-        def use(guest: Guest, info: PluginInfo) -> Declared:
+        def use(guest: Guest, at: _At) -> Declared | ToolFailure:
+            info = guest.info()
+            if isinstance(info, str):
+                return _init_failed(info)
+            at.phase = Phase.CALL
             return Declared(info, guest.list_tools(MAX_TOOLS, MAX_DECLARED_BYTES))
 
         return self._run(use, notes, "load", timeout_s)
 
     def _run(
-        self, use: Callable[[Guest, PluginInfo], T], notes: CallNotes, token: str, timeout_s: float
+        self,
+        use: Callable[[Guest, _At], T | ToolFailure],
+        notes: CallNotes,
+        token: str,
+        timeout_s: float,
     ) -> T | ToolFailure:
         plugin = self._plugin
+        at = _At()
         with self._new_store() as store:
             plugin.host.notes = notes
             self._guard.begin(token, plugin.engine, timeout_s)
-            phase = Phase.START
             try:
                 guest = Guest(store, plugin.linker, plugin.component, plugin.exports)
-                phase = Phase.INIT
-                info = guest.init()
-                if isinstance(info, str):
-                    return ToolFailure(
-                        code=ErrorCode.INIT_FAILED, message=clean(f"plugin init failed: {info}")
-                    )
-                phase = Phase.CALL
-                return use(guest, info)
+                at.phase = Phase.INIT
+                return use(guest, at)
             except WasmtimeError as error:
-                return classify(str(error), phase, cancelled=self._guard.cancelled, timeout_s=timeout_s)
+                return classify(str(error), at.phase, cancelled=self._guard.cancelled, timeout_s=timeout_s)
             except BadValueError as error:
                 return ToolFailure(code=ErrorCode.INVALID_OUTPUT, message=str(error))
             finally:
@@ -117,3 +116,16 @@ class Sandbox:
             store.set_fuel(self._fuel)
         store.set_epoch_deadline(EPOCH_STEPS)
         return store
+
+
+class _At:
+    """How far the guest has come."""
+
+    __slots__ = ("phase",)
+
+    def __init__(self) -> None:
+        self.phase = Phase.START
+
+
+def _init_failed(error: str) -> ToolFailure:
+    return ToolFailure(code=ErrorCode.INIT_FAILED, message=clean(f"plugin init failed: {error}"))

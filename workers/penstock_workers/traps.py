@@ -32,7 +32,9 @@ _LIMITS = {
     "allocation size too large": (ErrorCode.OUT_OF_MEMORY, "The guest asked for more memory than exists"),
 }
 
-#: Errors that are no traps: what the store's limiter refuses, and values that break the canonical ABI.
+#: Errors that are no traps: what the store's limiter refuses, and values that break the canonical ABI. The
+#: latter come without a backtrace when it is the result that cannot be read; in a call of the host they are
+#: like any other trap.
 _MEMORY = re.compile(
     r"^(memory|table) minimum size of \d+ (pages|elements) exceeds (memory|table) limits"
     r"|^resource limit exceeded: (memory|table|instance) count too high"
@@ -41,6 +43,12 @@ _BAD_VALUE = re.compile(
     r"invalid utf-8|out of bounds of memory|not aligned|discriminant \d+ out of range|beyond end of memory"
     r"|invalid utf-16|incomplete utf-|unpaired surrogate|converted integer out of range|too large"
 )
+
+#: wasmtime copies 128 MiB at most across the boundary in one call.
+_TOO_MUCH_DATA = "fuel allocated for hostcalls has been exhausted"
+
+#: What only a call can end with; before it, `init` has failed.
+_OF_A_CALL = frozenset({ErrorCode.TRAP, ErrorCode.INVALID_OUTPUT, ErrorCode.OUTPUT_TOO_LARGE})
 
 #: Functions whose trap means that an allocation failed: ours, and those of the toolchains we know. A guest
 #: that names a function so only speaks about itself.
@@ -72,16 +80,17 @@ def classify(text: str, phase: Phase, *, cancelled: bool, timeout_s: float) -> T
     if is_trap and _ALLOCATION_FAILED.search(backtrace):
         return ToolFailure(code=ErrorCode.OUT_OF_MEMORY, message="The guest ran out of memory")
     if not is_trap and _MEMORY.search(cause):
-        return ToolFailure(
-            code=ErrorCode.OUT_OF_MEMORY, message=f"The guest asked for too much: {clean(cause)}"
-        )
-    if not is_trap and _BAD_VALUE.search(cause):
-        message = f"The guest returned a value that cannot be read: {clean(cause)}"
+        message = f"The guest asked for too much: {clean(cause)}"
+        return ToolFailure(code=ErrorCode.OUT_OF_MEMORY, message=message)
+    if not backtrace and _TOO_MUCH_DATA in cause:
+        return _in_phase(ErrorCode.OUTPUT_TOO_LARGE, "The guest's output is larger than any limit", phase)
+    if not backtrace and _BAD_VALUE.search(cause):
+        message = f"The guest handed over a value that cannot be read: {clean(cause)}"
         return _in_phase(ErrorCode.INVALID_OUTPUT, message, phase)
     return _in_phase(ErrorCode.TRAP, clean(f"The guest trapped: {trap or cause}"), phase)
 
 
 def _in_phase(code: ErrorCode, message: str, phase: Phase) -> ToolFailure:
-    if phase is not Phase.CALL and code in {ErrorCode.TRAP, ErrorCode.INVALID_OUTPUT}:
+    if phase is not Phase.CALL and code in _OF_A_CALL:
         return ToolFailure(code=ErrorCode.INIT_FAILED, message=f"plugin init failed: {message}")
     return ToolFailure(code=code, message=message)

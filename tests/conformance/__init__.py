@@ -1,0 +1,1 @@
+"""The isolation suite: hostile guests, and what must come of each."""
