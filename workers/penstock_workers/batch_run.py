@@ -131,6 +131,14 @@ class BatchRun:
                 return
             outcome = self._run_call(prepared, call, left_s)
             if self._ended():
+                logger.info(
+                    "A running call was stopped",
+                    extra={
+                        "action": "call_stopped",
+                        "call_id": f"{header.job}.{call.index}",
+                        "why": self._hold.ended,
+                    },
+                )
                 return
             self._record(outcome)
             if self._commit_is_due() and self._commit() is not Commit.OK:

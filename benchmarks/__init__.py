@@ -1,0 +1,1 @@
+"""What BENCHMARKS.md was measured with: `make bench`, or `python -m benchmarks [CASE …]`."""
