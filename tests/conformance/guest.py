@@ -67,7 +67,11 @@ class Guest:
     @cached_property
     def bundle(self) -> Bundle:
         """What is published."""
-        return bundle_from({"plugin.toml": self.manifest.encode(), "plugin.wasm": self.wasm})
+        return self.bundle_with(self.manifest)
+
+    def bundle_with(self, manifest: str, *, wasm: bytes | None = None) -> Bundle:
+        """The same plugin with another manifest, or another artifact."""
+        return bundle_from({"plugin.toml": manifest.encode(), "plugin.wasm": wasm or self.wasm})
 
     @property
     def tools(self) -> tuple[Tool, ...]:

@@ -4,62 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import orjson
 import pytest
-from wasmtime.component import Component
 
 from penstock_plugins.errors import ToolError
-from penstock_plugins.policy import OperatorPolicy
-from penstock_workers.engine import METERED, PLAIN, Engines
-from penstock_workers.executor import Executor
-from penstock_workers.guard import CallGuard
-from penstock_workers.outcome import Outcome
-from penstock_workers.plugin import WarmPlugin, link_component
 from tests.conformance.guest import Guest
 from tests.conformance.guests import GOOD, GUESTS, REFUSED
-
-#: What this operator allows everybody; capabilities that a guest must not get are missing on purpose.
-OPERATOR = OperatorPolicy(capabilities=frozenset({"log", "env"}), env={"GREETING": "hello"})
-
-
-class Guests:
-    """Links guests by digest, as a worker's cache would."""
-
-    def __init__(self) -> None:
-        self._engines = Engines()
-        self._guests: dict[str, Guest] = {}
-        self._linked: dict[tuple[str, bool], WarmPlugin] = {}
-
-    def add(self, guest: Guest) -> str:
-        """Take a guest in; returns its digest."""
-        self._guests[guest.bundle.digest] = guest
-        return guest.bundle.digest
-
-    def get(self, digest: str, *, metered: bool = False) -> WarmPlugin:
-        """See `WarmPlugins`."""
-        if (digest, metered) not in self._linked:
-            guest = self._guests[digest]
-            settings = METERED if metered else PLAIN
-            engine = self._engines.get(settings)
-            component = Component(engine, guest.wasm)
-            plugin = link_component(engine, component, guest.record, size_bytes=1, settings=settings)
-            self._linked[digest, metered] = plugin
-        return self._linked[digest, metered]
-
-
-class House:
-    """One process's executor."""
-
-    def __init__(self) -> None:
-        self._guests = Guests()
-        self._executor = Executor(
-            self._guests, operator_policy=lambda _: OPERATOR, guard=CallGuard(grace_s=20)
-        )
-
-    def call(self, guest: Guest) -> Outcome:
-        """Call a guest's tool."""
-        prepared = self._executor.prepare(self._guests.add(guest), "run")
-        return prepared.invoke(orjson.dumps(guest.params), token=guest.name)
+from tests.conformance.house import House
 
 
 @pytest.fixture(scope="module")
