@@ -19,13 +19,16 @@ SOCKET_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 3.0
 #: Commands are sent again over about this many tries; every ledger script may be.
 RETRIES = 4
+#: Connections of one event loop; commands beyond it wait for one another.
+ASYNC_CONNECTIONS = 32
 
 
-def _options() -> dict[str, Any]:
+def _options(url: str) -> dict[str, Any]:
+    # A Unix socket knows neither keep-alive nor a slow connect.
+    network = {"socket_connect_timeout": CONNECT_TIMEOUT_S, "socket_keepalive": True}
     return {
+        **({} if scheme_of(url) == "unix" else network),
         "socket_timeout": SOCKET_TIMEOUT_S,
-        "socket_connect_timeout": CONNECT_TIMEOUT_S,
-        "socket_keepalive": True,
         "health_check_interval": 15,
         "client_name": "penstock",
     }
@@ -49,14 +52,18 @@ def connect_store(settings: Settings) -> redis.Redis:
         UnreachableError: nothing is configured and nothing runs here.
     """
     retry = Retry(ExponentialWithJitterBackoff(cap=1.0, base=0.05), RETRIES)
-    return redis.Redis.from_url(_url(settings), retry=retry, **_options())
+    url = _url(settings)
+    return redis.Redis.from_url(url, retry=retry, **_options(url))
 
 
 def connect_async_store(settings: Settings) -> redis.asyncio.Redis:
-    """The same for asyncio."""
+    """The same for asyncio. Thousands of tasks may wait at once: they share a few connections."""
     retry = AsyncRetry(ExponentialWithJitterBackoff(cap=1.0, base=0.05), RETRIES)
-    client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(_url(settings), retry=retry, **_options())
-    return client
+    url = _url(settings)
+    pool: redis.asyncio.BlockingConnectionPool = redis.asyncio.BlockingConnectionPool.from_url(
+        url, max_connections=ASYNC_CONNECTIONS, timeout=None, retry=retry, **_options(url)
+    )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 def check_store(client: redis.Redis, settings: Settings) -> dict[str, str]:

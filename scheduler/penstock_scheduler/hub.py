@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 _PAUSE_S = 0.5
 #: Seconds after which a silent connection is pinged.
 _PING_S = 15.0
+#: Seconds that closing may take.
+_CLOSE_S = 2.0
 
 
 class Topic:
@@ -55,6 +57,7 @@ class Hub:
         #: `_topics` has changed since the subscriptions were compared with it.
         self._stale = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
 
     @contextmanager
     def listening(self, job_id: str) -> Iterator[Topic]:
@@ -77,14 +80,16 @@ class Hub:
 
     async def close(self) -> None:
         """Stop listening."""
+        self._closed = True
+        self._stale.set()
         if self._task is not None:
+            # Told, not cancelled: redis-py may swallow a cancellation in the middle of a command.
+            await asyncio.wait([self._task], timeout=_CLOSE_S)
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
             self._task = None
 
     async def _run(self) -> None:
-        while True:
+        while not self._closed:
             try:
                 async with self._client.pubsub() as pubsub:
                     self._stale.set()
@@ -95,17 +100,17 @@ class Hub:
                     error,
                     extra={"action": "hub_reconnect"},
                 )
+                await asyncio.sleep(_PAUSE_S)
             for topic in self._topics.values():
                 topic.wake()
-            await asyncio.sleep(_PAUSE_S)
 
     async def _listen(self, pubsub: Any) -> None:
-        """Hear messages and follow what is listened to, until the connection fails."""
+        """Hear messages and follow what is listened to, until the hub closes or the connection fails."""
         subscribed: set[str] = set()
         message: asyncio.Future[Any] | None = None
         stale: asyncio.Future[Any] = asyncio.ensure_future(self._stale.wait())
         try:
-            while True:
+            while not self._closed:
                 waiting = {stale} if message is None else {stale, message}
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 if stale.done():
