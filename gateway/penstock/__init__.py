@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from penstock_scheduler import Producer as Producer
     from penstock_scheduler import Progress as Progress
 
+    #: The distribution's.
+    __version__: str
+
 #: Where each name lives.
 _HOMES = {
     "penstock_scheduler": ("AsyncJob", "AsyncProducer", "Job", "Producer", "Progress"),

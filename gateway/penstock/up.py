@@ -180,6 +180,8 @@ class _System:
                 self._say("redis", str(error))
 
     def _say(self, name: str, line: str) -> None:
+        if not line.strip():
+            return
         event = LogLine.read(line)
         self._print(name, event)
         if event.action == "ready" and name in self._not_ready:

@@ -69,6 +69,8 @@ def _usage(error: typer.TyperException) -> str:
     text = error.format_message()
     if not text:  # a group without a command has shown its help
         return ""
+    if isinstance(error, typer.BadParameter) and error.param is None:
+        return error.message  # one of ours, which says what to do
     where = getattr(error, "ctx", None)
     return f"{text}\nSee `{where.command_path} --help`." if where is not None else text
 

@@ -144,10 +144,15 @@ def _summarize(files: ResultFiles, run: MapRun, as_json: bool) -> None:
         return
     line = Text.assemble((counted(files.succeeded, "row"), GOOD), " done")
     if files.path != STANDARD:
-        line.append(f" → {run.output}")
+        line.append(f" → {_near(files.path)}")
     if files.failed:
         line.append(f", {files.failed:,} failed", BAD)
         if files.failed_path is not None:
-            line.append(f" → {files.failed_path}")
+            line.append(f" → {_near(files.failed_path)}")
     line.append(f"   job {run.job}", QUIET)
     err().print(line)
+
+
+def _near(path: Path) -> str:
+    """The path as people would type it here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

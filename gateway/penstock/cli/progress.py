@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from penstock.cli.console import BAD, NUMBER, QUIET, err
@@ -49,16 +49,15 @@ class _Bar:
     def __init__(self, title: str, total: int | None, done: int) -> None:
         self._progress = Progress(
             TextColumn("{task.description}", style=NUMBER),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
+            BarColumn(),
+            _Counts(),
             _Rate(),
             _Failures(),
             _Eta(),
             console=err(),
-            expand=True,
             refresh_per_second=8,
         )
-        self._task = self._progress.add_task(title, total=total, completed=done, failed=0)
+        self._task = self._progress.add_task(title, total=total, completed=done, failed=0, before=done)
         self._failed = 0
 
     @property
@@ -82,9 +81,17 @@ class _Bar:
         self._progress.advance(self._task)
 
 
+class _Counts(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        of = f" of {int(task.total):,}" if task.total is not None else ""
+        return Text(f"{int(task.completed):,}{of}")
+
+
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
+        speed = task.speed
+        if task.finished and task.finished_time:
+            speed = (task.completed - task.fields["before"]) / task.finished_time
         return Text(f"{speed:,.0f}/s" if speed else "… /s", style=QUIET)
 
 

@@ -63,7 +63,7 @@ def tools(
         print_table(
             ("tool", "version", "traits", "what it does"),
             [
-                (Text(tool.full_name, NAME), tool.version, traits_text(tool.traits), _first_line(tool))
+                (Text(tool.full_name, NAME), tool.version, traits_text(tool.traits), _first_sentence(tool))
                 for tool in found
             ],
         )
@@ -85,8 +85,9 @@ def _shape(tool: Tool) -> dict[str, Any]:
     return {"full_name": tool.full_name, **tool.to_dict()}
 
 
-def _first_line(tool: Tool) -> str:
-    return safe((tool.description or tool.label).strip().partition("\n")[0])
+def _first_sentence(tool: Tool) -> str:
+    line = (tool.description or tool.label).strip().partition("\n")[0]
+    return safe(line.partition(". ")[0].removesuffix("."))
 
 
 def _show(tool: Tool) -> None:

@@ -27,7 +27,7 @@ def show(report: Report, console: Console) -> None:
 
 
 def describe(stopped: Stopped) -> Text:
-    """One line about a hostile call."""
+    """One line about a hostile call, for the moment in which it has ended."""
     error = stopped.result.error
     how = f"{error.code.value}: {error.message}" if error else "it was NOT stopped"
     return Text.assemble(
@@ -96,7 +96,11 @@ def _tops(report: Report) -> RenderableType:
 
 def _notes(report: Report) -> list[Text]:
     notes = [Text()]
-    notes += [describe(stopped) for stopped in report.hostile]
+    stopped = sum(call.as_expected for call in report.hostile)
+    if stopped:
+        notes.append(
+            Text(f"  {counted(stopped, 'hostile call')} stopped by a limit in the midst of it", QUIET)
+        )
     replaced = sum(file.replaced for file in report.files)
     if replaced:
         notes.append(
