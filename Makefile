@@ -54,7 +54,7 @@ types: tools ## Check the types
 layers: tools ## Check who may import whom
 	@$(BIN)/lint-imports
 
-bench: tools servers ## Measure; writes BENCHMARKS.md
+bench: tools servers ## Measure what BENCHMARKS.md quotes; ARGS=CASE for one
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## Remove everything that was made here, .venv included
