@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,16 @@ _MARK_NAME = "TEST_RUN_OF_PENSTOCK"
 _PROC = Path("/proc")
 #: Processes that Python itself keeps for as long as it runs.
 _PYTHONS_OWN = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+
+#: Fields of /proc/PID/stat, counted from the state.
+_STATE, _PARENT, _FLAGS, _STARTED = 0, 1, 6, 19
+#: The flag of the kernel's own threads, which have no environment.
+_PF_KTHREAD = 0x00200000
+#: Looks at an environment that seems empty, and the seconds between them.
+_LOOKS = 10
+_BETWEEN_LOOKS_S = 0.002
+#: Processes whose environment stayed empty (id and start time): not looked at again.
+_without_environment: set[tuple[str, bytes]] = set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,13 +97,25 @@ def _everything() -> dict[int, Running]:
         with suppress(OSError):
             stat = (folder / "stat").read_bytes()
             # `pid (name) state parent …`; the name may hold anything, so read from its closing parenthesis.
-            state, parent = stat[stat.rindex(b")") + 2 :].split(maxsplit=2)[:2]
-            if state in b"ZX":  # ended, and only not yet waited for
+            fields = stat[stat.rindex(b")") + 2 :].split()
+            if fields[_STATE] in b"ZX":  # ended, and only not yet waited for
                 continue
             found[int(folder.name)] = Running(
                 pid=int(folder.name),
-                parent=int(parent),
+                parent=int(fields[_PARENT]),
+                marked=mark in _environment(folder, fields),
                 command=(folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"),
-                marked=mark in (folder / "environ").read_bytes(),
             )
     return found
+
+
+def _environment(folder: Path, fields: list[bytes]) -> bytes:
+    """A process's environment. For an instant after `exec` it looks empty, so an empty one is read again."""
+    process = (folder.name, fields[_STARTED])
+    for _ in range(_LOOKS):
+        environment = (folder / "environ").read_bytes()
+        if environment or process in _without_environment or int(fields[_FLAGS]) & _PF_KTHREAD:
+            return environment
+        time.sleep(_BETWEEN_LOOKS_S)
+    _without_environment.add(process)
+    return b""
