@@ -72,6 +72,12 @@ def numbers(count: int) -> Iterator[dict[str, int]]:
     return ({"n": n} for n in range(count))
 
 
+def held(gate: threading.Event, count: int = 0) -> Iterator[dict[str, int]]:
+    """The same inputs, which do not end before the gate opens."""
+    yield from numbers(count)
+    gate.wait(WAIT_S)
+
+
 class TestSubmit:
     """One call."""
 
@@ -361,17 +367,13 @@ class TestResume:
         self, redis_server: RedisServer, client: redis.Redis, worker: LedgerWorker
     ) -> None:
         """Every input has one result."""
-        stop = threading.Event()
-
-        def cut_off() -> Iterator[dict[str, int]]:
-            yield from numbers(100)
-            stop.wait(WAIT_S)
+        gate = threading.Event()
 
         first = Producer.connect(redis_server.url)
-        job_id = first.map("double", cut_off()).id
+        job_id = first.map("double", held(gate, 100)).id
         wait_until(lambda: first.job(job_id).progress().accepted == 100, WAIT_S, "100 are accepted")
         first.close(wait=False)
-        stop.set()
+        gate.set()
 
         with Producer.connect(redis_server.url) as second:
             results = second.map("double", numbers(150), job=job_id).result(WAIT_S)
@@ -382,7 +384,7 @@ class TestResume:
         """To whoever waits for the input's end."""
         gate = threading.Event()
         producer = Producer.connect(redis_server.url)
-        job = producer.map("double", iter(lambda: gate.wait(WAIT_S) or {"n": 1}, None))
+        job = producer.map("double", held(gate))
 
         producer.close(wait=False)
         gate.set()
@@ -396,7 +398,7 @@ class TestResume:
         """Although a newer release was published."""
         gate = threading.Event()
         first = Producer.connect(redis_server.url)
-        job = first.map("double", itertools.chain(numbers(1), iter(lambda: gate.wait(WAIT_S) or {}, None)))
+        job = first.map("double", held(gate, 1))
         wait_until(lambda: job.progress().accepted == 1, WAIT_S, "one is accepted")
         first.close(wait=False)
         gate.set()
@@ -441,7 +443,7 @@ class TestResume:
         """It cannot be the same."""
         gate = threading.Event()
         first = Producer.connect(redis_server.url)
-        job = first.map("double", itertools.chain(numbers(10), iter(lambda: gate.wait(WAIT_S) or {}, None)))
+        job = first.map("double", held(gate, 10))
         wait_until(lambda: job.progress().accepted == 10, WAIT_S, "ten are accepted")
         first.close(wait=False)
         gate.set()

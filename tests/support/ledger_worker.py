@@ -112,13 +112,19 @@ class LedgerWorker:
         while not self._stop.is_set():
             try:
                 worked = False
-                for batch_id in self._client.zrange(self._keys.open, 0, 3) if self.open.is_set() else []:
+                for batch_id in self._open_batches():
                     claims += 1
-                    worked |= self._serve(batch_id.decode(), f"test:1:1#{claims}")
+                    worked |= self._serve(batch_id, f"test:1:1#{claims}")
             except redis.ConnectionError:
                 worked = False
             if not worked:
                 self._stop.wait(_IDLE_S)
+
+    def _open_batches(self) -> list[str]:
+        if not self.open.is_set():
+            return []
+        ids: Any = self._client.zrange(self._keys.open, 0, 3)
+        return [batch_id.decode() for batch_id in ids]
 
     def _serve(self, batch_id: str, holder: str) -> bool:
         claim = self._ledger.claim(batch_id, ClaimTerms(holder=holder, lease_s=LEASE_S, max_attempts=3))

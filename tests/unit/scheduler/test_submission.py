@@ -52,6 +52,11 @@ def composed(options: SubmitOptions | None = None, *, use: ToolUse | None = None
     )
 
 
+def said(**options: object) -> Any:
+    """Options as a program without a type checker may give them."""
+    return options
+
+
 class TestHeader:
     """What all calls of a job share."""
 
@@ -135,32 +140,30 @@ class TestOptions:
     def test_a_keyword_that_does_not_exist_is_a_mistake_of_the_program(self) -> None:
         """As with any function."""
         with pytest.raises(TypeError, match="timeout"):
-            check_options({"timeout": 3}, SubmitOptions)  # type: ignore[typeddict-unknown-key]
+            check_options(said(timeout=3), SubmitOptions)
 
     def test_only_a_submit_has_an_idempotency_key(self) -> None:
         """A map is resumed instead."""
         with pytest.raises(TypeError, match="idempotency_key"):
-            check_options({"idempotency_key": "k"}, CallOptions)  # type: ignore[typeddict-unknown-key]
+            check_options(said(idempotency_key="k"), CallOptions)
 
     @pytest.mark.parametrize("name", ["timeout_s", "deadline_s"])
     @pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan"), "3", True])
     def test_times_are_numbers_of_seconds(self, name: str, value: object) -> None:
         """Nothing else is guessed."""
         with pytest.raises(ConfigurationError, match=name):
-            check_options({name: value}, SubmitOptions)  # type: ignore[misc]
+            check_options(said(**{name: value}), SubmitOptions)
 
     @pytest.mark.parametrize("name", ["tenant", "idempotency_key"])
     @pytest.mark.parametrize("value", ["", "x" * 257, 5])
     def test_names_are_short_texts(self, name: str, value: object) -> None:
         """They become parts of keys."""
         with pytest.raises(ConfigurationError, match=name):
-            check_options({name: value}, SubmitOptions)  # type: ignore[misc]
+            check_options(said(**{name: value}), SubmitOptions)
 
     def test_none_means_the_default(self) -> None:
         """For every option."""
-        nothing: Any = dict.fromkeys(SubmitOptions.__annotations__)
-
-        check_options(nothing, SubmitOptions)
+        check_options(said(**dict.fromkeys(SubmitOptions.__annotations__)), SubmitOptions)
 
 
 class TestEncoding:
