@@ -54,7 +54,7 @@ types: tools ## Check the types
 layers: tools ## Check who may import whom
 	@$(BIN)/lint-imports
 
-bench: tools servers ## Measure what BENCHMARKS.md quotes; ARGS=CASE for one
+bench: tools ## Measure; BENCHMARKS.md says what was found; ARGS="NAME --quick"
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## Remove everything that was made here, .venv included
