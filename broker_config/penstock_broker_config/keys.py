@@ -106,5 +106,9 @@ class Keys:
         return f"{self.prefix}catalog:names"
 
     def catalog_file(self, digest: str, path: str) -> str:
-        """List: the chunks of one file of a bundle, in order. Written by publish, before its record."""
+        """Hash: number → chunk of one file of a bundle. Written by publish, together with its record."""
         return f"{self.prefix}catalog:{digest}:{path}"
+
+    def catalog_upload(self, digest: str, path: str, token: str) -> str:
+        """Hash: such a file while it is sent. Expires after an hour; publish renames it at its end."""
+        return f"{self.prefix}catalog:{digest}:{path}:{token}"

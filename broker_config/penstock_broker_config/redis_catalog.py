@@ -1,25 +1,40 @@
 """The catalog in Redis, so that a worker on another host needs nothing else.
 
-A bundle's files are lists of chunks, written before the record that makes them known. What is fetched is
-verified against its digest: Redis is believed to keep bytes, not to keep them honest.
+A bundle's files are sent in chunks beside their place, and get there in the one transaction that makes the
+plugin known. What is fetched is verified against its digest: Redis is believed to keep bytes, not to keep
+them honest.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import redis
 
 from penstock_broker_config.keys import Keys
 from penstock_plugins.bundle import MAX_BUNDLE_BYTES, Bundle, bundle_from
-from penstock_plugins.catalog import refuse_other_bytes, unknown_digest, verified
+from penstock_plugins.catalog import (
+    checked_digest,
+    new_record,
+    readable_records,
+    record_of,
+    refuse_other_bytes,
+    unknown_digest,
+    verified,
+)
 from penstock_plugins.errors import CatalogError, PenstockError
 from penstock_plugins.record import PluginRecord
 from penstock_plugins.tool import Tool
 
+if TYPE_CHECKING:
+    from redis.client import Pipeline
+
 #: Bytes of one chunk: small enough not to hold Redis up.
 CHUNK_BYTES = 512 * 1024
+#: Seconds after which Redis forgets the chunks of a publisher that was killed.
+UPLOAD_TTL_S = 3600
 
 
 class RedisCatalog:
@@ -31,32 +46,32 @@ class RedisCatalog:
 
     def publish(self, bundle: Bundle, tools: Sequence[Tool], *, imports: Sequence[str] = ()) -> PluginRecord:
         """See `Catalog.publish`."""
-        name = f"{bundle.manifest.name}@{bundle.manifest.version}"
-        self._refuse_taken(name, bundle)
-        record = PluginRecord(
-            digest=bundle.digest,
-            manifest=bundle.manifest,
-            tools=tuple(tools),
-            files=bundle.entries,
-            imports=tuple(imports),
-        )
+        record = new_record(bundle, tools, imports)
+        text = record.to_json()
+        self._refuse_taken(self._redis, bundle)
+        if self._is_whole(bundle.digest):
+            return self.record(bundle.digest)
+        token = secrets.token_hex(8)
+        uploads = {path: self._keys.catalog_upload(bundle.digest, path, token) for path in bundle.files}
         for path, content in bundle.files.items():
-            self._store(self._keys.catalog_file(bundle.digest, path), content)
-        # Of two that publish one version at the same time, the name decides.
-        self._redis.hsetnx(self._keys.catalog_names, name, bundle.digest)
-        self._refuse_taken(name, bundle)
-        with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hsetnx(self._keys.catalog_records, bundle.digest, record.to_json())
-            pipe.incr(self._keys.catalog_version)
-            pipe.execute()
+            self._upload(uploads[path], content)
+        try:
+            # Of two that publish one version at the same time, the first decides.
+            self._redis.transaction(
+                lambda pipe: self._commit(pipe, bundle, text, uploads), self._keys.catalog_names
+            )
+        except _UploadLostError:
+            # Also after a transaction whose answer was lost on the way: then the plugin is there.
+            if not self._is_whole(bundle.digest):
+                raise
         return self.record(bundle.digest)
 
     def record(self, digest: str) -> PluginRecord:
         """See `Catalog.record`."""
-        raw = cast("bytes | None", self._redis.hget(self._keys.catalog_records, digest))
-        if raw is None:
+        text = cast("bytes | None", self._redis.hget(self._keys.catalog_records, checked_digest(digest)))
+        if text is None:
             raise unknown_digest(digest)
-        return PluginRecord.from_json(raw)
+        return record_of(digest, text)
 
     def fetch(self, digest: str) -> Bundle:
         """See `Catalog.fetch`."""
@@ -73,32 +88,73 @@ class RedisCatalog:
 
     def records(self) -> list[PluginRecord]:
         """See `Catalog.records`."""
-        raws = cast("list[bytes]", self._redis.hvals(self._keys.catalog_records))
-        return sorted((PluginRecord.from_json(raw) for raw in raws), key=lambda r: (r.name, r.version))
+        texts = cast("dict[bytes, bytes]", self._redis.hgetall(self._keys.catalog_records))
+        return readable_records((digest.decode(errors="replace"), text) for digest, text in texts.items())
 
     def version(self) -> int:
         """See `Catalog.version`."""
         return int(cast("Any", self._redis.get(self._keys.catalog_version)) or 0)
 
-    def _refuse_taken(self, name: str, bundle: Bundle) -> None:
-        taken = cast("bytes | None", self._redis.hget(self._keys.catalog_names, name))
+    def _refuse_taken(self, client: redis.Redis, bundle: Bundle) -> None:
+        taken = cast("bytes | None", client.hget(self._keys.catalog_names, _name(bundle)))
         if taken is not None:
-            refuse_other_bytes(bundle, taken.decode())
+            refuse_other_bytes(bundle, taken.decode(errors="replace"))
 
-    def _store(self, key: str, content: bytes) -> None:
-        """Write the chunks in one transaction: nobody sees a half."""
-        with self._redis.pipeline(transaction=True) as pipe:
-            pipe.delete(key)
-            for start in range(0, max(len(content), 1), CHUNK_BYTES):
-                pipe.rpush(key, content[start : start + CHUNK_BYTES])
-            pipe.execute()
+    def _is_whole(self, digest: str) -> bool:
+        try:
+            self.fetch(digest)
+        except CatalogError:
+            return False
+        return True
+
+    def _upload(self, key: str, content: bytes) -> None:
+        # Numbered, not appended: the client sends a command again whose answer was lost.
+        for number, start in enumerate(range(0, max(len(content), 1), CHUNK_BYTES)):
+            with self._redis.pipeline(transaction=True) as pipe:
+                pipe.hset(key, str(number), content[start : start + CHUNK_BYTES])
+                pipe.expire(key, UPLOAD_TTL_S)
+                pipe.execute()
+
+    def _commit(self, pipe: Pipeline, bundle: Bundle, text: str, uploads: dict[str, str]) -> None:
+        """Put the files in their places and make the plugin known, unless another one has its name."""
+        self._refuse_taken(pipe, bundle)
+        known = cast("bytes | None", pipe.hget(self._keys.catalog_records, bundle.digest))
+        new = known is None or not _is_readable(bundle.digest, known)
+        for key in uploads.values():
+            if not pipe.expire(key, UPLOAD_TTL_S):
+                raise _UploadLostError("The plugin's files were lost on the way: publish it again")
+        pipe.multi()
+        for path, key in uploads.items():
+            place = self._keys.catalog_file(bundle.digest, path)
+            pipe.rename(key, place)
+            pipe.persist(place)
+        pipe.hset(self._keys.catalog_names, _name(bundle), bundle.digest)
+        if new:
+            pipe.hset(self._keys.catalog_records, bundle.digest, text)
+            pipe.incr(self._keys.catalog_version)
 
     def _load(self, digest: str, path: str, size_bytes: int) -> bytes:
         key = self._keys.catalog_file(digest, path)
         chunks: list[bytes] = []
-        for position in range(max(1, -(-size_bytes // CHUNK_BYTES))):
-            chunk = cast("bytes | None", self._redis.lindex(key, position))
+        for number in range(max(1, -(-size_bytes // CHUNK_BYTES))):
+            chunk = cast("bytes | None", self._redis.hget(key, str(number)))
             if chunk is None or len(chunk) > CHUNK_BYTES:
                 raise CatalogError(f"The file {path} of plugin {digest[:12]} is damaged: publish it again")
             chunks.append(chunk)
         return b"".join(chunks)
+
+
+class _UploadLostError(CatalogError):
+    """The plugin's files were lost on the way: publish it again."""
+
+
+def _name(bundle: Bundle) -> str:
+    return f"{bundle.manifest.name}@{bundle.manifest.version}"
+
+
+def _is_readable(digest: str, text: bytes) -> bool:
+    try:
+        record_of(digest, text)
+    except CatalogError:
+        return False
+    return True

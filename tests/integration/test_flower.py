@@ -1,0 +1,75 @@
+"""Real Flower: each tool is a row of its own, with an argument that people can read and no params."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from penstock_broker_config.keys import Keys
+from penstock_broker_config.redis_catalog import RedisCatalog
+from penstock_plugins.bundle import read_bundle
+from penstock_plugins.shipped import shipped_plugins
+from penstock_scheduler import Producer
+from penstock_workers.inspection import inspect_plugin
+from tests.support.brokers import Broker
+from tests.support.penstock_processes import Worker
+from tests.support.ports import LOOPBACK, free_port
+from tests.support.processes import Process
+from tests.support.waiting import wait_until
+
+#: Flower's API is closed without one.
+USER = "operator:flower-test"
+
+
+def tasks_of(port: int) -> list[dict[str, Any]]:
+    """The rows that Flower shows."""
+    request = urllib.request.Request(
+        f"http://{LOOPBACK}:{port}/api/tasks",
+        headers={"Authorization": "Basic " + base64.b64encode(USER.encode()).decode()},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  # our own Flower on loopback
+        return list(json.load(answer).values())
+
+
+def test_every_tool_is_a_row_of_its_own_in_flower(broker: Broker, tmp_path: Path) -> None:
+    """Named by `shadow`, described by `argsrepr`; a call that fails is red, and no param is shown."""
+    with broker.redis.client() as client:
+        for name in ("text", "hostile"):
+            bundle = read_bundle(shipped_plugins() / name)
+            RedisCatalog(client, Keys()).publish(bundle, inspect_plugin(bundle).tools)
+    port = free_port()
+    flower = Process(
+        [
+            *(sys.executable, "-m", "celery", "-A", "penstock_broker_config.flower", "flower"),
+            *(f"--address={LOOPBACK}", f"--port={port}", f"--basic_auth={USER}"),
+        ],
+        name="flower",
+        folder=tmp_path / "flower",
+        environment=broker.environment,
+        ready="Connected to",
+    )
+    cache = {"PENSTOCK_CACHE_DIR": str(tmp_path / "cache")}
+    with flower, Worker(broker=broker, folder=tmp_path / "w1", environment=cache):
+        with Producer.connect(broker.url, redis_url=broker.redis.url) as producer:
+            producer.submit("text.slug", {"text": "a secret"}).result(wait_s=30)
+            producer.map("text.stats", ({"text": f"secret {n}"} for n in range(10))).result(wait_s=30)
+            producer.submit("hostile.trap", {}).result(wait_s=30)
+
+        rows = wait_until(
+            lambda: (
+                rows
+                if len(rows := tasks_of(port)) >= 3 and all(r["runtime"] or r["failed"] for r in rows)
+                else []
+            ),
+            30,
+            "Flower has seen the tasks",
+        )
+
+    states = {row["name"]: row["state"] for row in rows}
+    assert states == {"text.slug": "SUCCESS", "text.stats": "SUCCESS", "hostile.trap": "FAILURE"}
+    assert any("'text.slug', 1 call, batch " in row["args"] for row in rows)
+    assert "secret" not in json.dumps(rows)
