@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from penstock_plugins.errors import ErrorCode
 from penstock_workers.executor import PreparedTool
@@ -45,7 +46,7 @@ def test_running_call_is_cancelled() -> None:
     """A cancel from another thread ends a guest that would run for a minute, in the call and in `init`."""
     house = House()
     for endless in (ENDLESS, INIT_ENDLESS):
-        canceller = _in_background(lambda name=endless.name: _cancel_when_running(house.guard, name))
+        canceller = _in_background(partial(_cancel_when_running, house.guard, endless.name))
 
         outcome = house.call(endless)
 

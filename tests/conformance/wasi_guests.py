@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from penstock_plugins.errors import ErrorCode
 from tests.conformance.guest import Guest, guest
@@ -85,7 +86,7 @@ _DROP = "(core func $w-drop (canon resource.drop $out))"
 
 
 def wasi_guest(
-    name: str, call: str, data: Data | None = None, code: ErrorCode | None = None, **of: object
+    name: str, call: str, data: Data | None = None, code: ErrorCode | None = None, **of: Any
 ) -> Guest:
     """A guest with all of these imports; `call` may use each by its name."""
     return guest(

@@ -53,7 +53,8 @@ def calls(base: int, count: int) -> list[CallEntry]:
 
 def terms(holder: str = "h:1:1#1", **changes: Any) -> ClaimTerms:
     """Terms under which a test claims."""
-    return ClaimTerms(**({"holder": holder, "lease_s": 30.0, "max_attempts": 3} | changes))
+    given: dict[str, Any] = {"holder": holder, "lease_s": 30.0, "max_attempts": 3, **changes}
+    return ClaimTerms(**given)
 
 
 @pytest.fixture
@@ -235,7 +236,7 @@ def test_J2_cancel_ends_the_job_and_tells_its_holders(ledger: Ledger, client: re
     ledger.submit(header("j"), calls(2, 2), base=2)
     claim = granted(ledger, "j.0", "h:1:1#7")
     ledger.commit("j.0", [GOOD], fence=claim.fence, position=0, lease_s=30)
-    channel = client.pubsub(ignore_subscribe_messages=True)
+    channel = client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]  # redis-py's
     channel.subscribe("penstock:w:h:1:1")
     channel.get_message(timeout=5)
 

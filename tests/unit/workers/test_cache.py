@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from penstock_plugins.errors import CatalogError
+from penstock_plugins.record import PluginRecord
 from penstock_workers.artifacts.memfd import sealed_bytes
 from penstock_workers.artifacts.source import OpenedArtifact
 from penstock_workers.cache import CacheCounters, WarmCache
@@ -27,13 +28,13 @@ class Source:
         if digest not in self.sizes:
             raise CatalogError(f"no bundle {digest}")
         own = METERED if digest in self.metered else PLAIN
-        first = all(before.record != digest for before in self.opened)
+        first = all(cast(str, before.record) != digest for before in self.opened)
         self.opened.append(
             OpenedArtifact(
                 fd=sealed_bytes("test", bytes(self.sizes[digest])),
                 size_bytes=self.sizes[digest],
                 settings=settings or own,
-                record=digest,
+                record=cast(PluginRecord, digest),  # the cache only hands it on
                 compiled=first,
             )
         )
@@ -144,8 +145,8 @@ def test_the_metered_and_the_plain_form_of_a_plugin_are_two() -> None:
     """They are of two engines, and both count against the room."""
     cache = cache_of(Source({"a": 10}))
 
-    plain = cache.get("a")
-    metered = cache.get("a", metered=True)
+    plain: Any = cache.get("a")
+    metered: Any = cache.get("a", metered=True)
 
     assert (plain[1], metered[1]) == (False, True)
     assert cache.get("a") is plain
