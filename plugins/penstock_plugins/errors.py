@@ -300,7 +300,9 @@ class ManifestError(PenstockError):
         self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
         self.path = path
         where = f"{path}: " if path else ""
-        super().__init__(where + "; ".join(self.problems), path)
+        super().__init__(where + "; ".join(self.problems))
+        # What it is built from again on the other side of Celery.
+        self.args = (list(self.problems), path)
 
 
 class BundleError(PenstockError):
