@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +22,7 @@ from penstock_plugins.record import PluginRecord
 from penstock_plugins.shipped import shipped_plugins
 from penstock_scheduler import Producer
 from penstock_workers.inspection import inspect_plugin
+from tests.chaos.witness import publish_witness
 from tests.support.brokers import Broker
 from tests.support.penstock_processes import Penstock, Scheduler, Worker
 from tests.support.redis_server import RedisServer
@@ -255,6 +259,55 @@ def test_a_worker_that_is_told_to_stop_gives_its_batch_back(
     assert status == 0
     assert all(r.success for r in results)
     assert {r.metadata.attempts for r in results} == {1}
+
+
+def test_E1_a_host_call_that_does_not_come_back_ends_its_process_and_no_other_call(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """The guests' log goes to a pipe that nobody reads: the call that waits for it is ended with its process.
+
+    It loses its worker as often as it may, and is set aside; once the pipe is read, the worker serves others.
+    """
+    broker = Broker(server=redis_server, url=redis_server.url, redis=redis_server)
+    with redis_server.client() as client:
+        publish_witness(client, Keys())
+    pipe = tmp_path / "guests.pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    environment = {
+        "PENSTOCK_CACHE_DIR": str(tmp_path / "cache"),
+        "PENSTOCK_GUEST_LOG_FILE": str(pipe),
+        "PENSTOCK_OVERRUN_GRACE_S": "0.3",
+        "PENSTOCK_LEASE_S": "1",
+        "PENSTOCK_RING_AFTER_S": "0.5",
+        "PENSTOCK_RING_CAP_S": "1",
+    }
+    worker = Worker(broker=broker, folder=tmp_path / "w1", environment=environment)
+    scheduler = Scheduler(broker=broker, folder=tmp_path / "s", environment=environment)
+    with worker, scheduler, Producer.connect(broker.url) as producer:
+        filling = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        with contextlib.suppress(BlockingIOError):
+            while os.write(filling, b"x" * 4096):
+                pass
+        stuck = producer.submit("witness.run", {"n": 1}, timeout_s=0.5).result(wait_s=60)
+        drain = threading.Thread(target=_read_all, args=(reader,), daemon=True)
+        drain.start()
+        after = producer.submit("witness.run", {"n": 2}).result(wait_s=60)
+        os.close(filling)
+
+    drain.join(10)
+    assert stuck.error is not None
+    assert stuck.error.code is ErrorCode.QUARANTINED
+    assert stuck.metadata.attempts == 3
+    assert after.data == {"n": 2}
+
+
+def _read_all(fd: int) -> None:
+    """Read a pipe until nobody writes to it any more."""
+    os.set_blocking(fd, True)
+    while os.read(fd, 1 << 16):
+        pass
+    os.close(fd)
 
 
 @pytest.mark.parametrize(
