@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,9 @@ MANIFEST_NAME = "plugin.toml"
 MAX_BUNDLE_BYTES = 64 * MIB
 #: What travels beside the manifest and the artifact, when it is there. Sources and build outputs do not.
 COMPANIONS = ("README.md", "LICENSE")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+# Windows has none of these; it has O_BINARY.
+_NOT_FOLLOWING = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 
 
 class FileEntry(NamedTuple):
@@ -52,7 +56,12 @@ def file_entries(files: Mapping[str, bytes]) -> tuple[FileEntry, ...]:
     )
 
 
-def bundle_digest(entries: tuple[FileEntry, ...]) -> str:
+def is_digest(text: str) -> bool:
+    """Whether the text can be a digest: 64 hex digits, in lower case."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+def bundle_digest(entries: Iterable[FileEntry]) -> str:
     """sha256 over the sorted list of (path, size, sha256), as 64 hex digits."""
     total = hashlib.sha256()
     for entry in sorted(entries, key=lambda e: e.path):
@@ -111,19 +120,20 @@ def read_bundle(folder: Path) -> Bundle:
 
 def _read(folder: Path, name: str, max_bytes: int) -> bytes | None:
     """A plain file of the folder; None when it is not there. Links are not followed out of it."""
+    path = folder / name
     try:
-        # Not blocking: a FIFO in the place of a file must not hold us up.
-        fd = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        if path.is_symlink():
+            raise BundleError(f"{path} is a link: put the file itself into the plugin's folder")
+        # Not following, should it become a link just now; not blocking: a FIFO must not hold us up.
+        fd = os.open(path, os.O_RDONLY | _NOT_FOLLOWING)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise BundleError(
-            f"{folder / name} cannot be read: {error.strerror}; links are not followed"
-        ) from error
+        raise BundleError(f"{path} cannot be read: {error.strerror}") from error
     with os.fdopen(fd, "rb") as file:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
-            raise BundleError(f"{folder / name} is no regular file")
+            raise BundleError(f"{path} is no regular file")
         if about.st_size > max_bytes:
-            raise BundleError(f"{folder / name} has {about.st_size} bytes; at most {max_bytes} are read")
+            raise BundleError(f"{path} has {about.st_size} bytes; at most {max_bytes} are read")
         return file.read(max_bytes + 1)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from penstock_plugins.bundle import Bundle
+from penstock_plugins.bundle import Bundle, bundle_digest, is_digest
 from penstock_plugins.errors import CatalogError
+from penstock_plugins.printable import printable
 from penstock_plugins.record import PluginRecord
 from penstock_plugins.tool import Tool
+from penstock_plugins.versions import by_precedence
+
+logger = logging.getLogger(__name__)
 
 
 class Catalog(Protocol):
     """Keeps bundles, and says what there is."""
 
     def publish(self, bundle: Bundle, tools: Sequence[Tool], *, imports: Sequence[str] = ()) -> PluginRecord:
-        """Keep a bundle. Publishing the same one again changes nothing.
+        """Keep a bundle. Publishing the same one again changes nothing, and mends what was damaged.
 
         Raises:
             CatalogError: its name and version are taken by another digest.
@@ -39,12 +44,32 @@ class Catalog(Protocol):
         ...
 
     def records(self) -> list[PluginRecord]:
-        """All plugins, sorted by name and version."""
+        """All plugins, by name and version. One whose record cannot be read is left out, and logged."""
         ...
 
     def version(self) -> int:
-        """A number that changes when the catalog does."""
+        """A number that grows with each plugin that is published."""
         ...
+
+
+def new_record(bundle: Bundle, tools: Sequence[Tool], imports: Sequence[str]) -> PluginRecord:
+    """The record of a bundle that is about to be published.
+
+    Raises:
+        CatalogError: a tool is not the plugin's own, or two have one name.
+    """
+    manifest = bundle.manifest
+    names = [tool.name for tool in tools]
+    for tool in tools:
+        if tool.plugin != manifest.name or names.count(tool.name) > 1:
+            raise CatalogError(f"{manifest.name} cannot be published with the tool {tool.full_name}")
+    return PluginRecord(
+        digest=bundle.digest,
+        manifest=manifest,
+        tools=tuple(tools),
+        files=bundle.entries,
+        imports=tuple(imports),
+    )
 
 
 def refuse_other_bytes(bundle: Bundle, taken_by: str) -> None:
@@ -60,11 +85,61 @@ def refuse_other_bytes(bundle: Bundle, taken_by: str) -> None:
         )
 
 
+def checked_digest(digest: str) -> str:
+    """The digest, if it can be one: it becomes part of paths and keys.
+
+    Raises:
+        CatalogError: it has not 64 hex digits.
+    """
+    if not is_digest(digest):
+        raise CatalogError(f"{printable(digest, 80)!r} is no digest: it has 64 hex digits")
+    return digest
+
+
 def unknown_digest(digest: str) -> CatalogError:
     """The error for a digest that a catalog does not have."""
     return CatalogError(
         f"There is no plugin with digest {digest[:12]}: publish it with `penstock plugin publish`"
     )
+
+
+def record_of(digest: str, text: bytes) -> PluginRecord:
+    """The record that is kept under a digest.
+
+    Raises:
+        CatalogError: it cannot be read, or is that of another plugin.
+    """
+    record = PluginRecord.from_json(text)
+    if record.digest != digest:
+        raise CatalogError(
+            f"The record of plugin {digest[:12]} is that of another plugin, {record.digest[:12]}: "
+            "the catalog is damaged"
+        )
+    if bundle_digest(record.files) != digest:
+        raise CatalogError(f"The record of plugin {digest[:12]} names other files: the catalog is damaged")
+    return record
+
+
+def readable_records(texts: Iterable[tuple[str, bytes]]) -> list[PluginRecord]:
+    """The records that can be read, sorted by name and version.
+
+    The others are logged: one that is damaged, or that a newer release wrote, must not hide the rest.
+
+    Args:
+        texts: digest and JSON text of each.
+    """
+    records = []
+    for digest, text in texts:
+        try:
+            records.append(record_of(digest, text))
+        except CatalogError as error:
+            logger.warning(
+                "Plugin %s is left out of the catalog: %s",
+                printable(digest, 12),
+                error,
+                extra={"action": "record_unreadable", "digest": printable(digest, 64)},
+            )
+    return sorted(records, key=lambda record: (record.name, by_precedence(record.version)))
 
 
 def verified(bundle: Bundle, digest: str) -> Bundle:
@@ -75,6 +150,7 @@ def verified(bundle: Bundle, digest: str) -> Bundle:
     """
     if bundle.digest != digest:
         raise CatalogError(
-            f"The bytes of plugin {digest[:12]} are those of {bundle.digest[:12]}: the catalog is damaged"
+            f"The bytes of plugin {digest[:12]} are those of {bundle.digest[:12]}: the catalog is damaged; "
+            "publish the plugin again"
         )
     return bundle

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
+import secrets
 import shutil
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from penstock_plugins.bundle import Bundle, read_bundle
-from penstock_plugins.catalog import refuse_other_bytes, unknown_digest, verified
+from penstock_plugins.bundle import Bundle, is_digest, read_bundle
+from penstock_plugins.catalog import (
+    checked_digest,
+    new_record,
+    readable_records,
+    record_of,
+    refuse_other_bytes,
+    unknown_digest,
+    verified,
+)
 from penstock_plugins.errors import CatalogError, PenstockError
-from penstock_plugins.record import PluginRecord
+from penstock_plugins.record import MAX_RECORD_BYTES, PluginRecord
 from penstock_plugins.tool import Tool
 
 RECORD_NAME = "record.json"
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_LOCK_NAME = ".lock"
 
 
 class FolderCatalog:
@@ -27,40 +35,32 @@ class FolderCatalog:
 
     def publish(self, bundle: Bundle, tools: Sequence[Tool], *, imports: Sequence[str] = ()) -> PluginRecord:
         """See `Catalog.publish`."""
-        for record in self.records():
-            if (record.name, record.version) == (bundle.manifest.name, bundle.manifest.version):
-                refuse_other_bytes(bundle, record.digest)
-                return record
-        record = PluginRecord(
-            digest=bundle.digest,
-            manifest=bundle.manifest,
-            tools=tuple(tools),
-            files=bundle.entries,
-            imports=tuple(imports),
-        )
-        self._folder.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=".publishing-", dir=self._folder))
+        record = new_record(bundle, tools, imports)
+        text = record.to_json()
         try:
-            for name, content in bundle.files.items():
-                (unfinished / name).write_bytes(content)
-            (unfinished / RECORD_NAME).write_text(record.to_json())
-            os.rename(unfinished, self._folder / bundle.digest)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with self._lock():
+                for known in self.records():
+                    if (known.name, known.version) == (record.name, record.version):
+                        refuse_other_bytes(bundle, known.digest)
+                        if self._is_whole(known.digest):
+                            return known
+                        record, text = known, known.to_json()
+                self._write(bundle, text)
         except OSError as error:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            if not (self._folder / bundle.digest).is_dir():  # else another process was as quick
-                raise CatalogError(f"The plugin cannot be published: {error}") from error
+            raise CatalogError(f"The plugin cannot be published: {error}") from error
         return record
 
     def record(self, digest: str) -> PluginRecord:
         """See `Catalog.record`."""
         try:
-            return PluginRecord.from_json(self._place(digest).joinpath(RECORD_NAME).read_bytes())
+            return record_of(digest, self._text(checked_digest(digest)))
         except OSError as error:
             raise unknown_digest(digest) from error
 
     def fetch(self, digest: str) -> Bundle:
         """See `Catalog.fetch`."""
-        place = self._place(digest)
+        place = self._folder / checked_digest(digest)
         if not place.is_dir():
             raise unknown_digest(digest)
         try:
@@ -72,19 +72,59 @@ class FolderCatalog:
 
     def records(self) -> list[PluginRecord]:
         """See `Catalog.records`."""
-        if not self._folder.is_dir():
-            return []
-        digests = (place.name for place in self._folder.iterdir() if _DIGEST.fullmatch(place.name))
-        return sorted((self.record(digest) for digest in digests), key=lambda r: (r.name, r.version))
+        return readable_records((digest, self._text_or_nothing(digest)) for digest in self._digests())
 
     def version(self) -> int:
-        """See `Catalog.version`; the folder's time of modification."""
-        try:
-            return self._folder.stat().st_mtime_ns
-        except OSError:
-            return 0
+        """See `Catalog.version`; here the number of plugins."""
+        return len(self._digests())
 
-    def _place(self, digest: str) -> Path:
-        if not _DIGEST.fullmatch(digest):
-            raise CatalogError(f"{digest[:80]!r} is no digest: it has 64 hex digits")
-        return self._folder / digest
+    def _digests(self) -> list[str]:
+        try:
+            return [name for name in os.listdir(self._folder) if is_digest(name)]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise CatalogError(f"The catalog {self._folder} cannot be read: {error.strerror}") from error
+
+    def _text(self, digest: str) -> bytes:
+        with open(self._folder / digest / RECORD_NAME, "rb") as file:
+            return file.read(MAX_RECORD_BYTES + 1)
+
+    def _text_or_nothing(self, digest: str) -> bytes:
+        try:
+            return self._text(digest)
+        except OSError:
+            return b""
+
+    def _is_whole(self, digest: str) -> bool:
+        try:
+            self.fetch(digest)
+        except CatalogError:
+            return False
+        return True
+
+    def _write(self, bundle: Bundle, record_text: str) -> None:
+        """Write beside, then rename: nobody sees a half."""
+        unfinished = self._folder / f".publishing-{secrets.token_hex(8)}"
+        try:
+            unfinished.mkdir()
+            for name, content in bundle.files.items():
+                (unfinished / name).write_bytes(content)
+            (unfinished / RECORD_NAME).write_text(record_text)
+            place = self._folder / bundle.digest
+            if place.exists():  # damaged
+                shutil.rmtree(place)
+            os.rename(unfinished, place)
+        except OSError:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Of two that publish one version at the same time, the first decides."""
+        # Imported here: Windows has none, and producers there read catalogs but publish to no folder.
+        import fcntl
+
+        with open(self._folder / _LOCK_NAME, "ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield

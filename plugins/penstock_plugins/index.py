@@ -6,11 +6,11 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import semver
-
 from penstock_plugins.errors import ToolNotFoundError
+from penstock_plugins.printable import printable
 from penstock_plugins.record import PluginRecord
 from penstock_plugins.tool import Tool
+from penstock_plugins.versions import by_precedence, highest_release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,9 @@ class ToolIndex:
         for record in records:
             self._releases.setdefault(record.name, {})[record.version] = record
         #: The release that a name without a version means.
-        self._current = {name: _highest(releases) for name, releases in self._releases.items()}
+        self._current = {
+            name: releases[highest_release(list(releases))] for name, releases in self._releases.items()
+        }
         self._owners: dict[str, list[str]] = {}
         for name, record in sorted(self._current.items()):
             for tool in record.tools:
@@ -56,14 +58,17 @@ class ToolIndex:
             raise self._unknown(name)
         record = self._current[plugin] if version is None else releases.get(version)
         if record is None:
-            known = ", ".join(sorted(releases))
-            raise ToolNotFoundError(f"Unknown tool: {name}. {plugin} is published as {known}")
+            known = ", ".join(sorted(releases, key=by_precedence))
+            raise _not_found(name, f"{plugin} is published as {known}: use {plugin}@VERSION.TOOL")
         for candidate in record.tools:
             if candidate.name == tool:
                 return ResolvedTool(tool=candidate, digest=record.digest, record=record)
+        if version is not None:
+            raise _not_found(name, f"{plugin} {version} has {', '.join(t.name for t in record.tools)}")
         raise self._unknown(name)
 
     def _split(self, name: str) -> tuple[str, str | None, str]:
+        """Plugin, version and tool of a name; a short name gets the plugin that has such a tool."""
         plugin, at, rest = name.partition("@")
         if at:  # versions have dots, tools have none
             version, _, tool = rest.rpartition(".")
@@ -74,23 +79,25 @@ class ToolIndex:
         owners = self._owners.get(name, [])
         if len(owners) > 1:
             candidates = ", ".join(f"{owner}.{name}" for owner in owners)
-            raise ToolNotFoundError(f"Unknown tool: {name} is ambiguous: use one of {candidates}")
+            raise _not_found(name, f"More than one plugin has it: use one of {candidates}")
         if not owners:
             raise self._unknown(name)
         return owners[0], None, name
 
     def _unknown(self, name: str) -> ToolNotFoundError:
         known = [tool.full_name for tool in self.tools()]
-        close = difflib.get_close_matches(name[:200], known + [t.partition(".")[2] for t in known], n=3)
-        hint = f". Did you mean {' or '.join(close)}?" if close else ". `penstock tools` lists them"
-        return ToolNotFoundError(f"Unknown tool: {name[:200]}{hint}")
+        close = difflib.get_close_matches(name[:200], known, n=3)
+        close += [full for full in known if full not in close and _alike(name, full)][: 3 - len(close)]
+        if close:
+            return _not_found(name, f"Did you mean {' or '.join(close)}?")
+        return _not_found(name, "List the known ones with `penstock tools`")
 
 
-def _highest(releases: dict[str, PluginRecord]) -> PluginRecord:
-    """The highest release; a prerelease only where there is nothing else."""
+def _alike(name: str, full_name: str) -> bool:
+    """Whether the tool's own name is nearly what was asked for, in whatever plugin."""
+    asked, has = name[:200].rpartition(".")[2], full_name.rpartition(".")[2]
+    return bool(difflib.get_close_matches(asked, [has], n=1, cutoff=0.75))
 
-    def rank(version: str) -> tuple[bool, semver.Version]:
-        parsed = semver.Version.parse(version)
-        return parsed.prerelease is None, parsed
 
-    return releases[max(releases, key=rank)]
+def _not_found(name: str, advice: str) -> ToolNotFoundError:
+    return ToolNotFoundError(f"Unknown tool: {printable(name)}. {advice}")

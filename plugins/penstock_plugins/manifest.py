@@ -2,159 +2,41 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
-from typing import Annotated, Any, Literal
+from collections import Counter
+from typing import Any
 
-import semver
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+import orjson
+from pydantic import Field, ValidationError, field_validator
 
 from penstock_plugins.errors import ManifestError
-from penstock_plugins.limits import MIB, Limits
-from penstock_plugins.tool import Traits
+from penstock_plugins.limits import Limits
+from penstock_plugins.manifest_tables import NAME, RangeTable, Table, ToolTable, WasmTable
+from penstock_plugins.printable import printable
+from penstock_plugins.tool import TOOL_NAME
+from penstock_plugins.versions import VersionRange, parse_version
+
+__all__ = [
+    "MAX_MANIFEST_BYTES",
+    "NAME",
+    "TOOL_NAME",
+    "Manifest",
+    "ToolTable",
+    "WasmTable",
+    "dump",
+    "manifest_from",
+    "read_manifest",
+]
 
 #: A larger manifest is refused unread.
 MAX_MANIFEST_BYTES = 64 * 1024
-#: Names of plugins, of tools inside them, and of worker pools.
-NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-TOOL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
-_MODULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-
-Kind = Literal["component", "core", "python", "native"]
+#: Dots in one line: reading a dotted key takes the square of its parts (17 s for 60 KB of them).
+_MAX_DOTS = 500
+#: Problems that one error carries.
+_MAX_PROBLEMS = 100
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class LimitsTable(_Table):
-    """`[wasm.limits]`: what one call of this plugin may use up. Fields as in `Limits`."""
-
-    timeout_s: Annotated[float, Field(gt=0, le=86_400, strict=False)] | None = None
-    #: Another spelling of `timeout_s`.
-    deadline_s: Annotated[float, Field(gt=0, le=86_400, strict=False)] | None = None
-    fuel: Annotated[int, Field(gt=0)] | None = None
-    memory_bytes: Annotated[int, Field(gt=0, le=4096 * MIB)] | None = None
-    memories: Annotated[int, Field(gt=0, le=100)] | None = None
-    tables: Annotated[int, Field(gt=0, le=1000)] | None = None
-    instances: Annotated[int, Field(gt=0, le=1000)] | None = None
-    table_elements: Annotated[int, Field(gt=0, le=10_000_000)] | None = None
-    output_bytes: Annotated[int, Field(gt=0, le=64 * MIB)] | None = None
-    log_lines: Annotated[int, Field(ge=0, le=100_000)] | None = None
-    log_bytes: Annotated[int, Field(ge=0, le=16 * MIB)] | None = None
-    params_bytes: Annotated[int, Field(gt=0, le=64 * MIB)] | None = None
-    #: Requests of `http-get` and `http-post` in one call.
-    http_requests: Annotated[int, Field(ge=0, le=10_000)] | None = None
-
-    @model_validator(mode="after")
-    def _one_spelling(self) -> LimitsTable:
-        if self.timeout_s is not None and self.deadline_s is not None:
-            raise ValueError("timeout_s and deadline_s are the same limit: give one of them")
-        return self
-
-
-class EnvTable(_Table):
-    """`[wasm.env]`: names that `env-get` may ask for, and values that the plugin brings along."""
-
-    allow: tuple[str, ...] = ()
-    set: dict[str, str] = Field(default_factory=dict)
-
-    @field_validator("allow", mode="before")
-    @classmethod
-    def _names(cls, value: Any) -> Any:
-        return _texts(value, _ENV_NAME, "an environment variable's name")
-
-
-class NetTable(_Table):
-    """`[wasm.net]`: origins that `http-get` and `http-post` may reach, such as `https://api.example.com`."""
-
-    allow: tuple[str, ...] = ()
-
-    @field_validator("allow", mode="before")
-    @classmethod
-    def _origins(cls, value: Any) -> Any:
-        return _texts(
-            value, re.compile(r"https?://[^\s/?#@]{1,253}"), "an origin such as https://api.example.com"
-        )
-
-
-class WasmTable(_Table):
-    """`[wasm]`: the artifact, and what it asks for."""
-
-    module: str = "plugin.wasm"
-    kind: Kind = "component"
-    #: What it asks for; the operator decides what it gets.
-    capabilities: tuple[str, ...] = ()
-    #: Worker pool that runs it. None: any worker.
-    pool: str | None = None
-    limits: LimitsTable = LimitsTable()
-    env: EnvTable = EnvTable()
-    net: NetTable = NetTable()
-
-    @field_validator("module")
-    @classmethod
-    def _plain_file(cls, value: str) -> str:
-        if not _MODULE.fullmatch(value):
-            raise ValueError("must be a plain file name inside the plugin's folder")
-        return value
-
-    @field_validator("pool")
-    @classmethod
-    def _pool_name(cls, value: str | None) -> str | None:
-        if value is not None and not NAME.fullmatch(value):
-            raise ValueError("must be a name of lower-case letters, digits, - and _")
-        return value
-
-    @field_validator("capabilities", mode="before")
-    @classmethod
-    def _capability_names(cls, value: Any) -> Any:
-        return _texts(value, NAME, "a capability's name")
-
-
-class RetryTable(_Table):
-    """`[tool.retry]`: how often and how patiently a failed call is tried again."""
-
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
-    base_ms: Annotated[int, Field(ge=1)] = 100
-    cap_ms: Annotated[int, Field(ge=1)] = 5000
-
-
-class ToolTable(_Table):
-    """`[[tool]]`: what the guest's own declaration cannot say."""
-
-    name: str
-    description: str | None = None
-    writes_files: bool = False
-    executes_commands: bool = False
-    accesses_network: bool = False
-    #: None: proved from the component's imports where that is possible.
-    idempotent: bool | None = None
-    retryable: bool = False
-    timeout_s: Annotated[float, Field(gt=0, le=86_400, strict=False)] | None = None
-    batch_key: str | None = None
-    cache_ttl_s: Annotated[float, Field(ge=0, strict=False)] | None = None
-    retry: RetryTable | None = None
-
-    @field_validator("name")
-    @classmethod
-    def _tool_name(cls, value: str) -> str:
-        if not TOOL_NAME.fullmatch(value):
-            raise ValueError("must begin with a letter and have letters, digits, - and _ only")
-        return value
-
-    def traits(self, *, proved_idempotent: bool = False) -> Traits:
-        """The traits; `proved_idempotent` counts where the manifest is silent (E-4)."""
-        return Traits(
-            writes_files=self.writes_files,
-            executes_commands=self.executes_commands,
-            accesses_network=self.accesses_network,
-            idempotent=proved_idempotent if self.idempotent is None else self.idempotent,
-            retryable=self.retryable,
-        )
-
-
-class Manifest(_Table):
+class Manifest(Table):
     """A plugin's manifest."""
 
     name: str
@@ -164,11 +46,12 @@ class Manifest(_Table):
     #: Where there is no such table, the plugin is a component that asks for `log`.
     wasm: WasmTable = Field(default_factory=lambda: WasmTable(capabilities=("log",)))
     tools: tuple[ToolTable, ...] = Field(default=(), alias="tool")
-    #: Tools that must be there, by full name, with a version range.
-    requires: dict[str, str] = Field(default_factory=dict)
+    #: Tools that must be there, by full name, with the range of versions that will do.
+    requires: dict[str, str | RangeTable] = Field(default_factory=dict)
+    #: Releases of Penstock that will do. Below the least is an error, above the greatest a warning.
     min_host: str | None = None
     max_host: str | None = None
-    #: JSON Schema of the plugin's configuration.
+    #: JSON Schema of the plugin's configuration. Empty: it has none.
     config: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("name")
@@ -182,26 +65,64 @@ class Manifest(_Table):
             )
         return value
 
-    @field_validator("version", "min_host", "max_host")
+    @field_validator("version")
     @classmethod
-    def _semantic(cls, value: str | None) -> str | None:
-        if value == "":
+    def _own_version(cls, value: str) -> str:
+        if not value:
             raise ValueError("version is required")
-        if value is not None and (len(value) > 128 or not semver.Version.is_valid(value)):
-            raise ValueError(f"{value[:40]!r} is no semantic version such as 1.2.0")
+        parse_version(value)
+        return value
+
+    @field_validator("min_host", "max_host")
+    @classmethod
+    def _host_version(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_version(value)
         return value
 
     @field_validator("tools", mode="before")
     @classmethod
     def _as_tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
+        if not isinstance(value, list | tuple):
+            raise ValueError("write each tool as a table of its own: [[tool]]")  # noqa: TRY004 -- see _texts
+        return tuple(value)
 
     @field_validator("tools")
     @classmethod
     def _distinct(cls, value: tuple[ToolTable, ...]) -> tuple[ToolTable, ...]:
-        names = [tool.name for tool in value]
-        if doubled := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"declared twice: {', '.join(doubled)}")
+        counts = Counter(tool.name for tool in value)
+        if doubled := sorted(name for name, times in counts.items() if times > 1):
+            raise ValueError(f"declared twice: {', '.join(doubled[:5])}")
+        return value
+
+    @field_validator("requires")
+    @classmethod
+    def _ranges(cls, value: dict[str, str | RangeTable]) -> dict[str, str | RangeTable]:
+        wrong = []
+        for tool, versions in value.items():
+            plugin, dot, name = tool.partition(".")
+            if not (dot and NAME.fullmatch(plugin) and TOOL_NAME.fullmatch(name)):
+                wrong.append(f"{printable(tool, 80)!r} is no tool's full name such as text.stats")
+            elif isinstance(versions, str):
+                try:
+                    VersionRange.parse(versions)
+                except ValueError as error:
+                    wrong.append(f"{tool}: {printable(error)} (also ^1.2.0, ~1.2.0 and *)")
+        if wrong:
+            raise ValueError("; ".join(wrong[:5]))
+        return value
+
+    @field_validator("config")
+    @classmethod
+    def _schema(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if value:
+            # Imported here: most plugins have no configuration.
+            from penstock_plugins.schema import check_schema
+
+            try:
+                check_schema(value)
+            except ManifestError as error:
+                raise ValueError("; ".join(error.problems)) from error
         return value
 
     def limits(self) -> Limits:
@@ -214,6 +135,13 @@ class Manifest(_Table):
     def tool_table(self, name: str) -> ToolTable | None:
         """The `[[tool]]` table of that name."""
         return next((tool for tool in self.tools if tool.name == name), None)
+
+    def requirements(self) -> dict[str, VersionRange]:
+        """The tools that must be there, by full name."""
+        return {
+            tool: VersionRange.parse(versions) if isinstance(versions, str) else versions.range()
+            for tool, versions in self.requires.items()
+        }
 
 
 def read_manifest(raw: bytes, *, path: str = "plugin.toml") -> Manifest:
@@ -230,23 +158,33 @@ def read_manifest(raw: bytes, *, path: str = "plugin.toml") -> Manifest:
         raise ManifestError(
             f"Invalid manifest: {len(raw)} bytes; at most {MAX_MANIFEST_BYTES} are read", path
         )
+    if any(line.count(b".") > _MAX_DOTS for line in raw.split(b"\n")):
+        raise ManifestError(f"Invalid manifest: a line has more than {_MAX_DOTS} dots: break it up", path)
     try:
         shape = tomllib.loads(raw.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ManifestError(f"Invalid manifest: {str(error)[:200] or type(error).__name__}", path) from error
+    except (ValueError, RecursionError) as error:  # among the ValueErrors a number with too many digits
+        raise ManifestError(f"Invalid manifest: {printable(error) or type(error).__name__}", path) from error
     return manifest_from(shape, path=path)
 
 
-def manifest_from(shape: Any, *, path: str = "plugin.toml") -> Manifest:
+def manifest_from(shape: object, *, path: str = "plugin.toml") -> Manifest:
     """The manifest in a parsed document, such as one that `dump` wrote.
 
     Raises:
         ManifestError: it cannot be used; has every problem.
     """
     try:
-        return Manifest.model_validate(shape)
+        manifest = Manifest.model_validate(shape)
+        orjson.dumps(dump(manifest))  # it travels in the plugin's record
     except ValidationError as error:
-        raise ManifestError([_problem(item) for item in error.errors()], path) from error
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        problems = [_problem(item) for item in found[:_MAX_PROBLEMS]]
+        if len(found) > _MAX_PROBLEMS:
+            problems.append(f"and {len(found) - _MAX_PROBLEMS} more")
+        raise ManifestError(problems, path) from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ManifestError(f"Invalid manifest: {printable(error)}", path) from error
+    return manifest
 
 
 def dump(manifest: Manifest) -> dict[str, Any]:
@@ -255,21 +193,13 @@ def dump(manifest: Manifest) -> dict[str, Any]:
 
 
 def _problem(item: Any) -> str:
-    where = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "missing" and where in {"name", "version"}:
-        return f"{where} is required"
+    where = ".".join(printable(part, 80) for part in item["loc"]) or "it"
+    message = printable(str(item["msg"]).removeprefix("Value error, "), 400)
+    if item["type"] == "missing":
+        message = f"{where} is required"
+        return message if where in {"name", "version"} else f"Invalid manifest: {message}"
     if item["type"] == "extra_forbidden":
         return f"Invalid manifest: {where}: no such key"
-    message = str(item["msg"]).removeprefix("Value error, ")
-    if message.endswith("is required"):
+    if message == f"{where} is required":
         return message
     return f"Invalid manifest: {where}: {message}"
-
-
-def _texts(value: Any, pattern: re.Pattern[str], what: str) -> Any:
-    if not isinstance(value, list | tuple):
-        raise ValueError("must be a list of texts")  # noqa: TRY004  # pydantic collects ValueErrors
-    for item in value:
-        if not isinstance(item, str) or not pattern.fullmatch(item):
-            raise ValueError(f"{str(item)[:80]!r} is not {what}")
-    return tuple(value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from penstock_plugins.errors import ManifestError
 from penstock_plugins.limits import MIB, Limits
 from penstock_plugins.manifest import Manifest
 
@@ -71,6 +72,18 @@ def narrow(manifest: Manifest, operator: OperatorPolicy, *, timeout_s: float | N
     return Grants(capabilities=capabilities, env=env, limits=limits)
 
 
-def unknown_capabilities(manifest: Manifest) -> tuple[str, ...]:
-    """What the manifest asks for that does not exist: a warning, or a refusal under strict rules (W-3)."""
-    return tuple(name for name in manifest.wasm.capabilities if name not in KNOWN_CAPABILITIES)
+def unknown_capabilities(manifest: Manifest, *, strict: bool = False) -> tuple[str, ...]:
+    """What the manifest asks for that does not exist (W-3): worth a warning, since nothing grants it.
+
+    Args:
+        manifest: what the plugin asks for.
+        strict: refuse it instead.
+
+    Raises:
+        ManifestError: under `strict`, when there is any.
+    """
+    unknown = tuple(name for name in manifest.wasm.capabilities if name not in KNOWN_CAPABILITIES)
+    if strict and unknown:
+        known = ", ".join(sorted(KNOWN_CAPABILITIES))
+        raise ManifestError(f"Unknown capabilities: {', '.join(unknown)}; known are {known}")
+    return unknown

@@ -7,12 +7,17 @@ from typing import Any
 
 import orjson
 
-from penstock_plugins.bundle import FileEntry
+from penstock_plugins.bundle import FileEntry, is_digest
 from penstock_plugins.errors import CatalogError, ManifestError
+from penstock_plugins.limits import MIB
 from penstock_plugins.manifest import Manifest, dump, manifest_from
+from penstock_plugins.printable import printable
 from penstock_plugins.tool import Tool
 
-_VERSION = 1
+#: Schema of the JSON text. A release reads its own and says so when it meets another.
+RECORD_VERSION = 1
+#: A longer record is neither written nor read: every producer reads all of them.
+MAX_RECORD_BYTES = 4 * MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,17 +45,29 @@ class PluginRecord:
         return self.manifest.version
 
     def to_json(self) -> str:
-        """As JSON text; `from_json` reads it back."""
-        return orjson.dumps(
-            {
-                "v": _VERSION,
-                "digest": self.digest,
-                "manifest": dump(self.manifest),
-                "tools": [tool.to_dict() for tool in self.tools],
-                "files": [[e.path, e.size_bytes, e.sha256] for e in self.files],
-                "imports": list(self.imports),
-            }
-        ).decode()
+        """As JSON text; `from_json` reads it back.
+
+        Raises:
+            CatalogError: it is too long, or a tool declares what is no JSON.
+        """
+        shape = {
+            "v": RECORD_VERSION,
+            "digest": self.digest,
+            "manifest": dump(self.manifest),
+            "tools": [tool.to_dict() for tool in self.tools],
+            "files": [list(entry) for entry in self.files],
+            "imports": list(self.imports),
+        }
+        try:
+            text = orjson.dumps(shape)
+        except TypeError as error:
+            raise CatalogError(f"{self.name} {self.version}: its record is no JSON: {error}") from error
+        if len(text) > MAX_RECORD_BYTES:
+            raise CatalogError(
+                f"{self.name} {self.version}: its record has {len(text)} bytes, at most {MAX_RECORD_BYTES} "
+                "are kept: shorten the descriptions and schemas of its tools"
+            )
+        return text.decode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> PluginRecord:
@@ -59,27 +76,41 @@ class PluginRecord:
         Raises:
             CatalogError: it is none.
         """
+        if len(text) > MAX_RECORD_BYTES:
+            raise CatalogError(f"A plugin's record is longer than {MAX_RECORD_BYTES} bytes")
         try:
             return _read(orjson.loads(text))
         except (ManifestError, LookupError, TypeError, ValueError, AttributeError) as error:
-            raise CatalogError(
-                f"A plugin's record cannot be read: {type(error).__name__}: {error}"
-            ) from error
+            why = printable(f"{type(error).__name__}: {error}")
+            raise CatalogError(f"A plugin's record cannot be read: {why}") from error
 
 
 def _read(shape: Any) -> PluginRecord:
-    if shape["v"] != _VERSION:
-        raise ValueError(f"version {shape['v']!r}; this release reads {_VERSION}")
-    return PluginRecord(
-        digest=_text(shape["digest"]),
+    if shape["v"] != RECORD_VERSION:
+        raise ValueError(f"it has version {shape['v']!r}, this release reads {RECORD_VERSION}")
+    record = PluginRecord(
+        digest=_digest(shape["digest"]),
         manifest=manifest_from(shape["manifest"]),
         tools=tuple(Tool.from_dict(tool) for tool in shape["tools"]),
-        files=tuple(
-            FileEntry(path=_text(path), size_bytes=int(size), sha256=_text(sha256))
-            for path, size, sha256 in shape["files"]
-        ),
+        files=tuple(_file(*entry) for entry in shape["files"]),
         imports=tuple(_text(name) for name in shape["imports"]),
     )
+    for tool in record.tools:
+        if tool.plugin != record.name:
+            raise ValueError(f"{tool.full_name} is no tool of {record.name}")
+    return record
+
+
+def _file(path: object, size_bytes: object, sha256: object) -> FileEntry:
+    if not isinstance(size_bytes, int) or isinstance(size_bytes, bool) or size_bytes < 0:
+        raise TypeError(f"{size_bytes!r} is no size")
+    return FileEntry(path=_text(path), size_bytes=size_bytes, sha256=_digest(sha256))
+
+
+def _digest(value: object) -> str:
+    if not is_digest(_text(value)):
+        raise ValueError(f"{value!r} is no digest")
+    return _text(value)
 
 
 def _text(value: object) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import re
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+#: Names of tools inside their plugin.
+TOOL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,5 +56,22 @@ class Tool:
 
     @classmethod
     def from_dict(cls, shape: dict[str, Any]) -> Tool:
-        """The tool that `to_dict` wrote."""
-        return cls(**{**shape, "traits": Traits(**shape.get("traits", {}))})
+        """The tool that `to_dict` wrote.
+
+        Raises:
+            ValueError: it is none.
+        """
+        texts = {f.name for f in fields(cls)} - {"parameters", "traits"}
+        traits, parameters = shape.get("traits", {}), shape.get("parameters", {})
+        if (
+            not set(shape) <= texts | {"parameters", "traits"}
+            or not all(isinstance(shape.get(name, ""), str) for name in texts)
+            or not TOOL_NAME.fullmatch(shape.get("name", ""))
+            or not isinstance(shape.get("plugin"), str)
+            or not isinstance(parameters, dict)
+            or not isinstance(traits, dict)
+            or not set(traits) <= {f.name for f in fields(Traits)}
+            or not all(isinstance(holds, bool) for holds in traits.values())
+        ):
+            raise ValueError("it is no tool's declaration")
+        return cls(**{**shape, "traits": Traits(**traits)})

@@ -1,0 +1,189 @@
+"""The tables of `plugin.toml`: what may stand in each of them, and within which bounds."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from penstock_plugins.limits import MIB
+from penstock_plugins.printable import printable
+from penstock_plugins.tool import TOOL_NAME, Traits
+from penstock_plugins.versions import VersionRange
+
+#: Names of plugins, capabilities and worker pools.
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_MODULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_ORIGIN = re.compile(r"https?://[^\s/?#@]{1,253}")
+#: Files that a bundle and a catalog have beside the artifact.
+RESERVED_FILES = frozenset({"plugin.toml", "readme.md", "license", "record.json"})
+
+Kind = Literal["component", "core", "python", "native"]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Table(BaseModel):
+    """A table that refuses keys it does not know and values of another type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class LimitsTable(Table):
+    """`[wasm.limits]`: what one call of this plugin may use up. Fields as in `Limits`."""
+
+    timeout_s: Seconds | None = None
+    #: Another spelling of `timeout_s`.
+    deadline_s: Seconds | None = None
+    #: The largest number that every reader of JSON agrees on.
+    fuel: Annotated[int, Field(gt=0, le=2**53)] | None = None
+    memory_bytes: Annotated[int, Field(gt=0, le=4096 * MIB)] | None = None
+    memories: Annotated[int, Field(gt=0, le=100)] | None = None
+    tables: Annotated[int, Field(gt=0, le=1000)] | None = None
+    instances: Annotated[int, Field(gt=0, le=1000)] | None = None
+    table_elements: Annotated[int, Field(gt=0, le=10_000_000)] | None = None
+    output_bytes: Annotated[int, Field(gt=0, le=64 * MIB)] | None = None
+    log_lines: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    log_bytes: Annotated[int, Field(ge=0, le=16 * MIB)] | None = None
+    params_bytes: Annotated[int, Field(gt=0, le=64 * MIB)] | None = None
+    #: Requests of `http-get` and `http-post` in one call.
+    http_requests: Annotated[int, Field(ge=0, le=10_000)] | None = None
+
+    @model_validator(mode="after")
+    def _one_spelling(self) -> LimitsTable:
+        if self.timeout_s is not None and self.deadline_s is not None:
+            raise ValueError("timeout_s and deadline_s are the same limit: give one of them")
+        return self
+
+
+class EnvTable(Table):
+    """`[wasm.env]`: names that `env-get` may ask for, and values that the plugin brings along."""
+
+    allow: tuple[str, ...] = ()
+    set: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("allow", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        return _texts(value, _ENV_NAME, "an environment variable's name")
+
+    @field_validator("set")
+    @classmethod
+    def _set_names(cls, value: dict[str, str]) -> dict[str, str]:
+        _texts(tuple(value), _ENV_NAME, "an environment variable's name")
+        return value
+
+
+class NetTable(Table):
+    """`[wasm.net]`: origins that `http-get` and `http-post` may reach, such as `https://api.example.com`."""
+
+    allow: tuple[str, ...] = ()
+
+    @field_validator("allow", mode="before")
+    @classmethod
+    def _origins(cls, value: Any) -> Any:
+        return _texts(value, _ORIGIN, "an origin such as https://api.example.com")
+
+
+class WasmTable(Table):
+    """`[wasm]`: the artifact, and what it asks for."""
+
+    module: str = "plugin.wasm"
+    kind: Kind = "component"
+    #: What it asks for; the operator decides what it gets.
+    capabilities: tuple[str, ...] = ()
+    #: Worker pool that runs it. None: any worker.
+    pool: str | None = None
+    limits: LimitsTable = LimitsTable()
+    env: EnvTable = EnvTable()
+    net: NetTable = NetTable()
+
+    @field_validator("module")
+    @classmethod
+    def _plain_file(cls, value: str) -> str:
+        if not _MODULE.fullmatch(value):
+            raise ValueError("must be a plain file name inside the plugin's folder")
+        if value.lower() in RESERVED_FILES:
+            raise ValueError(f"{value} is something else: call the artifact plugin.wasm")
+        return value
+
+    @field_validator("pool")
+    @classmethod
+    def _pool_name(cls, value: str | None) -> str | None:
+        if value is not None and not NAME.fullmatch(value):
+            raise ValueError("must be a name of lower-case letters, digits, - and _")
+        return value
+
+    @field_validator("capabilities", mode="before")
+    @classmethod
+    def _capability_names(cls, value: Any) -> Any:
+        return _texts(value, NAME, "a capability's name")
+
+
+class RetryTable(Table):
+    """`[tool.retry]`: how often and how patiently a failed call is tried again."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    base_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 100
+    cap_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 5000
+
+
+class ToolTable(Table):
+    """`[[tool]]`: what the guest's own declaration cannot say."""
+
+    name: str
+    description: str | None = None
+    writes_files: bool = False
+    executes_commands: bool = False
+    accesses_network: bool = False
+    #: None: proved from the component's imports where that is possible.
+    idempotent: bool | None = None
+    retryable: bool = False
+    timeout_s: Seconds | None = None
+    batch_key: str | None = None
+    cache_ttl_s: Annotated[float, Field(ge=0, le=31_536_000)] | None = None
+    retry: RetryTable | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _tool_name(cls, value: str) -> str:
+        if not TOOL_NAME.fullmatch(value):
+            raise ValueError("must begin with a letter and have letters, digits, - and _ only, 64 at most")
+        return value
+
+    def traits(self, *, proved_idempotent: bool = False) -> Traits:
+        """The traits; `proved_idempotent` counts where the manifest is silent (E-4)."""
+        return Traits(
+            writes_files=self.writes_files,
+            executes_commands=self.executes_commands,
+            accesses_network=self.accesses_network,
+            idempotent=proved_idempotent if self.idempotent is None else self.idempotent,
+            retryable=self.retryable,
+        )
+
+
+class RangeTable(Table):
+    """`{min = "1.0.0", max = "1.9.9"}`: versions from one to the other, both included."""
+
+    min: str | None = None
+    max: str | None = None
+
+    @model_validator(mode="after")
+    def _versions(self) -> RangeTable:
+        VersionRange.between(self.min, self.max)
+        return self
+
+    def range(self) -> VersionRange:
+        """The range."""
+        return VersionRange.between(self.min, self.max)
+
+
+def _texts(value: Any, pattern: re.Pattern[str], what: str) -> Any:
+    if not isinstance(value, list | tuple):
+        raise ValueError("must be a list of texts")  # noqa: TRY004 -- pydantic collects ValueErrors
+    wrong = [item for item in value if not isinstance(item, str) or not pattern.fullmatch(item)]
+    if wrong:
+        named = ", ".join(repr(printable(item, 80)) for item in wrong[:5])
+        raise ValueError(f"{named}{', …' if len(wrong) > 5 else ''}: not {what}")
+    return tuple(value)
