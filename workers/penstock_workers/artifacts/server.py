@@ -172,8 +172,11 @@ class ArtifactServer:
 
     def _answer(self, peer: socket.socket) -> None:
         _check_user(peer)
-        request, _ = receive(peer, max_bytes=_REQUEST_BYTES, timeout_s=_PEER_S)
         peer.settimeout(_PEER_S)
+        if not peer.recv(1, socket.MSG_PEEK):
+            return  # another worker's start, which looked whether this server is alive
+        request, _ = receive(peer, max_bytes=_REQUEST_BYTES, timeout_s=_PEER_S)
+        peer.settimeout(_PEER_S)  # receiving has used some of it up
         try:
             opened = self._shelf.take(str(request.get("digest")), _asked_settings(request))
         except PenstockError as error:
