@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 import redis
@@ -35,6 +36,13 @@ T = TypeVar("T")
 MAX_WAITING_RINGS = 1000
 
 
+class _Reading:
+    """One reading of the catalog, for all who asked before it began."""
+
+    begun = False
+    answer: asyncio.Future[tuple[int, list[PluginRecord]]]
+
+
 class AsyncWire:
     """One system's Redis and broker, for one event loop.
 
@@ -53,6 +61,7 @@ class AsyncWire:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="penstock-side")
         self._ring_room = threading.Semaphore(MAX_WAITING_RINGS)
         self._clock = StoreClock()
+        self._reading: _Reading | None = None
         self.hub = Hub(self._client, settings.keys)
         self.ledger = AsyncLedger(self._client, settings.keys, settings.retention)
 
@@ -114,9 +123,18 @@ class AsyncWire:
         """See `Wire`."""
         return await self._aside(self._catalog.version)
 
-    async def catalog_records(self) -> list[PluginRecord]:
-        """See `Wire`."""
-        return await self._aside(self._catalog.records)
+    async def catalog(self) -> tuple[int, list[PluginRecord]]:
+        """See `Wire`. Many that ask at once share a reading that has not begun."""
+        reading = self._reading
+        if reading is None or reading.begun:
+            reading = self._reading = _Reading()
+            reading.answer = asyncio.ensure_future(self._aside(partial(self._read_catalog, reading)))
+        return await asyncio.shield(reading.answer)
+
+    def _read_catalog(self, reading: _Reading) -> tuple[int, list[PluginRecord]]:
+        reading.begun = True
+        # The counter first: what is published in between is noticed next time.
+        return self._catalog.version(), self._catalog.records()
 
     async def _aside(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -85,6 +85,7 @@ class BlockingWire:
         """See `Wire`."""
         return self._catalog.version()
 
-    def catalog_records(self) -> list[PluginRecord]:
+    def catalog(self) -> tuple[int, list[PluginRecord]]:
         """See `Wire`."""
-        return self._catalog.records()
+        # The counter first: what is published in between is noticed next time.
+        return self._catalog.version(), self._catalog.records()

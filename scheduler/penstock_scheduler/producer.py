@@ -49,13 +49,7 @@ class Producer:
             UnreachableError: nothing is configured and nothing runs here, or Redis does not answer.
             ConfigurationError: a setting that cannot be used.
         """
-        producer = cls(load_settings(broker_url=url, **settings))
-        try:
-            producer._wire.check()
-        except BaseException:
-            producer.close(wait=False)
-            raise
-        return producer
+        return cls(load_settings(broker_url=url, **settings)).__enter__()
 
     def submit(
         self, tool: str, params: Mapping[str, Any], **options: Unpack[SubmitOptions]
@@ -148,6 +142,11 @@ class Producer:
         self._wire.close()
 
     def __enter__(self) -> Producer:
+        try:
+            self._wire.check()
+        except BaseException:
+            self.close(wait=False)
+            raise
         return self
 
     def __exit__(

@@ -108,16 +108,14 @@ class Toolbox:
         if shelf is None:
             return (yield from self._read())
         if self._clock() - self._looked_s > LOOK_AGAIN_S:
+            self._looked_s = self._clock()  # first, so that of many at once only one asks
             version = yield from ask(lambda wire: wire.catalog_version())
             if version != shelf.version:
                 return (yield from self._read())
-            self._looked_s = self._clock()
         return shelf
 
     def _read(self) -> Flow[_Shelf]:
-        # The version first: what is published in between is noticed next time.
-        version = yield from ask(lambda wire: wire.catalog_version())
-        records = yield from ask(lambda wire: wire.catalog_records())
+        version, records = yield from ask(lambda wire: wire.catalog())
         shelf = _Shelf(version=version, records=records, index=ToolIndex(records))
         self._shelf, self._looked_s = shelf, self._clock()
         return shelf

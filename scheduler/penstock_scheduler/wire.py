@@ -71,6 +71,6 @@ class Wire(Protocol):
         """The catalog's counter."""
         ...
 
-    def catalog_records(self) -> list[PluginRecord]:
-        """All plugins of the catalog."""
+    def catalog(self) -> tuple[int, list[PluginRecord]]:
+        """The catalog's counter, and all its plugins: read after this was asked, the counter first."""
         ...

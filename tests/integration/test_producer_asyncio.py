@@ -96,7 +96,11 @@ class TestSubmit:
     ) -> None:
         """Over a few connections, one of them for all wake-ups."""
         worker.open.clear()
+        client.config_resetstat()
         jobs = await asyncio.gather(*(producer.submit("double", {"n": n}) for n in range(500)))
+        statistics: Any = client.info("commandstats")
+        readings = [statistics.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("hvals", "hgetall")]
+        assert 1 <= sum(readings) <= 3, "they share readings of the catalog"
         threads = threading.active_count()
         waiting = [asyncio.ensure_future(job.result(WAIT_S)) for job in jobs]
         await wait_for(

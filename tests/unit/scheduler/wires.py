@@ -107,9 +107,9 @@ class ScriptedWire:
     def catalog_version(self) -> int:
         return self.version
 
-    def catalog_records(self) -> list[PluginRecord]:
+    def catalog(self) -> tuple[int, list[PluginRecord]]:
         self.reads += 1
-        return self.records
+        return self.version, self.records
 
     def run(self, flow: Flow[T]) -> T:
         """Drive a flow over this wire."""
