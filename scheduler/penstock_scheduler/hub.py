@@ -54,7 +54,9 @@ class Hub:
         self._client: Any = client
         self._keys = keys
         self._topics: dict[str, Topic] = {}
-        #: `_topics` has changed since the subscriptions were compared with it.
+        #: Channels that came or went since the subscriptions were compared with `_topics`.
+        self._touched: set[str] = set()
+        #: Set when something was touched, or the hub closes.
         self._stale = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -66,7 +68,7 @@ class Hub:
         topic = self._topics.get(channel)
         if topic is None:
             topic = self._topics[channel] = Topic()
-            self._stale.set()
+            self._touch(channel)
             if self._task is None:
                 self._task = asyncio.get_running_loop().create_task(self._run(), name="penstock-hub")
         topic.listeners += 1
@@ -76,7 +78,7 @@ class Hub:
             topic.listeners -= 1
             if not topic.listeners:
                 del self._topics[channel]
-                self._stale.set()
+                self._touch(channel)
 
     async def close(self) -> None:
         """Stop listening."""
@@ -92,7 +94,7 @@ class Hub:
         while not self._closed:
             try:
                 async with self._client.pubsub() as pubsub:
-                    self._stale.set()
+                    self._touch(*self._topics)
                     await self._listen(pubsub)
             except Exception as error:  # noqa: BLE001 - a hint only: waiters look again by themselves
                 logger.warning(
@@ -115,7 +117,7 @@ class Hub:
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 if stale.done():
                     self._stale.clear()
-                    subscribed = await self._follow(pubsub, subscribed)
+                    await self._follow(pubsub, subscribed)
                     stale = asyncio.ensure_future(self._stale.wait())
                 if message is not None and message.done():
                     self._hear(message.result())
@@ -129,13 +131,20 @@ class Hub:
                 with suppress(Exception, asyncio.CancelledError):
                     await message
 
-    async def _follow(self, pubsub: Any, subscribed: set[str]) -> set[str]:
-        wanted = set(self._topics)
-        if wanted - subscribed:
-            await pubsub.subscribe(*(wanted - subscribed))
-        if subscribed - wanted:
-            await pubsub.unsubscribe(*(subscribed - wanted))
-        return wanted
+    async def _follow(self, pubsub: Any, subscribed: set[str]) -> None:
+        touched, self._touched = self._touched, set()
+        wanted = {channel for channel in touched if channel in self._topics}
+        come, gone = wanted - subscribed, (touched - wanted) & subscribed
+        subscribed |= come
+        subscribed -= gone
+        if come:
+            await pubsub.subscribe(*come)
+        if gone:
+            await pubsub.unsubscribe(*gone)
+
+    def _touch(self, *channels: str) -> None:
+        self._touched.update(channels)
+        self._stale.set()
 
     def _hear(self, message: dict[str, Any] | None) -> None:
         if message is None or message["channel"] is None:
