@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import redis
 
+from penstock_broker_config.app import create_app
+from penstock_broker_config.doorbell import Doorbell
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import JobState, Ledger, ReapTerms
 from penstock_plugins.errors import (
@@ -28,6 +30,7 @@ from penstock_plugins.errors import (
 )
 from penstock_plugins.tool import Traits
 from penstock_scheduler import Producer
+from tests.support.brokers import Broker
 from tests.support.ledger_worker import LedgerWorker, publish
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.redis_server import RedisServer
@@ -170,6 +173,20 @@ class TestSubmit:
             LedgerWorker(redis_server.url, {"demo.double": double}),
         ):
             assert producer.submit("double", {"n": 3}).result(WAIT_S).data == 6
+
+    def test_doorbells_ring_on_either_broker(self, broker: Broker) -> None:
+        """One for each batch, on the queue that was asked for."""
+        with broker.redis.client() as client:
+            publish(client, "double")
+        doorbell = Doorbell(create_app(broker.settings()))
+
+        with Producer(broker.settings()) as producer:
+            producer.submit("double", {"n": 1})
+            producer.map("double", numbers(20), queue="bulk").submitted(WAIT_S)
+
+        depths = doorbell.depths(["penstock.default", "penstock.bulk"])
+        doorbell.close()
+        assert depths == {"penstock.default": 1, "penstock.bulk": 2}
 
 
 class TestIdempotency:
