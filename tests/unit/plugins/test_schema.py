@@ -106,7 +106,7 @@ def test_W1_what_is_no_schema_of_params_is_refused(parameters: object) -> None:
 @pytest.mark.parametrize("uri", ["https://example.com/s.json", "file:///etc/passwd", "other.json"])
 def test_references_to_other_documents_are_not_followed(uri: str) -> None:
     """Neither over the network nor on the disk: the schema comes from a guest."""
-    with pytest.raises(ManifestError, match="not followed"):
+    with pytest.raises(ManifestError, match=r"not followed|No base URI"):
         check_schema({"type": "object", "properties": {"a": {"$ref": uri}}})
 
 

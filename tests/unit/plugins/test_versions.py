@@ -52,9 +52,18 @@ def test_what_is_no_range_is_refused_in_words(text: str) -> None:
 
 def test_P5_prereleases_come_before_their_release_in_their_own_order() -> None:
     """Numbers by value, words by letter; fewer parts first."""
-    ordered = ["1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0"]
+    versions = ["1.0.0", "1.0.0-beta.11", "1.0.0-alpha.beta", "1.0.0-beta.2", "1.0.0-alpha", "1.0.0-alpha.1"]
 
-    assert sorted(ordered[::-1], key=by_precedence) == ordered
+    ordered = sorted(versions, key=by_precedence)
+
+    assert ordered == [
+        "1.0.0-alpha",
+        "1.0.0-alpha.1",
+        "1.0.0-alpha.beta",
+        "1.0.0-beta.2",
+        "1.0.0-beta.11",
+        "1.0.0",
+    ]
 
 
 def test_I5_the_highest_release_is_no_prerelease_where_there_is_a_release() -> None:
