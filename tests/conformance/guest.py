@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -42,9 +42,18 @@ class Guest:
     #: What its result's metadata must hold.
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    #: Another `plugin.toml` than the one that the fields above make.
+    written: str = ""
+
+    def with_manifest(self, text: str) -> Guest:
+        """The same guest with another `plugin.toml`."""
+        return replace(self, written=text)
+
     @property
     def manifest(self) -> str:
         """Its `plugin.toml`."""
+        if self.written:
+            return self.written
         limits = {"timeout_s": 30.0, **self.limits}
         return "\n".join(
             (

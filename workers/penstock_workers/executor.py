@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Protocol
 import orjson
 
 from penstock_plugins.errors import (
+    CatalogError,
+    CompileError,
     OutputTooLargeError,
     ParamsError,
     PermissionDeniedError,
     ToolError,
+    ToolNotReadyError,
     ToolTimeoutError,
 )
 from penstock_plugins.policy import OperatorPolicy, narrow
@@ -119,17 +122,21 @@ class Executor:
         Raises:
             ToolNotFoundError: the plugin has no such tool.
             PermissionDeniedError: it needs a capability to run at all, and does not have it.
-            ToolError: the plugin cannot be loaded.
-            PenstockError: the catalog cannot be read.
+            ToolNotReadyError: the plugin is not in the catalog, does not compile, or is none of ours.
+            PenstockError: this host cannot get at it now; another time, or another host, may.
         """
         # Imported here: it loads wasmtime, which the parent of the pool processes does not need.
         from penstock_workers.sandbox import Sandbox
 
-        plugin = self._plugins.get(digest, metered=digest in self._metered)
+        plugin = self._plugin(digest, metered=digest in self._metered)
+        warm = plugin.tool(tool)
+        table = plugin.manifest.tool_table(tool)
+        if table is not None and table.timeout_s is not None:
+            timeout_s = table.timeout_s if timeout_s is None else min(timeout_s, table.timeout_s)
         grants = narrow(plugin.manifest, self._operator_policy(plugin.name), timeout_s=timeout_s)
         if grants.limits.fuel is not None and not plugin.metered:
             self._metered.add(digest)
-            plugin = self._plugins.get(digest, metered=True)
+            plugin = self._plugin(digest, metered=True)
         if plugin.uses_wasi and "wasi" not in grants.capabilities:
             raise PermissionDeniedError(
                 f"{plugin.name} imports WASI, for which its manifest must ask and the operator must grant the"
@@ -137,11 +144,17 @@ class Executor:
             )
         return PreparedTool(
             plugin,
-            plugin.tool(tool),
+            warm,
             Sandbox(plugin, grants.limits, self._guard),
             new_notes=lambda: CallNotes(grants, self._sink, self._surroundings()),
             limits=grants.limits,
         )
+
+    def _plugin(self, digest: str, *, metered: bool) -> WarmPlugin:
+        try:
+            return self._plugins.get(digest, metered=metered)
+        except (CatalogError, CompileError) as error:
+            raise ToolNotReadyError(error.message, {"plugin_digest": digest}) from error
 
 
 class PreparedTool:

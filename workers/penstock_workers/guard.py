@@ -55,6 +55,7 @@ class CallGuard:
         self._on_overrun = on_overrun
         self._changed = threading.Condition(threading.Lock())
         self._owner_pid: int | None = None
+        self._watcher: threading.Thread | None = None
         #: When the timer thread looks next, by the monotonic clock. It is never later than the next thing
         #: to do, so that `begin` has to wake the thread only for a call with an unusually short time.
         self._wakes_at = math.inf
@@ -98,6 +99,12 @@ class CallGuard:
             self._stop()
             return True
 
+    def close(self) -> None:
+        """End the timer thread; the next call starts another. Closing twice is fine."""
+        with self._changed:
+            self._owner_pid = None
+            self._changed.notify()
+
     @property
     def running(self) -> str | None:
         """The token of the call that runs."""
@@ -121,11 +128,15 @@ class CallGuard:
         # Threads do not survive a fork: the first call in a child starts the child's own.
         self._owner_pid = os.getpid()
         self._wakes_at = math.inf
-        threading.Thread(target=self._watch, name="penstock-guard", daemon=True).start()
+        self._watcher = threading.Thread(target=self._watch, name="penstock-guard", daemon=True)
+        self._watcher.start()
 
     def _watch(self) -> None:
+        me = threading.current_thread()
         while True:
             with self._changed:
+                if self._owner_pid is None or self._watcher is not me:
+                    return
                 overran = self._look(time.monotonic())
                 if not overran:
                     self._changed.wait(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from penstock_plugins.errors import CompileError, ManifestError
+from penstock_plugins.errors import CompileError, ManifestError, PermissionDeniedError
 from penstock_plugins.manifest import TOOL_NAME, ToolTable
 from penstock_plugins.policy import KNOWN_CAPABILITIES, OperatorPolicy, narrow
 from penstock_plugins.record import PluginRecord
@@ -147,7 +147,11 @@ def look_at(
 
     manifest = found.bundle.manifest
     component = Component.deserialize_file(engine, path)
-    imports = imports_of(component, engine)
+    try:
+        imports = imports_of(component, engine)
+    except PermissionDeniedError as error:
+        found.add(clean(error.message), "Build it for the world grain-plugin")
+        return
     found.imports = {name: sorted(functions) for name, functions in imports.items()}
     _check_imports(found, imports)
     for problem in export_problems(component, engine):

@@ -40,9 +40,10 @@ if TYPE_CHECKING:
 class LocalExecutor:
     """The tools of one folder. One call at a time."""
 
-    def __init__(self, plugin: WarmPlugin, executor: Executor) -> None:
+    def __init__(self, plugin: WarmPlugin, executor: Executor, guard: CallGuard) -> None:
         self._plugin = plugin
         self._executor = executor
+        self._guard = guard
         self._index = ToolIndex([plugin.record])
         self._numbers = itertools.count(1)
 
@@ -93,6 +94,7 @@ class LocalExecutor:
 
     def close(self) -> None:
         """Let go of the native code. Closing twice is fine."""
+        self._guard.close()
         self._plugin.close()
 
     def __enter__(self) -> Self:
@@ -145,7 +147,7 @@ def open_folder(
         log_sink=log_sink,
         surroundings=surroundings,
     )
-    return LocalExecutor(plugin, executor)
+    return LocalExecutor(plugin, executor, guard)
 
 
 class _OnePlugin:

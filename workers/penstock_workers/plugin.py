@@ -5,10 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from penstock_plugins.errors import PermissionDeniedError, ToolNotFoundError, ToolNotReadyError
+from penstock_plugins.errors import (
+    ManifestError,
+    PermissionDeniedError,
+    ToolNotFoundError,
+    ToolNotReadyError,
+)
 from penstock_plugins.schema import ParamsSchema
 from penstock_workers.engine import PLAIN, EngineSettings
 from penstock_workers.host import Host
+from penstock_workers.text import MESSAGE_BYTES, clean, cut
 from penstock_workers.world import HOST, export_problems, host_problems, imports_of
 
 if TYPE_CHECKING:
@@ -119,7 +125,9 @@ def link_component(
     imports = imports_of(component, engine)
     refuse_imports(record.name, imports)
     if problems := export_problems(component, engine):
-        raise ToolNotReadyError(f"{record.name} is no component of our world: {'; '.join(problems)}")
+        raise ToolNotReadyError(
+            clean(f"{record.name} is no component of our world: {'; '.join(problems)}", MESSAGE_BYTES)
+        )
     host = Host(record.name)
     linker = Linker(engine)
     callbacks: list[object] = []
@@ -146,16 +154,24 @@ def link_component(
     )
 
 
+def _warm_tools(record: PluginRecord) -> dict[str, WarmTool]:
+    try:
+        return {tool.name: WarmTool(tool=tool, schema=ParamsSchema(tool.parameters)) for tool in record.tools}
+    except ManifestError as error:
+        raise ToolNotReadyError(f"The catalog's record of {record.name} cannot be used: {error}") from error
+
+
 def refuse_imports(plugin: str, imports: Mapping[str, Mapping[str, str]]) -> None:
     """Refuse a component that imports what no grant could give it.
 
     Raises:
         PermissionDeniedError: with everything that is too much.
     """
-    refused = import_problems(imports)
+    refused = [clean(problem, 500) for problem in import_problems(imports)]
     if refused:
         raise PermissionDeniedError(
-            f"{plugin} imports what it may not have: {'; '.join(refused)}", {"imports": refused}
+            cut(f"{plugin} imports what it may not have: {'; '.join(refused)}", MESSAGE_BYTES),
+            {"imports": refused},
         )
 
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: More than any call uses.
+_UNLIMITED_FUEL = 1 << 62
+
 #: Tools that one plugin may declare, and bytes of all that it says about them.
 MAX_TOOLS = 64
 MAX_DECLARED_BYTES = 1024 * 1024
@@ -46,7 +49,8 @@ class Sandbox:
         self._plugin = plugin
         self._limits = limits
         self._guard = guard
-        self._fuel = limits.fuel if plugin.metered else None
+        #: A store of an engine that counts has none to begin with.
+        self._fuel = (limits.fuel or _UNLIMITED_FUEL) if plugin.metered else None
 
     def call(
         self, tool: bytes, args_json: bytes, notes: CallNotes, *, token: str, timeout_s: float

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from penstock_plugins.errors import PermissionDeniedError
+
 if TYPE_CHECKING:
     from wasmtime import Engine
     from wasmtime.component import Component
@@ -36,24 +38,46 @@ IMPORTS: Mapping[str, str] = {
     "http-post": f"func(url: string, headers: {_HEADERS}, body: string) -> result<{_RESPONSE}, string>",
 }
 
-#: Types nest in a binary as deep as its author likes; ours do not.
-_DEEPEST = 6
+#: Interfaces that a component may import or export, and functions of each: wasmtime-py looks at every one.
+MAX_INTERFACES = 100
+MAX_FUNCTIONS = 300
+#: Parts of a function's type that are spelled out; ours have less than half of it.
+_SPELLED_PARTS = 60
 
 
 def imports_of(component: Component, engine: Engine) -> dict[str, dict[str, str]]:
     """What a component imports: the functions of each interface, with their types spelled out.
 
     Something that is not an interface (a bare function, a module) has a single entry with an empty name.
+
+    Raises:
+        PermissionDeniedError: it imports more than anybody wants to look at.
     """
-    return {name: _functions(item.ty, engine) for name, item in component.type.imports(engine).items()}
+    from wasmtime import _ffi
+
+    ty = component.type
+    count = _ffi.wasmtime_component_type_import_count(ty.ptr(), engine.ptr())
+    if count > MAX_INTERFACES:
+        raise PermissionDeniedError(f"It imports {count} interfaces; at most {MAX_INTERFACES} are allowed")
+    return {name: _functions(name, item.ty, engine) for name, item in ty.imports(engine).items()}
 
 
 def export_problems(component: Component, engine: Engine) -> list[str]:
     """Why a component is not one of the world `grain-plugin`; empty when it is."""
-    exports = component.type.exports(engine)
+    from wasmtime import _ffi
+
+    ty = component.type
+    count = _ffi.wasmtime_component_type_export_count(ty.ptr(), engine.ptr())
+    if count > MAX_INTERFACES:
+        return [f"it exports {count} interfaces; at most {MAX_INTERFACES} are allowed"]
+    exports = ty.exports(engine)
     if PLUGIN not in exports:
         return [f"it does not export {PLUGIN} (it exports {', '.join(exports) or 'nothing'})"]
-    return _differences(PLUGIN, _functions(exports[PLUGIN].ty, engine), EXPORTS, missing_is_fine=False)
+    try:
+        functions = _functions(PLUGIN, exports[PLUGIN].ty, engine)
+    except PermissionDeniedError as error:
+        return [error.message]
+    return _differences(PLUGIN, functions, EXPORTS, missing_is_fine=False)
 
 
 def host_problems(functions: Mapping[str, str]) -> list[str]:
@@ -76,52 +100,72 @@ def _differences(
     return problems
 
 
-def _functions(item: Any, engine: Engine) -> dict[str, str]:
+def _functions(interface: str, item: Any, engine: Engine) -> dict[str, str]:
+    from wasmtime import _ffi
     from wasmtime.component import ComponentInstanceType, FuncType
 
     if isinstance(item, FuncType):
-        return {"": _spell_function(item)}
+        return {"": _Speller().function(item)}
     if not isinstance(item, ComponentInstanceType):
         return {"": type(item).__name__}
+    count = _ffi.wasmtime_component_instance_type_export_count(item.ptr(), engine.ptr())
+    if count > MAX_FUNCTIONS:
+        raise PermissionDeniedError(
+            f"{interface} has {count} functions and types; at most {MAX_FUNCTIONS} are allowed"
+        )
     types = ((name, export.ty) for name, export in item.exports(engine).items())
-    return {name: _spell_function(ty) for name, ty in types if isinstance(ty, FuncType)}
+    return {name: _Speller().function(ty) for name, ty in types if isinstance(ty, FuncType)}
 
 
-def _spell_function(function: Any) -> str:
-    params = ", ".join(f"{name}: {_spell(ty)}" for name, ty in function.params)
-    result = function.result
-    return f"func({params})" + (f" -> {_spell(result)}" if result is not None else "")
+class _Speller:
+    """Writes a type as WIT would, with records and variants written out where they are used.
 
+    A type of a few lines may be a million parts when it is written out; after some of them the rest is "…".
+    """
 
-def _spell(ty: Any, depth: int = 0) -> str:
-    """A type as WIT would write it, with records and variants written out where they are used."""
-    from wasmtime import component as c
+    def __init__(self) -> None:
+        self._left = _SPELLED_PARTS
 
-    def inner(of: Any) -> str:
-        return "_" if of is None else _spell(of, depth + 1)
+    def function(self, function: Any) -> str:
+        """A function's type."""
+        params = ", ".join(f"{name}: {self._spell(ty)}" for name, ty in function.params[:_SPELLED_PARTS])
+        result = function.result
+        return f"func({params})" + (f" -> {self._spell(result)}" if result is not None else "")
 
-    if depth > _DEEPEST:
-        return "…"
-    match ty:
-        case c.RecordType():
-            return "record{" + ", ".join(f"{name}: {inner(of)}" for name, of in ty.fields) + "}"
-        case c.ListType():
-            return f"list<{inner(ty.element)}>"
-        case c.TupleType():
-            return f"tuple<{', '.join(inner(of) for of in ty.elements)}>"
-        case c.OptionType():
-            return f"option<{inner(ty.payload)}>"
-        case c.ResultType():
-            return f"result<{inner(ty.ok)}, {inner(ty.err)}>"
-        case c.EnumType():
-            return "enum{" + ", ".join(ty.names) + "}"
-        case c.VariantType():
-            return "variant{" + ", ".join(f"{name}({inner(of)})" for name, of in ty.cases) + "}"
-        case c.FlagsType():
-            return "flags{" + ", ".join(ty.names) + "}"
-        case c.OwnType():
-            return "own"
-        case c.BorrowType():
-            return "borrow"
-        case _:
-            return type(ty).__name__.removesuffix("Type").lower()
+    def _spell(self, ty: Any) -> str:
+        from wasmtime import component as c
+
+        self._left -= 1
+        if ty is None:
+            return "_"
+        if self._left < 0:
+            return "…"
+        match ty:
+            case c.RecordType():
+                return "record{" + self._named(ty.fields, ": ", "") + "}"
+            case c.ListType():
+                return f"list<{self._spell(ty.element)}>"
+            case c.TupleType():
+                return "tuple<" + self._all(ty.elements) + ">"
+            case c.OptionType():
+                return f"option<{self._spell(ty.payload)}>"
+            case c.ResultType():
+                return f"result<{self._spell(ty.ok)}, {self._spell(ty.err)}>"
+            case c.EnumType():
+                return "enum{" + ", ".join(ty.names[:_SPELLED_PARTS]) + "}"
+            case c.VariantType():
+                return "variant{" + self._named(ty.cases, "(", ")") + "}"
+            case c.FlagsType():
+                return "flags{" + ", ".join(ty.names[:_SPELLED_PARTS]) + "}"
+            case c.OwnType():
+                return "own"
+            case c.BorrowType():
+                return "borrow"
+            case _:
+                return type(ty).__name__.removesuffix("Type").lower()
+
+    def _all(self, types: list[Any]) -> str:
+        return ", ".join(self._spell(ty) for ty in types[: self._left + 1])
+
+    def _named(self, parts: list[Any], before: str, after: str) -> str:
+        return ", ".join(f"{name}{before}{self._spell(ty)}{after}" for name, ty in parts[: self._left + 1])

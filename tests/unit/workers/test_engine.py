@@ -1,0 +1,84 @@
+"""Engines: what they are called, and what they refuse to compile."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+import pytest
+import wasmtime
+from wasmtime.component import Component
+
+from penstock_workers.engine import (
+    METERED,
+    PLAIN,
+    WASMTIME_VERSION,
+    Engines,
+    EngineSettings,
+    engines_made,
+    new_engine,
+)
+
+
+def test_settings_are_told_apart_by_their_fingerprint() -> None:
+    """Native code for one kind of engine is never taken for the other's."""
+    assert PLAIN.fingerprint == EngineSettings().fingerprint
+    assert PLAIN.fingerprint != METERED.fingerprint
+
+
+def test_wasmtime_is_the_version_that_this_was_written_for() -> None:
+    """The words of its errors are matched, and its C values are read."""
+    assert version("wasmtime") == WASMTIME_VERSION
+
+
+def test_engines_are_made_once_for_each_settings_and_counted() -> None:
+    """A worker that has made one does not fork any more."""
+    engines = Engines()
+    before = engines_made()
+
+    plain, metered = engines.get(PLAIN), engines.get(METERED)
+
+    assert engines.get(PLAIN) is plain
+    assert metered is not plain
+    assert engines_made() == before + 2
+
+
+#: Parts of WebAssembly that are off.
+OFF = {
+    "threads": "(core module (memory 1 1 shared))",
+    "atomic wait": "(core module (memory 1) (func (drop (memory.atomic.wait32"
+    " (i32.const 0) (i32.const 0) (i64.const -1)))))",
+    "memory64": "(core module (memory i64 1))",
+    "several memories": "(core module (memory 1) (memory 1))",
+    "exceptions": "(core module (tag))",
+    "gc": "(core module (type (struct (field i32))))",
+    "tail calls": "(core module (func $f (return_call $f)))",
+    "relaxed simd": "(core module (func (param v128) (drop (i32x4.relaxed_trunc_f32x4_s (local.get 0)))))",
+    "asynchronous lifting": '(core module $m (func (export "f") (result i32) unreachable)'
+    ' (func (export "c") (param i32 i32 i32) (result i32) unreachable)) (core instance $i (instantiate $m))'
+    ' (func (canon lift (core func $i "f") async (callback (core func $i "c"))))',
+}
+
+#: Parts that toolchains emit.
+ON = {
+    "simd": "(core module (func (param v128) (drop (i32x4.add (local.get 0) (local.get 0)))))",
+    "bulk memory": "(core module (memory 1) (func (memory.fill (i32.const 0) (i32.const 0) (i32.const 9))))",
+    "several results": "(core module (func (result i32 i32) (i32.const 1) (i32.const 2)))",
+    "reference types": "(core module (table 1 funcref) (func (result funcref) (table.get (i32.const 0))))",
+    "sign extension": "(core module (func (param i32) (drop (i32.extend8_s (local.get 0)))))",
+    "saturating conversion": "(core module (func (param f32) (drop (i32.trunc_sat_f32_s (local.get 0)))))",
+}
+
+
+@pytest.mark.parametrize("feature", OFF)
+def test_features_that_are_not_needed_are_off(feature: str) -> None:
+    """They are attack surface, and some of them wait where no epoch reaches."""
+    wasm = wasmtime.wat2wasm(f"(component {OFF[feature]})")
+
+    with pytest.raises(wasmtime.WasmtimeError):
+        Component(new_engine(PLAIN), wasm)
+
+
+@pytest.mark.parametrize("feature", ON)
+def test_features_that_toolchains_emit_are_on(feature: str) -> None:
+    """Compilers to WebAssembly take these for granted."""
+    Component(new_engine(PLAIN), f"(component {ON[feature]})").close()
