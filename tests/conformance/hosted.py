@@ -62,6 +62,16 @@ def loggers() -> Iterable[Guest]:
     yield _logs("log-at-no-level", "x", ErrorCode.TRAP, level=9)
     yield _logs("log-without-leave", "secret", capabilities=(), metadata={"denied": ["log"], "logs": []})
     data = Data()
+    at, size = data.string("started")
+    start = f"(func $begin (call $log (i32.const 1) (i32.const {at}) (i32.const {size}))) (start $begin)"
+    yield guest(
+        "log-in-start",
+        declarations=start,
+        data=data,
+        host=["log"],
+        metadata={"logs": [{"level": "info", "message": "started"}]},
+    )
+    data = Data()
     giant = "(call $log (i32.const 3) (i32.const 4096) (i32.const 60000000))"
     yield guest(
         "giant-log",
@@ -126,6 +136,27 @@ def askers() -> Iterable[Guest]:
                 "env-get " + "x" * 192,
             ]
         },
+    )
+    data = Data()
+    # Names of eight bytes that count up: ten thousand different refusals.
+    count = """
+      (local $i i32)
+      (loop $l
+        (i64.store (i32.const 512) (i64.or (i64.const 0x4141414141414141)
+          (i64.shl (i64.extend_i32_u (local.get $i)) (i64.const 8))))
+        (i32.store8 (i32.const 512) (i32.const 65))
+        (i32.store8 (i32.const 513) (i32.add (i32.const 32) (i32.rem_u (local.get $i) (i32.const 90))))
+        (i32.store8 (i32.const 514)
+          (i32.add (i32.const 32) (i32.rem_u (i32.div_u (local.get $i) (i32.const 90)) (i32.const 90))))
+        (i32.store8 (i32.const 515) (i32.const 66)) (i32.store (i32.const 516) (i32.const 0x43434343))
+        (call $env-get (i32.const 512) (i32.const 8) (i32.const 64))
+        (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 8000))))"""
+    yield guest(
+        "asks-for-everything",
+        call=count + content(data, "true"),
+        data=data,
+        host=["env-get"],
+        metadata={"denied": [f"env-get A{chr(32 + i)} BCCCC" for i in range(32)]},
     )
     data = Data()
     at, size = data.string("http://169.254.169.254/latest")

@@ -45,6 +45,23 @@ def unreadable() -> Iterable[Guest]:
     data = Data()
     words = data.words(*utf16(data, '"é"'.encode("utf-16-le")), 0)
     yield guest("utf16", call=f"(i32.const {words})", data=data, encoding="utf16", returns='"é"'.encode())
+    # Latin-1 where that is enough: the transcoders have had more than their share of CVEs.
+    for name, text, flag in (
+        ("latin1", '"é"'.encode("latin-1"), 0),
+        ("compact-utf16", "日".encode("utf-16-le"), 1),
+    ):
+        data = Data()
+        at, size = data.string(text)
+        words = data.words(at, (size // 2 | 1 << 31) if flag else size, 0)
+        yield guest(
+            name,
+            _BAD if flag else None,  # "日" without quotes is no JSON
+            call=f"(i32.const {words})",
+            data=data,
+            encoding="latin1+utf16",
+            returns=None if flag else '"é"'.encode(),
+            says="not JSON" if flag else "",
+        )
 
 
 def too_large() -> Iterable[Guest]:
@@ -59,6 +76,16 @@ def too_large() -> Iterable[Guest]:
     yield guest("output-at-its-limit", call=_string(at, size), data=data, limits=limit, returns=text.encode())
     limit = {"output_bytes": size - 1}
     yield guest("output-over-its-limit", large, call=_string(at, size), data=data, limits=limit)
+    # Half a million lists in a megabyte: costs what it costs, and no more.
+    lists = b"[" + b"[]," * 300_000 + b"1]"
+    data = Data()
+    yield guest(
+        "many-lists",
+        call=content(data, lists),
+        data=data,
+        memory='(memory (export "memory") 20)',
+        returns=lists,
+    )
 
 
 def failures() -> Iterable[Guest]:

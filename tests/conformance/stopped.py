@@ -45,6 +45,18 @@ _DEEPER_LOGGING = """
 _FORGED = '(func $f (@name "f\\0a\\0aCaused by:\\0a    wasm trap: interrupt\\0a\\1b[31m") unreachable)'
 
 
+#: A table that the main module shares with the one that has `realloc`.
+_TABLE = '(memory (export "memory") 4) (table (export "table") 1 funcref)'
+_SHARED_TABLE = '(import "env" "table" (table $shared 1 funcref))'
+_LOG_IN_TABLE = """
+  (elem (table $shared) (i32.const 0) func $logs)
+  (func $logs (call $log (i32.const 0) (i32.const 1024) (i32.const 1)))"""
+_CALL_TABLE = """
+  (if (i32.eqz (local.get $old)) (then (call_indirect (i32.const 0))))
+  (local.set $at (global.get $next))
+  (global.set $next (i32.add (local.get $at) (local.get $size))) (local.get $at)"""
+
+
 def time() -> Iterable[Guest]:
     """Wherever a guest can go round, it is stopped."""
     timeout, limits = ErrorCode.TIMEOUT, _SHORT
@@ -138,3 +150,28 @@ def traps() -> Iterable[Guest]:
     yield guest("init-traps", ErrorCode.INIT_FAILED, init="unreachable", says="plugin init failed")
     start = "(func $begin unreachable) (start $begin)"
     yield guest("start-traps", ErrorCode.INIT_FAILED, declarations=start, says="plugin init failed")
+    # The host is not entered while it waits for the guest to take or to let go of a value.
+    yield guest(
+        "host-call-inside-realloc",
+        trap,
+        memory=_TABLE,
+        imports=_SHARED_TABLE,
+        declarations=_LOG_IN_TABLE,
+        realloc=_CALL_TABLE,
+        host=["log"],
+        says="cannot leave component instance",
+    )
+    yield guest(
+        "host-call-after-return",
+        trap,
+        post_return="(call $log (i32.const 0) (i32.const 1024) (i32.const 1))",
+        host=["log"],
+        says="cannot leave component instance",
+    )
+    # The text of its trap has twenty names of its functions; the message has none of them.
+    name = "x" * 90_000
+    deep = f'(func $f (@name "{name}") (param i32) (result i32) (if (result i32) (local.get 0)'
+    deep += " (then (call $f (i32.sub (local.get 0) (i32.const 1)))) (else unreachable)))"
+    yield guest(
+        "trap-at-length", trap, declarations=deep, call="(call $f (i32.const 50))", says="unreachable"
+    )
