@@ -19,6 +19,8 @@ SOCKET_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 3.0
 #: Commands are sent again over about this many tries; every ledger script may be.
 RETRIES = 4
+#: Connections of one process: each thread that waits for results has one.
+CONNECTIONS = 1000
 #: Connections of one event loop; commands beyond it wait for one another.
 ASYNC_CONNECTIONS = 32
 
@@ -53,7 +55,7 @@ def connect_store(settings: Settings) -> redis.Redis:
     """
     retry = Retry(ExponentialWithJitterBackoff(cap=1.0, base=0.05), RETRIES)
     url = _url(settings)
-    return redis.Redis.from_url(url, retry=retry, **_options(url))
+    return redis.Redis.from_url(url, retry=retry, max_connections=CONNECTIONS, **_options(url))
 
 
 def connect_async_store(settings: Settings) -> redis.asyncio.Redis:

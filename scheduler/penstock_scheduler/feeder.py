@@ -76,6 +76,8 @@ class Feeder:
         self._ring_after_s = settings.ring_after_s
         self._job_id = submission.header.job
         self._window = Window(max_calls=settings.max_in_flight)
+        # Two chunks fit into the window: one runs while the next one waits.
+        self._largest_chunk = max(1, settings.max_in_flight // 2)
         self._cursor = "0"
         self._accepted = 0
         #: The job has ended: nothing more is accepted.
@@ -94,7 +96,7 @@ class Feeder:
         """
         sizer = ChunkSizer()
         while not self._closed:
-            chunk = yield from ask(_take(source, sizer.calls))
+            chunk = yield from ask(_take(source, min(sizer.calls, self._largest_chunk)))
             if chunk.texts:
                 yield from self._wait_for_room(source, chunk)
             if chunk.stopped or source.stopped:
