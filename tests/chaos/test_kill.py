@@ -22,8 +22,8 @@ from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
 SINGLES, MAPPED = 1000, 1000
-#: Seconds of chaos; what is left runs to its end in peace.
-CHAOS_S = 30.0
+#: Kills; what is left then runs to its end in peace.
+KILLS = 15
 SEED = 20261121
 
 #: Short, so that what was lost is noticed within the test's time.
@@ -80,9 +80,8 @@ def test_B4_two_thousand_calls_survive_the_killing_of_everything(
     """Workers, scheduler and producer are killed, Redis is restarted; then everything is counted."""
     dice = random.Random(SEED)
     victims = ["w1", "w1", "w2", "w2", "scheduler", "producer", "redis"]
-    until = time.monotonic() + CHAOS_S
     kills = 0
-    while time.monotonic() < until:
+    while kills < KILLS:
         time.sleep(dice.uniform(0.3, 1.5))
         victim = dice.choice(victims)
         process = durable_broker.redis if victim == "redis" else killed[victim]
@@ -100,7 +99,6 @@ def test_B4_two_thousand_calls_survive_the_killing_of_everything(
         results = {n: producer.job(job).result(wait_s=120) for n, job in single_jobs.items()}
         results |= {SINGLES + (r.index or 0): r for r in map_job.results(wait_s=120)}
 
-    assert kills > 10
     assert sorted(results) == list(range(SINGLES + MAPPED)), "an accepted call was lost"
     assert [n for n, r in results.items() if not r.success or r.data != {"n": n}] == []
     seen = executions(tmp_path / "witness.log")

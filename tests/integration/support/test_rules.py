@@ -7,48 +7,50 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 
-_LEAVES_A_PROCESS = """
+_TESTS = """
 import subprocess, sys
-def test_leaves_a_process():
-    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
-def test_the_next_one_is_fine():
-    pass
-"""
-_LEAVES_A_DAEMON = """
-import subprocess, sys
-def test_leaves_a_daemon():
-    child = "import time; time.sleep(1000)"
-    source = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}])"
-    subprocess.run([sys.executable, "-c", source], check=True)
-"""
-_FAILS_BESIDE_A_PROCESS = """
-import sys
+import pytest
 from tests.support.processes import Process
-def test_fails(tmp_path):
+
+FOREVER = "import time; time.sleep(1000)"
+
+def test_leaves_a_process():
+    subprocess.Popen([sys.executable, "-c", FOREVER])
+
+def test_leaves_a_daemon():
+    source = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {FOREVER!r}])"
+    subprocess.run([sys.executable, "-c", source], check=True)
+
+def test_leaves_nothing():
+    pass
+
+def test_fails_beside_a_process(tmp_path):
     with Process([sys.executable, "-c", "print('its last words')"], name="worker", folder=tmp_path) as worker:
         worker.wait()
         assert False
 """
-_SKIPS = """
+_SKIPPED_TEST = """
 import pytest
 @pytest.mark.skip(reason="no server here")
 def test_skipped():
     pass
 """
-_SKIPS_THE_MODULE = """
+_SKIPPED_MODULE = """
 import pytest
-pytest.skip("no server here", allow_module_level=True)
+pytest.skip("no module here", allow_module_level=True)
 """
 
 
-def run_pytest(source: str, folder: Path, *, ci: bool) -> tuple[int, str]:
-    """Run a module of tests under our conftest: the exit status and what it printed."""
-    (folder / "test_inner.py").write_text(source)
+def run_pytest(folder: Path, *, ci: bool) -> str:
+    """Run the modules of tests in a folder under our conftest: what it prints."""
     (folder / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-ra", "--no-fold-skipped", folder]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-ra", "--no-fold-skipped", folder],
+        command,
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "CI": "true" if ci else ""},
         stdin=subprocess.DEVNULL,
@@ -56,54 +58,46 @@ def run_pytest(source: str, folder: Path, *, ci: bool) -> tuple[int, str]:
         text=True,
         check=False,
     )
-    return done.returncode, done.stdout + done.stderr
+    assert done.returncode != 0
+    return done.stdout + done.stderr
 
 
-def test_a_process_left_behind_fails_the_test_that_left_it(tmp_path: Path) -> None:
-    """That test and no other; the report names the command."""
-    status, output = run_pytest(_LEAVES_A_PROCESS, tmp_path, ci=False)
-
-    assert status == 1
-    assert "Left running" in output
-    assert "time.sleep(1000)" in output
-    assert "2 passed, 1 error" in output
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What a run of the tests prints that is not in CI."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "test_inner.py").write_text(_TESTS + _SKIPPED_TEST)
+    return run_pytest(folder, ci=False)
 
 
-def test_a_daemon_left_behind_fails_the_test_that_left_it(tmp_path: Path) -> None:
-    """Although its parent has ended, so that it is nobody's child here."""
-    status, output = run_pytest(_LEAVES_A_DAEMON, tmp_path, ci=False)
+@pytest.mark.parametrize("test", ["test_leaves_a_process", "test_leaves_a_daemon"])
+def test_a_process_left_behind_fails_the_test_that_left_it(elsewhere: str, test: str) -> None:
+    """The report names the command, although a daemon is nobody's child here."""
+    assert f"ERROR test_inner.py::{test} - Failed: Left running:" in elsewhere
+    assert elsewhere.count("-c import time; time.sleep(1000)") >= 2
 
-    assert status == 1
-    assert "Left running" in output
+
+def test_no_other_test_fails_for_what_was_left(elsewhere: str) -> None:
+    """What was left is ended, and the next test starts afresh."""
+    assert "at teardown of test_leaves_nothing" not in elsewhere
+    assert "1 failed, 3 passed, 1 skipped, 2 errors" in elsewhere
 
 
-def test_a_failure_shows_the_logs_of_what_runs(tmp_path: Path) -> None:
+def test_a_failure_shows_the_logs_of_what_was_started(elsewhere: str) -> None:
     """Else a failure in CI says nothing about its cause."""
-    status, output = run_pytest(_FAILS_BESIDE_A_PROCESS, tmp_path, ci=False)
-
-    assert status == 1
-    assert "its last words" in output.partition("log of worker")[2]
+    assert "its last words" in elsewhere.partition("log of worker")[2]
 
 
-def test_a_skip_is_a_failure_in_ci(tmp_path: Path) -> None:
-    """The reason is kept."""
-    status, output = run_pytest(_SKIPS, tmp_path, ci=True)
-
-    assert status == 1
-    assert "CI allows no skips: Skipped: no server here" in output
+def test_a_skip_is_named_with_its_reason(elsewhere: str) -> None:
+    """A machine without a server runs what it can, and says what it cannot."""
+    assert "SKIPPED test_inner.py::test_skipped - Skipped: no server here" in elsewhere
 
 
-def test_a_skipped_module_is_a_failure_in_ci(tmp_path: Path) -> None:
-    """No test of it is even collected, which must not go unnoticed."""
-    status, output = run_pytest(_SKIPS_THE_MODULE, tmp_path, ci=True)
+@pytest.mark.parametrize(
+    ("source", "reason"), [(_SKIPPED_TEST, "server"), (_SKIPPED_MODULE, "module")], ids=["test", "module"]
+)
+def test_a_skip_is_a_failure_in_ci(tmp_path: Path, source: str, reason: str) -> None:
+    """Of a test, and of a module, of which no test is even collected; the reason is kept."""
+    (tmp_path / "test_inner.py").write_text(source)
 
-    assert status != 0
-    assert "CI allows no skips: Skipped: no server here" in output
-
-
-def test_elsewhere_a_skip_is_named_with_its_reason(tmp_path: Path) -> None:
-    """A machine without a server runs what it can."""
-    status, output = run_pytest(_SKIPS, tmp_path, ci=False)
-
-    assert status == 0
-    assert "SKIPPED test_inner.py::test_skipped - Skipped: no server here" in output
+    assert f"CI allows no skips: Skipped: no {reason} here" in run_pytest(tmp_path, ci=True)
