@@ -130,10 +130,15 @@ def _read(folder: Path, name: str, max_bytes: int) -> bytes | None:
         return None
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror}") from error
-    with os.fdopen(fd, "rb") as file:
-        about = os.fstat(file.fileno())
+    try:
+        about = os.fstat(fd)
         if not stat.S_ISREG(about.st_mode):
             raise BundleError(f"{path} is no regular file")
         if about.st_size > max_bytes:
             raise BundleError(f"{path} has {about.st_size} bytes; at most {max_bytes} are read")
-        return file.read(max_bytes + 1)
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            return file.read(max_bytes + 1)
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}") from error
+    finally:
+        os.close(fd)
