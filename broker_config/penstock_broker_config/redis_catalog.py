@@ -46,7 +46,7 @@ class RedisCatalog:
 
     def publish(self, bundle: Bundle, tools: Sequence[Tool], *, imports: Sequence[str] = ()) -> PluginRecord:
         """See `Catalog.publish`."""
-        record = new_record(bundle, tools, imports)
+        record = new_record(bundle, tools, imports, published=self.records)
         text = record.to_json()
         self._refuse_taken(self._redis, bundle)
         if self._is_whole(bundle.digest):

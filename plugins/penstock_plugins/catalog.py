@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from penstock_plugins.bundle import Bundle, bundle_digest, is_digest
 from penstock_plugins.errors import CatalogError
 from penstock_plugins.printable import printable
 from penstock_plugins.record import PluginRecord
+from penstock_plugins.requirements import check_dependencies
 from penstock_plugins.tool import Tool
 from penstock_plugins.versions import by_precedence
 
@@ -24,6 +25,7 @@ class Catalog(Protocol):
 
         Raises:
             CatalogError: its name and version are taken by another digest.
+            ManifestError: it requires tools that are not published.
         """
         ...
 
@@ -52,17 +54,33 @@ class Catalog(Protocol):
         ...
 
 
-def new_record(bundle: Bundle, tools: Sequence[Tool], imports: Sequence[str]) -> PluginRecord:
+def new_record(
+    bundle: Bundle,
+    tools: Sequence[Tool],
+    imports: Sequence[str],
+    *,
+    published: Callable[[], list[PluginRecord]],
+) -> PluginRecord:
     """The record of a bundle that is about to be published.
+
+    Args:
+        bundle: what is published.
+        tools: what its guest declares.
+        imports: what its component imports.
+        published: gives what is there already; asked where the plugin requires tools of others.
 
     Raises:
         CatalogError: a tool is not the plugin's own, or two have one name.
+        ManifestError: "Missing dependencies: …".
     """
     manifest = bundle.manifest
     names = [tool.name for tool in tools]
     for tool in tools:
         if tool.plugin != manifest.name or names.count(tool.name) > 1:
             raise CatalogError(f"{manifest.name} cannot be published with the tool {tool.full_name}")
+    if manifest.requires:
+        others = (tool for record in published() for tool in record.tools)
+        check_dependencies(manifest, [*tools, *others])
     return PluginRecord(
         digest=bundle.digest,
         manifest=manifest,

@@ -35,7 +35,7 @@ class FolderCatalog:
 
     def publish(self, bundle: Bundle, tools: Sequence[Tool], *, imports: Sequence[str] = ()) -> PluginRecord:
         """See `Catalog.publish`."""
-        record = new_record(bundle, tools, imports)
+        record = new_record(bundle, tools, imports, published=self.records)
         text = record.to_json()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)

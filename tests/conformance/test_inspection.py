@@ -76,6 +76,22 @@ def test_declared_and_listed_tools_must_agree() -> None:
     assert any("'one', the manifest does not" in text for text in texts), texts
 
 
+@pytest.mark.parametrize(
+    ("bounds", "problems", "warnings"),
+    [
+        ('min_host = "99.0.0"', 1, 0),
+        ('max_host = "0.0.1"', 0, 1),
+        ('min_host = "0.0.1"\nmax_host = "99.0.0"', 0, 0),
+    ],
+)
+def test_a_plugin_for_another_penstock_is_said_so(bounds: str, problems: int, warnings: int) -> None:
+    """For a later one is a problem, for an earlier one a warning (P-5)."""
+    found = inspect_plugin(GOOD.bundle_with(f"{bounds}\n{GOOD.manifest}"))
+
+    assert (len(found.problems), len(found.warnings)) == (problems, warnings)
+    assert all("Penstock" in str(said) for said in (*found.problems, *found.warnings))
+
+
 def test_a_kind_that_does_not_run_yet_is_said_so() -> None:
     """Other kinds are refused with what to do instead."""
     core = GOOD.manifest.replace("[wasm]\n", '[wasm]\nkind = "core"\n')

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 import pytest
 
 from penstock_plugins.catalog import Catalog
-from penstock_plugins.errors import CatalogError
+from penstock_plugins.errors import CatalogError, ManifestError
 from tests.support.bundles import make_bundle, make_tool
 
 UNKNOWN = "0" * 64
@@ -185,6 +185,17 @@ class CatalogRules(ABC):
                 catalog.publish(make_bundle(), tools)
 
         assert catalog.records() == []
+
+    def test_P3_a_plugin_whose_required_tools_are_not_there_is_refused(self, catalog: Catalog) -> None:
+        """They are published first, in a version that will do."""
+        needy = make_bundle("report", more='[requires]\n"text.stats" = "^1.1.0"')
+        catalog.publish(make_bundle(version="1.0.0"), [make_tool()])
+        with pytest.raises(ManifestError, match=r"Missing dependencies: text\.stats \(there is 1\.0\.0\)"):
+            catalog.publish(needy, [])
+
+        catalog.publish(make_bundle(version="1.2.0"), [make_tool(version="1.2.0")])
+
+        assert catalog.publish(needy, []).name == "report"
 
     def test_of_two_that_publish_one_version_at_once_one_is_refused(self, catalog: Catalog) -> None:
         """And what is there afterwards is the one that was not."""

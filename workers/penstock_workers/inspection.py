@@ -17,6 +17,7 @@ from penstock_plugins.errors import CompileError, ManifestError, PermissionDenie
 from penstock_plugins.manifest import TOOL_NAME, ToolTable
 from penstock_plugins.policy import KNOWN_CAPABILITIES, OperatorPolicy, narrow
 from penstock_plugins.record import PluginRecord
+from penstock_plugins.requirements import check_host, host_version
 from penstock_plugins.result import ToolFailure
 from penstock_plugins.schema import check_schema
 from penstock_plugins.tool import Tool
@@ -146,6 +147,7 @@ def look_at(
     from penstock_workers.sandbox import Sandbox
 
     manifest = found.bundle.manifest
+    _check_host(found)
     component = Component.deserialize_file(engine, path)
     try:
         imports = imports_of(component, engine)
@@ -178,10 +180,22 @@ class _Quiet:
         """Drop the line."""
 
 
+def _check_host(found: Inspection) -> None:
+    try:
+        warning = check_host(found.bundle.manifest, host_version())
+    except ManifestError as error:
+        found.add(error.message)
+    else:
+        found.warnings += [warning] if warning else []
+
+
 def _check_imports(found: Inspection, imports: Mapping[str, Mapping[str, str]]) -> None:
     asked = set(found.capabilities)
-    for problem in import_problems(imports):
-        found.add(f"It imports what no plugin may have: {clean(problem)}", "Build it without that import")
+    if problems := [clean(problem, 500) for problem in import_problems(imports)]:
+        found.add(
+            f"It imports what no plugin may have: {'; '.join(problems)}",
+            "Build it without these (Python and JavaScript: with `--stub-wasi`)",
+        )
     if any(map(is_wasi, imports)) and "wasi" not in asked:
         found.add(
             "It imports WASI and does not ask for it: " + ", ".join(filter(is_wasi, imports)),
