@@ -26,6 +26,8 @@ class LoggerSink:
 
     def __init__(self, name: str = "penstock.guest") -> None:
         self._logger = logging.getLogger(name)
+        # A program that configures no logging sees the lines with the results, and not twice.
+        self._logger.addHandler(logging.NullHandler())
 
     def write(self, *, level: str, plugin: str, message: str) -> None:
         """Log the line."""

@@ -15,6 +15,7 @@ from penstock_broker_config.envelope import Signer
 from penstock_broker_config.ledger import Ledger
 from penstock_broker_config.settings import Settings
 from penstock_broker_config.store import connect_store
+from penstock_plugins.errors import PenstockError
 from penstock_workers.artifacts.server import ArtifactServer
 from penstock_workers.batch_run import Bench
 from penstock_workers.batch_runner import BatchRunner
@@ -62,6 +63,7 @@ def start_runtime(plan: WorkerPlan) -> BatchRunner:
     from penstock_workers.guard import CallGuard
     from penstock_workers.log_sink import FileSink
     from penstock_workers.refusals import refuse_wasmtime_before_fork
+    from penstock_workers.standstill import StandstillWatch
 
     plan.artifacts.after_fork_child()
     refuse_wasmtime_before_fork(engines_made())
@@ -73,13 +75,18 @@ def start_runtime(plan: WorkerPlan) -> BatchRunner:
     client: redis.Redis = connect_store(settings)
     ledger = Ledger(client, settings.keys, settings.retention)
     guard = CallGuard(grace_s=settings.overrun_grace_s)
+    StandstillWatch().start()
     process = process_name()
     cache = WarmCache(ArtifactClient(plan.artifact_socket), max_bytes=settings.warm_bytes)
     sink = FileSink(settings.guest_log_file) if settings.guest_log_file else None
     executor = Executor(cache, operator_policy=settings.operator_policy, guard=guard, log_sink=sink)
     cache.pin(plan.warm)
     for digest in plan.warm:
-        cache.get(digest)
+        try:
+            cache.get(digest)
+        except PenstockError as error:
+            # Its calls will say so, each for itself. The other plugins are served all the same.
+            logger.warning("A plugin cannot be loaded: %s", error, extra={"action": "warm", "digest": digest})
     keeper = LeaseKeeper(ledger, client, guard, lease_s=settings.lease_s, process=process)
     keeper.start()
     bench = Bench(
