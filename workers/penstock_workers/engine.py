@@ -28,6 +28,11 @@ _FEATURES: Mapping[str, bool] = {
     "wasm_bulk_memory": True,
     "wasm_multi_value": True,
     "wasm_reference_types": True,
+    # Components of several parts, as componentize-qjs makes them, are joined by adapters that see the
+    # memories of both sides. The store's limits count each memory.
+    "wasm_multi_memory": True,
+    # componentize-qjs emits them. Epochs and fuel are checked at each function's entry as well.
+    "wasm_tail_call": True,
     "wasm_component_model_map": False,
     "wasm_component_model_implements": False,
     "wasm_custom_page_sizes": False,
@@ -35,10 +40,8 @@ _FEATURES: Mapping[str, bool] = {
     "wasm_function_references": False,
     "wasm_gc": False,
     "wasm_memory64": False,
-    "wasm_multi_memory": False,
     "wasm_relaxed_simd": False,
     "wasm_stack_switching": False,
-    "wasm_tail_call": False,
     "wasm_threads": False,
     "wasm_wide_arithmetic": False,
     "gc_support": False,

@@ -48,10 +48,8 @@ OFF = {
     "atomic wait": "(core module (memory 1) (func (drop (memory.atomic.wait32"
     " (i32.const 0) (i32.const 0) (i64.const -1)))))",
     "memory64": "(core module (memory i64 1))",
-    "several memories": "(core module (memory 1) (memory 1))",
     "exceptions": "(core module (tag))",
     "gc": "(core module (type (struct (field i32))))",
-    "tail calls": "(core module (func $f (return_call $f)))",
     "relaxed simd": "(core module (func (param v128) (drop (i32x4.relaxed_trunc_f32x4_s (local.get 0)))))",
     "asynchronous lifting": '(core module $m (func (export "f") (result i32) unreachable)'
     ' (func (export "c") (param i32 i32 i32) (result i32) unreachable)) (core instance $i (instantiate $m))'
@@ -65,6 +63,8 @@ ON = {
     "several results": "(core module (func (result i32 i32) (i32.const 1) (i32.const 2)))",
     "reference types": "(core module (table 1 funcref) (func (result funcref) (table.get (i32.const 0))))",
     "sign extension": "(core module (func (param i32) (drop (i32.extend8_s (local.get 0)))))",
+    "several memories": "(core module (memory 1) (memory 1))",
+    "tail calls": "(core module (func $f (return_call $f)))",
     "saturating conversion": "(core module (func (param f32) (drop (i32.trunc_sat_f32_s (local.get 0)))))",
 }
 
@@ -82,3 +82,18 @@ def test_features_that_are_not_needed_are_off(feature: str) -> None:
 def test_features_that_toolchains_emit_are_on(feature: str) -> None:
     """Compilers to WebAssembly take these for granted."""
     Component(new_engine(PLAIN), f"(component {ON[feature]})").close()
+
+
+def test_tail_calls_without_end_are_stopped_by_the_epoch() -> None:
+    """They are no loop and never return: the epoch is looked at on each entry."""
+    engine = new_engine(PLAIN)
+    store = wasmtime.Store(engine)
+    store.set_epoch_deadline(1)
+    tick = wasmtime.Func(store, wasmtime.FuncType([], []), engine.increment_epoch)
+    text = """(module (import "" "tick" (func $tick)) (func $again (return_call $again))
+        (func (export "run") (call $tick) (call $again)))"""
+    run = wasmtime.Instance(store, wasmtime.Module(engine, text), [tick]).exports(store)["run"]
+
+    assert isinstance(run, wasmtime.Func)
+    with pytest.raises(wasmtime.Trap, match="interrupt"):
+        run(store)

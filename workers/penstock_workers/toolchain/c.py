@@ -6,20 +6,14 @@ same sources, toolchain and `plugin.toml` always give the same bytes.
 
 from __future__ import annotations
 
-import importlib.util
 import logging
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-import platformdirs
-
-from penstock_plugins.bundle import MANIFEST_NAME
-from penstock_plugins.errors import BuildError, ManifestError
-from penstock_plugins.manifest import Manifest, read_manifest
+from penstock_plugins.errors import BuildError
 from penstock_workers.toolchain.sections import CUSTOM, HEADER_BYTES, read_sections, write_sections
+from penstock_workers.toolchain.sources import component_manifest, write_artifact
+from penstock_workers.toolchain.toolchains import Say, silent, toolchain_cache, zig
 from penstock_workers.toolchain.wrap import wrap_core_module
 
 logger = logging.getLogger(__name__)
@@ -45,21 +39,22 @@ _FLAGS = (
 )
 
 
-def build_c_plugin(folder: Path) -> Path:
+def build_c_plugin(folder: Path, *, say: Say = silent) -> Path:
     """Compile the plugin's `src/*.c` and write its artifact.
 
     Args:
         folder: a plugin folder, with `plugin.toml` and `src/`.
+        say: is told what takes long.
 
     Returns:
         The artifact's path, as the manifest names it.
 
     Raises:
         ManifestError: the manifest is missing or cannot be used.
-        BuildError: there is nothing to compile, the compiler is not installed or refuses the sources (its
+        BuildError: there is nothing to compile, the compiler cannot be installed or refuses the sources (its
             messages are in the error), or the result is no plugin. Its warnings are logged.
     """
-    manifest = _read_manifest(folder)
+    manifest = component_manifest(folder)
     sources = sorted(str(path.relative_to(folder)) for path in (folder / "src").glob("**/*.c"))
     if not sources:
         raise BuildError(f"There are no C files in {folder / 'src'}.")
@@ -69,40 +64,18 @@ def build_c_plugin(folder: Path) -> Path:
     )
     with tempfile.TemporaryDirectory(prefix="penstock-build-") as scratch:
         core = Path(scratch) / f"{manifest.name}.wasm"
-        _compile(folder, [*definitions, *sources], core)
+        _compile(folder, [*definitions, *sources], core, say)
         wrapped = wrap_core_module(_without_debug_information(core.read_bytes()))
-    return _write(folder / manifest.wasm.module, wrapped)
+    return write_artifact(folder / manifest.wasm.module, wrapped)
 
 
-def _read_manifest(folder: Path) -> Manifest:
-    path = folder / MANIFEST_NAME
-    try:
-        manifest = read_manifest(path.read_bytes(), path=str(path))
-    except FileNotFoundError as error:
-        raise ManifestError(f"Plugin manifest not found: {path}") from error
-    if manifest.wasm.kind != "component":
-        raise BuildError(f"{path} says kind = {manifest.wasm.kind!r}; C sources become a component.")
-    return manifest
-
-
-def _compile(folder: Path, arguments: list[str], output: Path) -> None:
-    if importlib.util.find_spec("ziglang") is None:
-        raise BuildError("Building C plugins needs the zig compiler: pip install 'penstock[build]'.")
+def _compile(folder: Path, arguments: list[str], output: Path, say: Say) -> None:
     runtime = sorted(map(str, INCLUDE_FOLDER.parent.glob("*.c")))
-    command = [sys.executable, "-m", "ziglang", "cc", *_FLAGS, "-I", str(INCLUDE_FOLDER)]
-    cache = platformdirs.user_cache_dir("penstock", appauthor=False)
-    done = subprocess.run(
-        [*command, *arguments, *runtime, "-o", str(output)],
+    cache = str(toolchain_cache() / "zig")
+    done = zig(say).run(
+        *("cc", *_FLAGS, "-I", str(INCLUDE_FOLDER), *arguments, *runtime, "-o", str(output)),
         cwd=folder,
-        env={
-            **os.environ,
-            "ZIG_GLOBAL_CACHE_DIR": os.path.join(cache, "zig"),
-            "ZIG_LOCAL_CACHE_DIR": os.path.join(cache, "zig"),
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
+        environment={"ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache},
     )
     if done.returncode != 0:
         raise BuildError(f"The C sources of {folder} do not compile:\n{done.stderr.strip()}")
@@ -122,11 +95,3 @@ def _without_debug_information(core: bytes) -> bytes:
         section for section in read_sections(core) if section.kind != CUSTOM or section.custom_name == "name"
     )
     return write_sections(core[:HEADER_BYTES], kept)
-
-
-def _write(artifact: Path, wrapped: bytes) -> Path:
-    """Replace the artifact in one step: nobody ever reads half of it."""
-    unfinished = artifact.with_name(f".{artifact.name}.{os.getpid()}")
-    unfinished.write_bytes(wrapped)
-    unfinished.replace(artifact)
-    return artifact

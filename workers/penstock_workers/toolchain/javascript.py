@@ -1,0 +1,135 @@
+"""Builds a plugin from JavaScript: bundled by esbuild, made a component by componentize-qjs (both on npm).
+
+npm packages that `package.json` names are bundled into the artifact. The engine inside is QuickJS, without
+WASI, without Node's modules and without the browser's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from penstock_plugins.errors import BuildError
+from penstock_plugins.manifest import Manifest
+from penstock_workers.toolchain.sources import ENTRIES, component_manifest, write_artifact
+from penstock_workers.toolchain.toolchains import Command, Say, installed, node, node_modules, npm, silent
+from penstock_workers.toolchain.wit import WORLD, host_functions, narrowed_wit
+from penstock_workers.toolchain.world import HOST_FUNCTIONS, HOST_INTERFACE
+
+_RUNTIME = Path(__file__).parent / "javascript_runtime" / "penstock.js"
+_LOCK = "package-lock.json"
+
+_BUNDLE = (
+    "--bundle",
+    "--format=esm",
+    "--target=es2022",
+    "--platform=neutral",
+    "--main-fields=module,main",
+    "--charset=utf8",
+    "--log-level=warning",
+    "--color=false",
+    f"--external:{HOST_INTERFACE}",
+    f"--alias:penstock={_RUNTIME}",
+)
+
+
+def build_js_plugin(folder: Path, *, say: Say = silent) -> Path:
+    """Bundle the plugin's `src/plugin.js` with what it imports, and write its artifact.
+
+    Args:
+        folder: has `plugin.toml`, `src/plugin.js`, and `package.json` when the plugin uses packages.
+        say: is told what takes long.
+
+    Returns:
+        The artifact's path, as the manifest names it.
+
+    Raises:
+        ManifestError: the manifest is missing or cannot be used.
+        BuildError: the toolchain cannot be installed, or refuses the sources; its messages are in the error.
+    """
+    folder = folder.resolve()
+    manifest = component_manifest(folder)
+    entry = folder / ENTRIES["js"]
+    if not entry.is_file():
+        raise BuildError(f"There is no {entry}.")
+    node()  # named as missing before anything is installed
+    tools = node_modules(say)
+    packages = _packages(folder, say)
+    with tempfile.TemporaryDirectory(prefix="penstock-build-") as name:
+        scratch = Path(name)
+        _write_glue(scratch, manifest, entry)
+        _bundle(scratch, tools, packages, folder)
+        return write_artifact(folder / manifest.wasm.module, _componentize(scratch, tools, folder))
+
+
+def _packages(folder: Path, say: Say) -> Path | None:
+    """Where the packages are that the plugin names: its own `node_modules`, or a folder of the cache."""
+    try:
+        wanted = json.loads((folder / "package.json").read_bytes())
+        if not wanted.get("dependencies"):
+            return None
+    except FileNotFoundError:
+        return None
+    except (ValueError, AttributeError) as error:
+        raise BuildError(f"{folder / 'package.json'} is no JSON object: {error}") from error
+    if (own := folder / "node_modules").is_dir():
+        return own
+    files = [file for file in (folder / "package.json", folder / _LOCK) if file.is_file()]
+    digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
+
+    def install(target: Path) -> None:
+        for file in files:
+            shutil.copy(file, target)
+        npm(["ci" if len(files) == 2 else "install", "--omit=dev"], target)
+
+    message = f"Installing the packages of {folder.name} from npm"
+    return installed(f"npm-{digest[:24]}", install, message, say) / "node_modules"
+
+
+def _write_glue(scratch: Path, manifest: Manifest, entry: Path) -> None:
+    """The entry point, the world, and the functions of the host that this plugin may call."""
+    (scratch / "world.wit").write_text(narrowed_wit(manifest.wasm.capabilities))
+    (scratch / "entry.js").write_text(
+        f'import {{ pluginOf }} from "penstock";\nimport {json.dumps(str(entry))};\n'
+        f"export const plugin = pluginOf({json.dumps(manifest.name)}, {json.dumps(manifest.version)});\n"
+    )
+    allowed = host_functions(manifest.wasm.capabilities)
+    lines = [f'import * as host from "{HOST_INTERFACE}";'] if allowed else []
+    for function in HOST_FUNCTIONS:
+        camel = _camel(function)
+        lines.append(f"export const {camel} = {f'host.{camel}' if function in allowed else 'null'};")
+    (scratch / "host.js").write_text("\n".join(lines))
+
+
+def _bundle(scratch: Path, tools: Path, packages: Path | None, folder: Path) -> None:
+    done = Command(arguments=(str(tools / ".bin" / "esbuild"),)).run(
+        str(scratch / "entry.js"),
+        *_BUNDLE,
+        f"--alias:penstock:host={scratch / 'host.js'}",
+        f"--outfile={scratch / 'bundle.js'}",
+        cwd=folder,
+        environment={"NODE_PATH": str(packages)} if packages else {},
+    )
+    if done.returncode != 0:
+        raise BuildError(f"The JavaScript sources of {folder} cannot be bundled:\n{done.stderr.strip()}")
+
+
+def _componentize(scratch: Path, tools: Path, folder: Path) -> bytes:
+    done = Command(arguments=(str(tools / ".bin" / "componentize-qjs"),)).run(
+        *("--wit", "world.wit", "--world", WORLD, "--js", "bundle.js", "--output", "plugin.wasm"),
+        *("--sync", "--stub-wasi", "--opt-size", "--minify"),
+        cwd=scratch,
+    )
+    output = scratch / "plugin.wasm"
+    if done.returncode != 0 or not output.is_file():
+        said = done.stderr.strip() or done.stdout.strip()
+        raise BuildError(f"The JavaScript of {folder} does not start:\n{said}")
+    return output.read_bytes()
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("-")
+    return first + "".join(map(str.capitalize, others))

@@ -1,0 +1,57 @@
+"""A plugin's folder as its builder sees it: which language it is written in, and where its artifact goes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from penstock_plugins.bundle import MANIFEST_NAME
+from penstock_plugins.errors import BuildError, ManifestError
+from penstock_plugins.manifest import Manifest, read_manifest
+
+Language = Literal["c", "js", "python"]
+
+#: The file that says which language a plugin is written in. C needs no particular one.
+ENTRIES: dict[Language, str] = {"js": "src/plugin.js", "python": "src/plugin.py"}
+
+
+def language_of(folder: Path) -> Language:
+    """The language that a plugin is written in.
+
+    Raises:
+        BuildError: there are no sources.
+    """
+    for language, entry in ENTRIES.items():
+        if (folder / entry).is_file():
+            return language
+    if any((folder / "src").glob("**/*.c")):
+        return "c"
+    raise BuildError(
+        f"There is nothing to build in {folder}: no src/plugin.py, no src/plugin.js and no C files in src/."
+    )
+
+
+def component_manifest(folder: Path) -> Manifest:
+    """The manifest of a plugin that becomes a component.
+
+    Raises:
+        ManifestError: it is missing or cannot be used.
+        BuildError: it says that the plugin is something else.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        manifest = read_manifest(path.read_bytes(), path=str(path))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ManifestError(f"Plugin manifest not found: {path}") from error
+    if manifest.wasm.kind != "component":
+        raise BuildError(f"{path} says kind = {manifest.wasm.kind!r}; what is built is a component.")
+    return manifest
+
+
+def write_artifact(artifact: Path, component: bytes) -> Path:
+    """Replace the artifact in one step: nobody ever reads half of it."""
+    unfinished = artifact.with_name(f".{artifact.name}.{os.getpid()}")
+    unfinished.write_bytes(component)
+    unfinished.replace(artifact)
+    return artifact

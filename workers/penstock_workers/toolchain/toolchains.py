@@ -1,0 +1,201 @@
+"""Finds what builds plugins, or installs it by name and exact version into a private cache.
+
+Only authors' machines need any of it; workers never do. What the environment has already, in the version that
+we pin, is used as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import platformdirs
+
+from penstock_plugins.errors import BuildError
+
+#: How a build says that it is about to do something that takes long.
+Say = Callable[[str], None]
+
+ZIG = "ziglang==0.17.0"
+COMPONENTIZE_PY = "componentize-py==0.25.1"
+#: The Python inside of a component that this componentize-py builds.
+PYTHON_INSIDE = "3.14"
+#: The bundler, and what puts its output into a component.
+JAVASCRIPT = ("componentize-qjs@0.4.5", "esbuild@0.28.2")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A program of a toolchain."""
+
+    arguments: tuple[str, ...]
+    #: What its environment has beside ours.
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def run(
+        self, *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run it to its end; what it writes is in the answer."""
+        return subprocess.run(
+            [*self.arguments, *arguments],
+            cwd=cwd,
+            env={**os.environ, **self.environment, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+
+
+def silent(_: str) -> None:
+    """Say nothing."""
+
+
+def zig(say: Say = silent) -> Command:
+    """The C compiler, from PyPI.
+
+    Raises:
+        BuildError: it is not there and cannot be installed.
+    """
+    return _python_program(ZIG, "ziglang", ("-m", "ziglang"), say)
+
+
+def componentize_py(say: Say = silent) -> Command:
+    """What puts Python into a component, from PyPI.
+
+    Raises:
+        BuildError: it is not there and cannot be installed.
+    """
+    run = "from componentize_py import script; script()"
+    return _python_program(COMPONENTIZE_PY, "componentize_py", ("-c", run), say)
+
+
+def node_modules(say: Say = silent) -> Path:
+    """The folder with the bundler and what puts JavaScript into a component, from npm.
+
+    Raises:
+        BuildError: npm is not there, or cannot install them.
+    """
+    name = "-".join(package.replace("@", "-") for package in JAVASCRIPT)
+    return (
+        installed(
+            name,
+            lambda folder: npm(["install", "--prefix", str(folder), "--save-exact", *JAVASCRIPT], folder),
+            f"Installing {' and '.join(JAVASCRIPT)} from npm, once",
+            say,
+        )
+        / "node_modules"
+    )
+
+
+def node() -> str:
+    """Where Node.js is.
+
+    Raises:
+        BuildError: it is not installed.
+    """
+    found = shutil.which("node")
+    if found is None or shutil.which("npm") is None:
+        raise BuildError(
+            "Building JavaScript plugins needs Node.js 18 or newer, with npm: "
+            "install the package 'nodejs', or see https://nodejs.org"
+        )
+    return found
+
+
+def npm(arguments: Sequence[str], cwd: Path) -> None:
+    """Run npm. No package's scripts are run.
+
+    Raises:
+        BuildError: it is not installed, or fails; with the end of what it says.
+    """
+    node()
+    quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
+    _install(Command(arguments=("npm", *arguments[:1], *quiet)), arguments[1:], cwd)
+
+
+def pip(arguments: Sequence[str], cwd: Path) -> None:
+    """Run this Python's pip, to install.
+
+    Raises:
+        BuildError: there is none, or it fails; with the end of what it says.
+    """
+    if importlib.util.find_spec("pip") is None:
+        raise BuildError(
+            f"This needs {arguments[-1]}, and {sys.executable} has no pip to install it with: "
+            "run it with `-m ensurepip`, or install that package yourself"
+        )
+    command = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    _install(Command(arguments=command), arguments, cwd)
+
+
+def installed(name: str, install: Callable[[Path], None], message: str, say: Say) -> Path:
+    """A folder of the cache, which `install` fills when it is not there yet.
+
+    It appears whole or not at all, and once however many builds want it.
+    """
+    cache = toolchain_cache()
+    folder = cache / name
+    if folder.is_dir():
+        return folder
+    with _locked(cache / f".{name}.lock"):
+        if folder.is_dir():
+            return folder
+        say(message)
+        with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=cache) as unfinished:
+            install(Path(unfinished))
+            # Not the temporary folder itself: its removal must find something to remove.
+            inside = Path(unfinished) / "finished"
+            inside.mkdir()
+            for entry in list(Path(unfinished).iterdir()):
+                if entry != inside:
+                    entry.rename(inside / entry.name)
+            inside.rename(folder)
+    return folder
+
+
+def toolchain_cache() -> Path:
+    """Where toolchains are kept. May be deleted at any time."""
+    cache = Path(platformdirs.user_cache_dir("penstock", appauthor=False)) / "toolchains"
+    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return cache
+
+
+def _python_program(requirement: str, module: str, run: tuple[str, ...], say: Say) -> Command:
+    name, _, version = requirement.partition("==")
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        if importlib.metadata.version(name) == version and importlib.util.find_spec(module) is not None:
+            return Command(arguments=(sys.executable, *run))
+    folder = installed(
+        f"{name}-{version}",
+        lambda target: pip(["--no-deps", "--target", str(target), requirement], target),
+        f"Installing {requirement} from PyPI, once",
+        say,
+    )
+    return Command(arguments=(sys.executable, *run), environment={"PYTHONPATH": str(folder)})
+
+
+def _install(command: Command, arguments: Sequence[str], cwd: Path) -> None:
+    done = command.run(*arguments, cwd=cwd)
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-12:]
+        what = " ".join(argument for argument in arguments if not argument.startswith(("-", "/")))
+        raise BuildError("\n".join([f"{command.arguments[0]} could not install {what}:", *said]))
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
