@@ -61,11 +61,13 @@ def run_worker(
         The exit status.
 
     Raises:
+        ConfigurationError: the signing key cannot be used.
         UnsafeStartError: the worker would not be safe to start.
         UnreachableError: the broker or the store does not answer.
     """
     configure_logging(level=log_level, as_json=log_json)
     refuse_pool(pool)
+    settings.signing_secret()  # a bad key ends the worker here, not one pool process after the other
     if os.geteuid() == 0:
         # One line of ours for Celery's seven. What it warns of, pickled messages, is not accepted here.
         warnings.filterwarnings("ignore", category=SecurityWarning)
