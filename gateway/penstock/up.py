@@ -52,11 +52,13 @@ async def run_up(settings: Settings, options: UpOptions, say: Say) -> int:
         The exit code: 130 after Ctrl-C, 0 after SIGTERM, 2 when a part refuses its configuration.
 
     Raises:
+        ConfigurationError: a setting that no part could use.
         AlreadyRunningError: another one runs with this state folder; names it.
         UnreachableError: the embedded Redis does not start.
     """
     if options.own_redis:
         settings = settings.model_copy(update={"broker_url": None, "redis_url": None})
+    settings.signing_secret()  # a bad key is said here, not by every part in turn
     make_private(settings.state_dir)
     lock = PidLock(settings.state_dir / "up.lock", holder="`penstock up`")
     lock.acquire()

@@ -55,8 +55,9 @@ def explain(error: Exception) -> tuple[str, int]:
         return _usage(error), USAGE
     if isinstance(error, ModuleNotFoundError) and error.name in _WORKER_MODULES:
         return "This runs guests, for which something is missing: pip install 'penstock[worker]'", USAGE
-    if _is_connection_failure(error):
-        return f"The broker or the store does not answer: {_brief(error)}", UNREACHABLE
+    if (what := _unreachable(error)) is not None:
+        hint = "start one with `penstock up`, or check PENSTOCK_REDIS_URL and PENSTOCK_BROKER_URL"
+        return f"{what} does not answer ({_brief(error)}): {hint}", UNREACHABLE
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}", USAGE
     return (
@@ -75,16 +76,19 @@ def _usage(error: typer.TyperException) -> str:
     return f"{text}\nSee `{where.command_path} --help`." if where is not None else text
 
 
-def _is_connection_failure(error: Exception) -> bool:
+def _unreachable(error: Exception) -> str | None:
+    """What does not answer; None: it is something else that went wrong."""
     # Imported when something has failed: `penstock --help` needs neither.
     import kombu.exceptions
     import redis
 
-    return isinstance(error, (redis.ConnectionError, redis.TimeoutError, kombu.exceptions.OperationalError))
+    if isinstance(error, redis.RedisError):
+        return "Redis"
+    return "The broker" if isinstance(error, kombu.exceptions.OperationalError) else None
 
 
 def _brief(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300].removesuffix(".")
 
 
 def _forget_stdout() -> None:

@@ -63,7 +63,7 @@ def map_rows(
     settings = settings_of(context)
     log = MapLog(settings.state_dir / "maps")
     run = _run(log, resume, tool, source, target)
-    rows, files = InputRows(Path(run.input)), ResultFiles(Path(run.output))
+    rows, files = InputRows(_near(run.input)), ResultFiles(_near(run.output))
     files.check()
     rows.check()
     log.check_unchanged(run)
@@ -144,15 +144,16 @@ def _summarize(files: ResultFiles, run: MapRun, as_json: bool) -> None:
         return
     line = Text.assemble((counted(files.succeeded, "row"), GOOD), " done")
     if files.path != STANDARD:
-        line.append(f" → {_near(files.path)}")
+        line.append(f" → {files.path}")
     if files.failed:
         line.append(f", {files.failed:,} failed", BAD)
         if files.failed_path is not None:
-            line.append(f" → {_near(files.failed_path)}")
+            line.append(f" → {files.failed_path}")
     line.append(f"   job {run.job}", QUIET)
     err().print(line)
 
 
-def _near(path: Path) -> str:
+def _near(path: str) -> Path:
     """The path as people would type it here."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    here = Path.cwd()
+    return Path(path).relative_to(here) if Path(path).is_relative_to(here) else Path(path)

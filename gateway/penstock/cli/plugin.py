@@ -29,6 +29,7 @@ from penstock.cli.words import counted, size
 
 if TYPE_CHECKING:
     from penstock.cli.trial import Trial
+    from penstock_plugins.errors import PenstockError
     from penstock_plugins.record import PluginRecord
     from penstock_workers.inspection import Inspection
 
@@ -55,8 +56,13 @@ def check(
 
       penstock plugin check ./my-plugin
     """
+    from penstock_plugins.errors import BundleError, ManifestError
+
     _check_folder(folder)
-    inspection = _inspect(context, folder)
+    try:
+        inspection = _inspect(context, folder)
+    except (ManifestError, BundleError) as error:
+        return _unusable(folder, error, as_json)
     trials: dict[str, Trial] = {}
     if call and inspection.ok:
         from penstock.cli.trial import try_tools  # runs guests: needs wasmtime
@@ -181,6 +187,18 @@ def _publish(context: typer.Context, folder: Path) -> PluginRecord:
         )
     with open_catalog(context) as catalog:
         return catalog.publish(inspection.bundle, inspection.tools, imports=tuple(inspection.imports))
+
+
+def _unusable(folder: Path, error: PenstockError, as_json: bool) -> int:
+    """Nothing to inspect: what is wrong with the folder itself."""
+    problems: tuple[str, ...] = getattr(error, "problems", (str(error),))
+    if as_json:
+        print_json({"ok": False, "problems": [{"message": text, "advice": ""} for text in problems]})
+    else:
+        out().print(Text(str(folder), NAME))
+        for text in problems:
+            out().print(Text.assemble(("  ✘ ", BAD), safe(text)))
+    return FAILED
 
 
 def _shape(record: PluginRecord) -> dict[str, Any]:
