@@ -52,7 +52,9 @@ class Tool:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; `from_dict` reads it back."""
-        return asdict(self)
+        shape = {f.name: getattr(self, f.name) for f in fields(self)}
+        # `asdict` would copy the schema, which a guest may have nested deeper than it can follow.
+        return {**shape, "traits": asdict(self.traits)}
 
     @classmethod
     def from_dict(cls, shape: dict[str, Any]) -> Tool:
