@@ -22,6 +22,8 @@ from penstock_scheduler.window import Window
 
 #: Seconds after which a feeder without room looks again, even when nothing was heard.
 LOOK_AGAIN_S = 1.0
+#: Seconds after which a feeder without input looks whether its job still wants any.
+IDLE_S = 5.0
 _ENTRIES = 1000
 #: Characters of an input's error that the job keeps.
 _ERROR_CHARS = 2000
@@ -80,8 +82,6 @@ class Feeder:
         self._largest_chunk = max(1, settings.max_in_flight // 2)
         self._cursor = "0"
         self._accepted = 0
-        #: The job has ended: nothing more is accepted.
-        self._closed = False
         if resumed is not None:
             self._accepted = resumed.accepted
             self._window.submitted(resumed.accepted, 0)
@@ -95,41 +95,51 @@ class Feeder:
             JobNotFoundError: the job has expired.
         """
         sizer = ChunkSizer()
-        while not self._closed:
+        while True:
             chunk = yield from ask(_take(source, min(sizer.calls, self._largest_chunk)))
-            if chunk.texts:
-                yield from self._wait_for_room(source, chunk)
-            if chunk.stopped or source.stopped:
+            wanted = yield from self._look() if chunk is None else self._wait_for_room(source, chunk)
+            if source.stopped:
                 return Fed(end=FeedEnd.STOPPED, accepted=self._accepted)
-            if chunk.texts and (yield from self._deadline_passed()):
+            if not wanted:
+                return Fed(end=FeedEnd.CLOSED, accepted=self._accepted)
+            if (chunk is None or chunk.texts) and (yield from self._deadline_passed()):
                 return (yield from self._seal(DeadlinePassedError()))
-            if chunk.texts and not self._closed:
+            if chunk is None:
+                continue
+            if chunk.texts:
                 submitted = yield from self._submit(chunk)
+                if submitted.state.final:
+                    return Fed(end=FeedEnd.CLOSED, accepted=self._accepted)
                 sizer.sent(submitted.cost_us)
-            if chunk.ended and not self._closed:
+            if chunk.ended:
                 return (yield from self._seal(chunk.error))
-        return Fed(end=FeedEnd.CLOSED, accepted=self._accepted)
 
-    def _wait_for_room(self, source: Source, chunk: Chunk) -> Flow[None]:
-        while not self._window.has_room(len(chunk.texts), chunk.size_bytes):
+    def _wait_for_room(self, source: Source, chunk: Chunk) -> Flow[bool]:
+        """Wait until the chunk may be submitted; False when the job has ended instead."""
+        while chunk.texts and not self._window.has_room(len(chunk.texts), chunk.size_bytes):
             self._cursor, _ = yield from ask(
                 lambda wire: wire.completions(
                     self._job_id, cursor=self._cursor, wait_s=LOOK_AGAIN_S, count=_ENTRIES
                 )
             )
-            record = yield from ask(lambda wire: wire.ledger.job(self._job_id))
-            self._window.finished(record.done + record.failed + record.expired)
-            self._closed = record.state.final
-            if self._closed or source.stopped:
-                return
+            if not (yield from self._look()):
+                return False
+            if source.stopped:
+                break
+        return True
+
+    def _look(self) -> Flow[bool]:
+        """See how the job is doing; False when it has ended."""
+        record = yield from ask(lambda wire: wire.ledger.job(self._job_id))
+        self._window.finished(record.done + record.failed + record.expired)
+        return not record.state.final
 
     def _submit(self, chunk: Chunk) -> Flow[Submitted]:
         base, calls = self._accepted, len(chunk.texts)
         submitted = yield from send(self._submission, chunk.texts, base=base, ring_after_s=self._ring_after_s)
         self._toolbox.notice(submitted.catalog_version)
-        self._closed = submitted.state.final
         if not submitted.accepted:
-            if self._closed:
+            if submitted.state.final:
                 return submitted
             yield from self._check_own(base + calls)
         self._accepted = base + calls
@@ -155,5 +165,5 @@ class Feeder:
         return Fed(end=FeedEnd.SEALED, accepted=self._accepted, error=error)
 
 
-def _take(source: Source, calls: int) -> Effect[Chunk]:
-    return lambda _: source.take(calls)
+def _take(source: Source, calls: int) -> Effect[Chunk | None]:
+    return lambda _: source.take(calls, wait_s=IDLE_S)

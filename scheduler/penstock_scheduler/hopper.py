@@ -18,15 +18,13 @@ LINGER_S = 0.05
 class Chunk:
     """What the feeder takes at once."""
 
-    #: Params as JSON texts, in input order. May be empty with `ended` or `stopped`.
+    #: Params as JSON texts, in input order. May be empty when the input has ended or is not wanted any more.
     texts: list[bytes] = field(default_factory=list)
     size_bytes: int = 0
     #: Nothing comes after this chunk: the input is over, or has failed.
     ended: bool = False
     #: Why the input failed.
     error: Exception | None = None
-    #: The producer is closing: the rest of the input is not wanted.
-    stopped: bool = False
 
 
 class Hopper:
@@ -44,6 +42,7 @@ class Hopper:
         self._overflows = False
         self._ended = False
         self._error: Exception | None = None
+        #: The rest of the input is not wanted.
         self.stopped = False
 
     def want(self, calls: int) -> None:
@@ -84,7 +83,7 @@ class Hopper:
     def take(self) -> Chunk:
         """What is here, as a chunk; the hopper is empty after it."""
         if self.stopped:
-            return Chunk(stopped=True)
+            return Chunk()
         chunk = Chunk(texts=self._texts, size_bytes=self._bytes, ended=self._ended, error=self._error)
         self._texts, self._bytes, self._overflows = [], 0, False
         return chunk

@@ -29,8 +29,8 @@ class Source(Protocol):
         """Whether the rest of the input is not wanted any more."""
         ...
 
-    def take(self, calls: int) -> Chunk:
-        """Wait until a chunk of about `calls` calls is due, and take it."""
+    def take(self, calls: int, *, wait_s: float) -> Chunk | None:
+        """Wait until a chunk of about `calls` calls is due, and take it; None when none was in time."""
         ...
 
 
@@ -61,13 +61,16 @@ class Intake(Generic[T]):
         """Begin to read. After `stop` the thread ends when the input gives its next item."""
         threading.Thread(target=self._read, name=name, daemon=True).start()
 
-    def take(self, calls: int) -> Chunk:
-        """Wait until a chunk of about `calls` calls is due, and take it."""
+    def take(self, calls: int, *, wait_s: float) -> Chunk | None:
+        """See `Source`."""
+        until_s = time.monotonic() + wait_s
         with self._changed:
             self._hopper.want(calls)
             self._changed.notify_all()
-            while (due_s := self._hopper.due_in_s(time.monotonic())) != 0.0:
-                self._changed.wait(due_s)
+            while (due_s := self._hopper.due_in_s(now_s := time.monotonic())) != 0.0:
+                if now_s >= until_s:
+                    return None
+                self._changed.wait(_sooner(due_s, until_s - now_s))
             chunk = self._hopper.take()
             self._changed.notify_all()
         return chunk
@@ -144,14 +147,17 @@ class AsyncIntake(Generic[T]):
         """Begin to read, in the running loop."""
         self._task = asyncio.get_running_loop().create_task(self._read(), name=name)
 
-    async def take(self, calls: int) -> Chunk:
-        """Wait until a chunk of about `calls` calls is due, and take it."""
+    async def take(self, calls: int, *, wait_s: float) -> Chunk | None:
+        """See `Source`."""
+        until_s = time.monotonic() + wait_s
         self._hopper.want(calls)
         self._room.set()
-        while (due_s := self._hopper.due_in_s(time.monotonic())) != 0.0:
+        while (due_s := self._hopper.due_in_s(now_s := time.monotonic())) != 0.0:
+            if now_s >= until_s:
+                return None
             self._news.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(due_s):
+                async with asyncio.timeout(_sooner(due_s, until_s - now_s)):
                     await self._news.wait()
         chunk = self._hopper.take()
         self._room.set()
@@ -198,6 +204,10 @@ async def _each(inputs: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
 
 
 _NOTHING = object()
+
+
+def _sooner(due_s: float | None, left_s: float) -> float:
+    return left_s if due_s is None else min(due_s, left_s)
 
 
 def _too_short(skip: int, found: int) -> ConfigurationError:

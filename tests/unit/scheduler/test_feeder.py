@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from penstock_broker_config.envelope import Signer
 from penstock_broker_config.ledger import BatchHeader, Completion, JobRecord, JobState
 from penstock_broker_config.settings import Settings
 from penstock_plugins.errors import JobFailedError
-from penstock_scheduler.feeder import Fed, FeedEnd, Feeder
+from penstock_scheduler.feeder import DeadlinePassedError, Fed, FeedEnd, Feeder
 from penstock_scheduler.hopper import Chunk
 from penstock_scheduler.submission import Submission
 from penstock_scheduler.toolbox import Toolbox
@@ -25,12 +26,18 @@ class Inputs:
         self._left = [b'{"n":%d}' % k for k in range(count)]
         self._error = error
         self.stopped = False
+        #: The input gives nothing, and what happens meanwhile.
+        self.silent = False
+        self.while_silent: Callable[[], None] = lambda: None
         self.wanted: list[int] = []
 
-    def take(self, calls: int) -> Chunk:
+    def take(self, calls: int, *, wait_s: float) -> Chunk | None:
         self.wanted.append(calls)
         if self.stopped:
-            return Chunk(stopped=True)
+            return Chunk()
+        if self.silent:
+            self.while_silent()
+            return None
         texts, self._left = self._left[:calls], self._left[calls:]
         ended = not self._left
         return Chunk(
@@ -167,6 +174,29 @@ def test_a_job_that_is_cancelled_while_it_waits_for_room_ends_the_feeder() -> No
     wire.completions = cancel  # type: ignore[method-assign]
 
     assert feed(wire, Inputs(100), max_in_flight=10).end is FeedEnd.CLOSED
+
+
+def test_a_silent_input_does_not_outlive_its_job() -> None:
+    """The job is looked after now and then."""
+    wire, source = ScriptedWire(), Inputs(100)
+    source.silent = True
+
+    def cancel() -> None:
+        wire.ledger.record = replace(wire.ledger.record, state=JobState.CANCELLED)
+
+    source.while_silent = cancel
+
+    assert feed(wire, source) == Fed(end=FeedEnd.CLOSED, accepted=0)
+
+
+def test_a_silent_input_does_not_outlive_its_deadline() -> None:
+    """It may be silent for ever."""
+    wire, source = ScriptedWire(), Inputs(100)
+    source.silent = True
+
+    fed = feed(wire, source, deadline_ms=wire.clock_ms - 1)
+
+    assert isinstance(fed.error, DeadlinePassedError)
 
 
 def test_a_producer_that_closes_leaves_the_job_open() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock_scheduler.hopper import Hopper
+from penstock_scheduler.hopper import Chunk, Hopper
 
 
 def test_nothing_is_due_while_nothing_is_here() -> None:
@@ -84,8 +84,7 @@ def test_stopping_leaves_nothing_to_send() -> None:
     hopper.stopped = True
 
     assert hopper.due_in_s(0) == 0
-    chunk = hopper.take()
-    assert (chunk.texts, chunk.stopped) == ([], True)
+    assert hopper.take() == Chunk()
 
 
 def test_only_what_changes_the_feeders_wait_is_news() -> None:

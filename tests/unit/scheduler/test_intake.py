@@ -14,6 +14,7 @@ from penstock_scheduler.hopper import Chunk, Hopper
 from penstock_scheduler.intake import AsyncIntake, Intake
 
 NEVER_S = 3600.0
+WAIT_S = 60.0
 
 
 def encode(number: int) -> bytes:
@@ -21,19 +22,33 @@ def encode(number: int) -> bytes:
     return str(number).encode()
 
 
+def take(intake: Intake[int], calls: int) -> Chunk:
+    """The next chunk."""
+    chunk = intake.take(calls, wait_s=WAIT_S)
+    assert chunk is not None
+    return chunk
+
+
+async def take_async(intake: AsyncIntake[int], calls: int) -> Chunk:
+    """The next chunk."""
+    chunk = await intake.take(calls, wait_s=WAIT_S)
+    assert chunk is not None
+    return chunk
+
+
 def taken(intake: Intake[int], calls: int) -> list[Chunk]:
     """Every chunk until the input ends."""
-    chunks = [intake.take(calls)]
+    chunks = [take(intake, calls)]
     while not chunks[-1].ended:
-        chunks.append(intake.take(calls))
+        chunks.append(take(intake, calls))
     return chunks
 
 
 async def taken_async(intake: AsyncIntake[int], calls: int) -> list[Chunk]:
     """Every chunk until the input ends."""
-    chunks = [await intake.take(calls)]
+    chunks = [await take_async(intake, calls)]
     while not chunks[-1].ended:
-        chunks.append(await intake.take(calls))
+        chunks.append(await take_async(intake, calls))
     return chunks
 
 
@@ -61,9 +76,9 @@ def test_a_slow_input_does_not_hold_back_what_came_before() -> None:
 
     more.put(7)
 
-    assert intake.take(512).texts == [b"7"]
+    assert take(intake, 512).texts == [b"7"]
     more.put(None)
-    assert intake.take(512).ended
+    assert take(intake, 512).ended
 
 
 def test_an_endless_input_is_read_no_further_than_one_chunk_ahead() -> None:
@@ -78,7 +93,7 @@ def test_an_endless_input_is_read_no_further_than_one_chunk_ahead() -> None:
     intake = Intake(endless(), encode, hopper=Hopper(linger_s=NEVER_S))
     intake.start("test")
     for _ in range(3):
-        intake.take(10)
+        take(intake, 10)
 
     intake.stop()
 
@@ -107,7 +122,7 @@ def test_something_that_is_no_iterable_is_an_error_of_the_input() -> None:
     intake: Intake[int] = Intake(5, encode)  # type: ignore[arg-type]
     intake.start("test")
 
-    assert isinstance(intake.take(1).error, TypeError)
+    assert isinstance(take(intake, 1).error, TypeError)
 
 
 def test_stopping_wakes_the_feeder_and_closes_the_generator() -> None:
@@ -122,11 +137,11 @@ def test_stopping_wakes_the_feeder_and_closes_the_generator() -> None:
 
     intake = Intake(counted(), encode, hopper=Hopper(linger_s=NEVER_S))
     intake.start("test")
-    intake.take(5)
+    take(intake, 5)
 
     intake.stop()
 
-    assert intake.take(5).stopped
+    assert take(intake, 5) == Chunk()
     assert closed.wait(10)
 
 
@@ -179,11 +194,30 @@ async def test_a_slow_asynchronous_input_does_not_hold_back_what_came_before() -
     intake = AsyncIntake(slow(), encode, hopper=Hopper(linger_s=0))
     intake.start("test")
 
-    chunk = await intake.take(512)
+    chunk = await take_async(intake, 512)
 
     assert chunk.texts == [b"7"]
     intake.stop()
-    assert (await intake.take(512)).stopped
+    assert await take_async(intake, 512) == Chunk()
+
+
+async def test_a_feeder_without_input_gets_nothing_in_time() -> None:
+    """So that it can look after its job; in both worlds."""
+    silent: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    blocking = Intake(iter(silent.get, None), encode)
+    blocking.start("test")
+
+    async def quiet() -> AsyncIterator[int]:
+        await asyncio.Event().wait()
+        yield 1
+
+    awaiting = AsyncIntake(quiet(), encode)
+    awaiting.start("test")
+
+    assert blocking.take(8, wait_s=0) is None
+    assert await awaiting.take(8, wait_s=0) is None
+    silent.put(None)
+    awaiting.stop()
 
 
 async def test_an_asynchronous_input_that_raises_ends_with_its_error() -> None:
