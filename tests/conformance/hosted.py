@@ -172,12 +172,12 @@ def askers() -> Iterable[Guest]:
     )
     data = Data()
     at, size = data.string("http://x/")
-    for name, count, code in (
+    for name, number, code in (
         # Read as wasmtime-py would read them, these would take half a minute.
         ("many-headers", 400_000, None),
         ("millions-of-headers", 3_000_000, ErrorCode.TRAP),
     ):
-        headers = f"(i32.const 131072) (i32.const {count})"
+        headers = f"(i32.const 131072) (i32.const {number})"
         get = f"(call $http-get (i32.const {at}) (i32.const {size}) {headers} (i32.const 64))"
         yield guest(
             name,

@@ -77,7 +77,7 @@ class Executor:
     @classmethod
     def local(
         cls,
-        folder: Path,
+        folder: Path | str,
         *,
         cache_dir: Path | None = None,
         operator_policy: Callable[[str], OperatorPolicy] = lambda _: OperatorPolicy(),

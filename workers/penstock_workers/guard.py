@@ -14,6 +14,7 @@ just ended, or the next one, is never hit by a stop that was meant for the one b
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import signal
@@ -28,6 +29,11 @@ EPOCH_STEPS = 1
 #: Seconds that a call may overrun its time before the process is killed. Covers a busy machine, and the
 #: host's own work on a large output.
 GRACE_S = 5.0
+
+#: Seconds that the process waits for its last words.
+_REPORT_S = 0.5
+
+logger = logging.getLogger(__name__)
 
 
 class Interruptible(Protocol):
@@ -142,8 +148,20 @@ class CallGuard:
                     self._changed.wait(
                         None if self._wakes_at == math.inf else self._wakes_at - time.monotonic()
                     )
+                token = self._token
             if overran:
+                self._report(token)
                 self._on_overrun()
+
+    def _report(self, token: str | None) -> None:
+        # In a thread of its own: the call may be stuck in the very handler that this would wait for.
+        words = "Call %s did not come back in its time, and this process ends"
+        extra = {"action": "call_overran", "call_id": token}
+        reporter = threading.Thread(
+            target=logger.critical, args=(words, token), kwargs={"extra": extra}, daemon=True
+        )
+        reporter.start()
+        reporter.join(_REPORT_S)
 
     def _look(self, now: float) -> bool:
         """Stop the running call if its time is up, and plan the next look. Says whether it overran."""
