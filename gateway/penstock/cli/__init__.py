@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.main import get_command
 
-from penstock.cli import call, demo, job, map, plugin, tools, up, worker
+from penstock.cli import call, config, demo, doctor, job, map, plugin, tools, up, worker
 from penstock.cli.exits import exit_code_of
 from penstock.cli.options import flag
 from penstock.cli.session import Session
@@ -76,6 +76,8 @@ app.command(rich_help_panel=_PLUGINS)(tools.tools)
 app.add_typer(plugin.app, rich_help_panel=_PLUGINS)
 app.command(rich_help_panel=_OPERATE)(worker.worker)
 app.command(rich_help_panel=_OPERATE)(worker.scheduler)
+app.command(rich_help_panel=_OPERATE)(config.config)
+app.command(rich_help_panel=_OPERATE)(doctor.doctor)
 
 
 def run(arguments: list[str]) -> int:

@@ -33,7 +33,8 @@ def tools(
     ] = None,
     as_json: AsJson = False,
     shape: Annotated[
-        Shape | None, typer.Option(help="Print declarations for a language model instead.")
+        Shape | None,
+        typer.Option("--format", "--shape", help="Print declarations for a language model instead."),
     ] = None,
 ) -> None:
     """List the tools that can be called, or show what one of them takes.
@@ -42,7 +43,7 @@ def tools(
 
       penstock tools
       penstock tools text.stats
-      penstock tools --shape anthropic > tools.json
+      penstock tools --format anthropic > tools.json
     """
     from penstock_plugins.declarations import declarations
     from penstock_plugins.index import ToolIndex
