@@ -206,7 +206,7 @@ class TestMap:
 
             with pytest.raises(WaitTimeoutError):
                 await job.submitted(0.5)
-            assert 24 <= (await job.progress()).accepted <= 50
+            assert 0 < (await job.progress()).accepted <= 50
 
             worker.open.set()
             assert len(await job) == 500

@@ -68,7 +68,7 @@ def test_a_map_whose_producer_was_killed_is_resumed_without_a_gap(
         job = producer.map("double", ({"n": n} for n in range(INPUTS)), job=record.id)
         results = job.result(WAIT_S)
 
-    assert record.accepted in ({0} if point == "producer.before_submit" else {8})
+    assert record.accepted in (range(1) if point == "producer.before_submit" else range(1, 9))
     assert [result.data for result in results] == [2 * n for n in range(INPUTS)]
     assert sum(worker.batches) == INPUTS
 
