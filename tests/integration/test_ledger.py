@@ -362,6 +362,36 @@ def test_I3_an_input_that_ends_with_an_error_fails_the_job_and_keeps_what_was_ac
     assert (job.state, job.total, job.error) == (JobState.FAILED, 1, "the generator raised")
 
 
+def test_a_sealed_job_accepts_no_more_calls(ledger: Ledger) -> None:
+    """Although its calls have not ended yet; what it accepted before is answered as before."""
+    ledger.submit(header("j"), calls(0, 1), base=0)
+    ledger.seal("j")
+
+    again = ledger.submit(header("j"), calls(0, 1), base=0)
+    with pytest.raises(JobNotFoundError, match="accepts no more calls"):
+        ledger.submit(header("j"), calls(1, 1), base=1)
+
+    assert again.accepted is False
+    assert ledger.job("j").accepted == 1
+
+
+def test_a_map_that_nobody_feeds_any_more_ends_after_the_longest_retention(client: redis.Redis) -> None:
+    """Its producer died and nobody resumed it: it must not stay for ever."""
+    ledger = Ledger(client, Keys(), Retention(result_ttl_s=0.001, failure_ttl_s=60))
+    ledger.submit(header("j"), calls(0, 1), base=0)
+    granted(ledger, "j.0")
+    ledger.commit("j.0", [GOOD], fence=1, position=0, lease_s=30)
+    young = ledger.reap(ReapTerms()), ledger.job("j").state
+    client.zadd("penstock:jobs", {"j": 1})
+
+    ledger.reap(ReapTerms())
+
+    assert young == ([], JobState.RUNNING)
+    assert ledger.job("j").state is JobState.FAILED
+    assert "nobody resumed it" in ledger.job("j").error
+    assert client.ttl("penstock:j:j") > 0
+
+
 def test_an_empty_map_succeeds_when_it_is_sealed(ledger: Ledger) -> None:
     """No calls, no failures."""
     ledger.open_job("j", tool="text.stats", digest="d", tenant="t", queue="penstock.default")

@@ -43,8 +43,16 @@ end
 
 local old = t - math.max(keep.ok, keep.err)
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', old, 'LIMIT', 0, 100)) do
-  local state = redis.call('HGET', prefix .. 'j:' .. id, 'state')
-  if not state or FINAL[state] then redis.call('ZREM', KEYS[2], id) end
+  local jk = job_keys(prefix, id)
+  local j = redis.call('HMGET', jk.job, 'state', 'accepted', 'done', 'failed', 'expired')
+  if not j[1] or FINAL[j[1]] then
+    redis.call('ZREM', KEYS[2], id)
+  elseif tonumber(j[3]) + tonumber(j[4]) + tonumber(j[5]) >= tonumber(j[2]) then
+    -- Fed by nobody for as long as a failure is kept: its producer is gone, and nobody went on with it.
+    redis.call('HSET', jk.job, 'total', j[2], 'error', 'its input never ended, and nobody resumed it')
+    end_job(jk, 'failed', t, keep)
+    redis.call('ZREM', KEYS[2], id)
+  end
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', t - keep.err)
 return rings

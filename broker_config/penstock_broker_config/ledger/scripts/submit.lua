@@ -37,7 +37,7 @@ if ARGV[17] ~= '' then
 end
 
 local base, n = tonumber(ARGV[4]), tonumber(ARGV[5])
-local j = redis.call('HMGET', jk.job, 'accepted', 'state', 'deadline')
+local j = redis.call('HMGET', jk.job, 'accepted', 'state', 'deadline', 'total')
 local deadline = j[3]
 if not j[1] then
   if base ~= 0 then return answer('gap', ARGV[2]) end
@@ -51,7 +51,7 @@ if not j[1] then
 else
   local accepted = tonumber(j[1])
   if base < accepted then return answer('again', ARGV[2]) end
-  if FINAL[j[2]] then return answer('closed', ARGV[2]) end
+  if FINAL[j[2]] or j[4] ~= '' then return answer('closed', ARGV[2]) end
   if base > accepted then return answer('gap', ARGV[2]) end
 end
 
