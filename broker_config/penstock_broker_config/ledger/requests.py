@@ -275,6 +275,8 @@ def _read_submitted(answer: list[Any]) -> Submitted:
             raise JobNotFoundError(
                 f"Job {job} does not continue there: it has expired, or was fed by another"
             )
+    if _text(word) == "closed" and not JobState(_text(state)).final:
+        raise JobNotFoundError(f"Job {job} accepts no more calls: its input was ended by another")
     return Submitted(
         accepted=_text(word) == "ok",
         job_id=job,
