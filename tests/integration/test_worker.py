@@ -241,6 +241,24 @@ def test_W10_a_plugin_that_is_published_later_is_warm_without_a_restart(
     assert result.success
 
 
+def test_P7_a_plugin_that_is_gone_fails_its_calls_and_says_so(
+    broker: Broker, start_worker: StartWorker, producer: Producer
+) -> None:
+    """The catalog lost it after the call was accepted: TOOL_NOT_READY, at the first try."""
+    record = publish(broker, "text")
+    job = producer.submit("text.slug", {"text": "x"})
+    with broker.redis.client() as client:
+        client.hdel(Keys().catalog_records, record.digest)
+
+    start_worker()
+    result = job.result(wait_s=30)
+
+    assert result.error is not None
+    assert result.error.code is ErrorCode.TOOL_NOT_READY
+    assert record.digest[:12] in result.error.message
+    assert result.metadata.attempts == 1
+
+
 def test_a_worker_that_is_told_to_stop_gives_its_batch_back(
     broker: Broker, start_worker: StartWorker, producer: Producer
 ) -> None:

@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from penstock_broker_config import crash
 from penstock_broker_config.envelope import Signer, read_calls, read_header
 from penstock_broker_config.ledger import BatchHeader, CallEntry, Claim, Commit, Ledger, job_of
-from penstock_plugins.errors import EnvelopeError, ErrorCode, ToolError, ToolTimeoutError
+from penstock_plugins.errors import (
+    CatalogError,
+    CompileError,
+    EnvelopeError,
+    ErrorCode,
+    ToolError,
+    ToolTimeoutError,
+)
 from penstock_plugins.result import ToolFailure
 from penstock_workers.executor import Executor, PreparedTool
 from penstock_workers.lease import Hold, LeaseKeeper
@@ -90,6 +97,10 @@ class BatchRun:
                 prepared = self._prepare(header)
             except ToolError as error:
                 self._fail_all(ToolFailure.from_exception(error), len(rest))
+            except (CatalogError, CompileError) as error:
+                # The plugin is gone, damaged or does not compile: trying again would not help.
+                failure = ToolFailure(code=ErrorCode.TOOL_NOT_READY, message=error.message)
+                self._fail_all(failure, len(rest))
             else:
                 self._run_calls(prepared, header, rest)
         all_failed = self._succeeded == 0 and self._failed > 0
