@@ -14,6 +14,7 @@ from typing import NamedTuple
 from penstock_plugins.errors import BundleError, ManifestError
 from penstock_plugins.limits import MIB
 from penstock_plugins.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
+from penstock_plugins.packed import PACKED_SUFFIX, unpack
 
 MANIFEST_NAME = "plugin.toml"
 #: Bytes of all files of a bundle.
@@ -97,7 +98,7 @@ def bundle_from(files: Mapping[str, bytes], *, path: str = MANIFEST_NAME) -> Bun
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """Read a plugin's folder.
+    """Read a plugin's folder. Its artifact may be there compressed; what is read is the same.
 
     Raises:
         ManifestError: the manifest is missing or cannot be used.
@@ -115,6 +116,11 @@ def read_bundle(folder: Path) -> Bundle:
         content = _read(folder, name, MAX_BUNDLE_BYTES)
         if content is not None:
             files[name] = content
+    if (module := manifest.wasm.module) not in files:
+        packed = _read(folder, module + PACKED_SUFFIX, MAX_BUNDLE_BYTES)
+        if packed is not None:
+            where = str(folder / module) + PACKED_SUFFIX
+            files[module] = unpack(packed, max_bytes=MAX_BUNDLE_BYTES, path=where)
     return bundle_from(files, path=path)
 
 

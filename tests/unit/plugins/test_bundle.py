@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from penstock_plugins import bundle as bundle_module
 from penstock_plugins.bundle import (
+    MAX_BUNDLE_BYTES,
     Bundle,
     FileEntry,
     bundle_digest,
@@ -25,6 +26,7 @@ from penstock_plugins.bundle import (
 )
 from penstock_plugins.errors import BundleError, ManifestError
 from penstock_plugins.manifest import MAX_MANIFEST_BYTES
+from penstock_plugins.packed import pack
 from tests.support.bundles import MODULE, make_bundle, manifest_text, write_plugin
 
 FILES = st.dictionaries(
@@ -241,3 +243,45 @@ def test_a_bundle_does_not_change_with_the_files_that_it_was_made_of() -> None:
     files["plugin.wasm"] = b"other"
 
     assert bundle.files["plugin.wasm"] == MODULE
+
+
+def test_a_compressed_artifact_is_read_as_the_artifact(tmp_path: Path) -> None:
+    """Digest and files are those of the folder with the artifact itself."""
+    folder = write_plugin(tmp_path / "small", manifest_text())
+    plain = read_bundle(folder)
+    artifact = folder / "plugin.wasm"
+    (folder / "plugin.wasm.xz").write_bytes(pack(artifact.read_bytes()))
+    artifact.unlink()
+
+    packed = read_bundle(folder)
+
+    assert packed == plain
+
+
+def test_the_artifact_itself_is_taken_before_a_compressed_one(tmp_path: Path) -> None:
+    """It is what its author built last."""
+    folder = write_plugin(tmp_path / "both", manifest_text())
+    plain = read_bundle(folder)
+    (folder / "plugin.wasm.xz").write_bytes(pack(b"older"))
+
+    assert read_bundle(folder) == plain
+
+
+@pytest.mark.parametrize(
+    ("packed", "problem"),
+    [
+        (b"something else entirely", "cannot be unpacked"),
+        (pack(b"content")[:-8], "no whole xz file"),
+        (pack(b"content") + b"more", "no whole xz file"),
+        (pack(bytes(MAX_BUNDLE_BYTES + 1)), f"has more than {MAX_BUNDLE_BYTES} bytes inside"),
+    ],
+    ids=["other", "cut", "more", "bomb"],
+)
+def test_a_compressed_artifact_that_is_none_is_refused(tmp_path: Path, packed: bytes, problem: str) -> None:
+    """However small it looks, no more than a bundle's bytes come out of it."""
+    folder = write_plugin(tmp_path / "broken", manifest_text())
+    (folder / "plugin.wasm").unlink()
+    (folder / "plugin.wasm.xz").write_bytes(packed)
+
+    with pytest.raises(BundleError, match=problem):
+        read_bundle(folder)

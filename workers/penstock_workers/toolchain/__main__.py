@@ -1,4 +1,4 @@
-"""`python -m penstock_workers.toolchain FOLDER…` builds the C plugins in these folders."""
+"""`python -m penstock_workers.toolchain FOLDER…` builds the plugins in these folders."""
 
 from __future__ import annotations
 
@@ -8,23 +8,29 @@ import sys
 from pathlib import Path
 
 from penstock_plugins.errors import PenstockError
-from penstock_workers.toolchain.c import build_c_plugin
+from penstock_workers.toolchain.build import build_plugin
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Build each folder; the first that fails ends it."""
     parser = argparse.ArgumentParser(prog="python -m penstock_workers.toolchain", description=__doc__)
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="has plugin.toml and src/*.c")
-    folders: list[Path] = parser.parse_args(arguments).folders
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="has plugin.toml and src/")
+    parser.add_argument("--packed", action="store_true", help="write compressed artifacts")
+    options = parser.parse_args(arguments)
     logging.basicConfig(format="%(message)s")
-    for folder in folders:
+    for folder in options.folders:
         try:
-            artifact = build_c_plugin(folder)
+            artifact = build_plugin(folder, packed=options.packed, say=lambda line: print_line(f"{line} …"))
         except PenstockError as error:
             sys.stderr.write(f"{error}\n")
             return error.exit_code
         sys.stdout.write(f"{artifact}: {artifact.stat().st_size} bytes\n")
     return 0
+
+
+def print_line(line: str) -> None:
+    """Say what takes long."""
+    sys.stderr.write(f"{line}\n")
 
 
 if __name__ == "__main__":

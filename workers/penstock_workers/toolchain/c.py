@@ -39,15 +39,16 @@ _FLAGS = (
 )
 
 
-def build_c_plugin(folder: Path, *, say: Say = silent) -> Path:
+def build_c_plugin(folder: Path, *, packed: bool = False, say: Say = silent) -> Path:
     """Compile the plugin's `src/*.c` and write its artifact.
 
     Args:
         folder: a plugin folder, with `plugin.toml` and `src/`.
+        packed: write the artifact compressed.
         say: is told what takes long.
 
     Returns:
-        The artifact's path, as the manifest names it.
+        The artifact's path: as the manifest names it, or that with `.xz`.
 
     Raises:
         ManifestError: the manifest is missing or cannot be used.
@@ -66,7 +67,7 @@ def build_c_plugin(folder: Path, *, say: Say = silent) -> Path:
         core = Path(scratch) / f"{manifest.name}.wasm"
         _compile(folder, [*definitions, *sources], core, say)
         wrapped = wrap_core_module(_without_debug_information(core.read_bytes()))
-    return write_artifact(folder / manifest.wasm.module, wrapped)
+    return write_artifact(folder / manifest.wasm.module, wrapped, packed=packed)
 
 
 def _compile(folder: Path, arguments: list[str], output: Path, say: Say) -> None:

@@ -36,15 +36,16 @@ _BUNDLE = (
 )
 
 
-def build_js_plugin(folder: Path, *, say: Say = silent) -> Path:
+def build_js_plugin(folder: Path, *, packed: bool = False, say: Say = silent) -> Path:
     """Bundle the plugin's `src/plugin.js` with what it imports, and write its artifact.
 
     Args:
         folder: has `plugin.toml`, `src/plugin.js`, and `package.json` when the plugin uses packages.
+        packed: write the artifact compressed.
         say: is told what takes long.
 
     Returns:
-        The artifact's path, as the manifest names it.
+        The artifact's path: as the manifest names it, or that with `.xz`.
 
     Raises:
         ManifestError: the manifest is missing or cannot be used.
@@ -62,7 +63,8 @@ def build_js_plugin(folder: Path, *, say: Say = silent) -> Path:
         scratch = Path(name)
         _write_glue(scratch, manifest, entry)
         _bundle(scratch, tools, packages, folder)
-        return write_artifact(folder / manifest.wasm.module, _componentize(scratch, tools, folder))
+        component = _componentize(scratch, tools, folder)
+    return write_artifact(folder / manifest.wasm.module, component, packed=packed)
 
 
 def _packages(folder: Path, say: Say) -> Path | None:

@@ -31,15 +31,16 @@ _REQUIREMENTS = "requirements.txt"
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
-def build_python_plugin(folder: Path, *, say: Say = silent) -> Path:
+def build_python_plugin(folder: Path, *, packed: bool = False, say: Say = silent) -> Path:
     """Put the plugin's `src/plugin.py`, and what it imports, into its artifact.
 
     Args:
         folder: has `plugin.toml`, `src/plugin.py`, and `requirements.txt` when the plugin uses packages.
+        packed: write the artifact compressed.
         say: is told what takes long.
 
     Returns:
-        The artifact's path, as the manifest names it.
+        The artifact's path: as the manifest names it, or that with `.xz`.
 
     Raises:
         ManifestError: the manifest is missing or cannot be used.
@@ -72,7 +73,8 @@ def build_python_plugin(folder: Path, *, say: Say = silent) -> Path:
         if done.returncode != 0 or not output.is_file():
             said = _cleaned(done.stderr.strip() or done.stdout.strip())
             raise BuildError(f"The Python of {folder} does not start:\n{said}")
-        return write_artifact(folder / manifest.wasm.module, output.read_bytes())
+        component = output.read_bytes()
+    return write_artifact(folder / manifest.wasm.module, component, packed=packed)
 
 
 def _packages(folder: Path, say: Say) -> Path | None:

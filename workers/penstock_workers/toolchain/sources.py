@@ -9,6 +9,7 @@ from typing import Literal
 from penstock_plugins.bundle import MANIFEST_NAME
 from penstock_plugins.errors import BuildError, ManifestError
 from penstock_plugins.manifest import Manifest, read_manifest
+from penstock_plugins.packed import PACKED_SUFFIX, pack
 
 Language = Literal["c", "js", "python"]
 
@@ -49,9 +50,27 @@ def component_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def write_artifact(artifact: Path, component: bytes) -> Path:
-    """Replace the artifact in one step: nobody ever reads half of it."""
-    unfinished = artifact.with_name(f".{artifact.name}.{os.getpid()}")
-    unfinished.write_bytes(component)
-    unfinished.replace(artifact)
+def write_artifact(artifact: Path, component: bytes, *, packed: bool = False) -> Path:
+    """Write an artifact, in one step: nobody ever reads half of it.
+
+    Args:
+        artifact: its path, as the manifest names it.
+        component: what it is.
+        packed: write it compressed; so it is as well when a compressed one is there to replace.
+
+    Returns:
+        What was written.
+    """
+    small = artifact.with_name(artifact.name + PACKED_SUFFIX)
+    if packed or small.exists():
+        _replace(small, pack(component))
+        artifact.unlink(missing_ok=True)
+        return small
+    _replace(artifact, component)
     return artifact
+
+
+def _replace(path: Path, content: bytes) -> None:
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_bytes(content)
+    unfinished.replace(path)

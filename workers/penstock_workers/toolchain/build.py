@@ -1,0 +1,36 @@
+"""Builds a plugin's folder, whatever it is written in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from penstock_workers.toolchain.c import build_c_plugin
+from penstock_workers.toolchain.javascript import build_js_plugin
+from penstock_workers.toolchain.python import build_python_plugin
+from penstock_workers.toolchain.sources import Language, language_of
+from penstock_workers.toolchain.toolchains import Say, silent
+
+_BUILDERS: dict[Language, Callable[..., Path]] = {
+    "c": build_c_plugin,
+    "js": build_js_plugin,
+    "python": build_python_plugin,
+}
+
+
+def build_plugin(folder: Path, *, packed: bool = False, say: Say = silent) -> Path:
+    """Build a plugin.
+
+    Args:
+        folder: a plugin folder, with `plugin.toml` and `src/`.
+        packed: write the artifact compressed.
+        say: is told what takes long.
+
+    Returns:
+        The artifact's path.
+
+    Raises:
+        ManifestError: the manifest is missing or cannot be used.
+        BuildError: there is nothing to build, or the toolchain refuses it; its messages are in the error.
+    """
+    return _BUILDERS[language_of(folder)](folder, packed=packed, say=say)
