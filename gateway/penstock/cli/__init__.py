@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.main import get_command
 
-from penstock.cli import call, config, demo, doctor, job, map, plugin, tools, up, worker
+from penstock.cli import authoring, call, config, demo, doctor, job, map, plugin, tools, up, worker
 from penstock.cli.exits import exit_code_of
 from penstock.cli.options import flag
 from penstock.cli.session import Session
@@ -73,6 +73,7 @@ app.command(rich_help_panel=_CALLS)(call.call)
 app.command(rich_help_panel=_CALLS, name="map")(map.map_rows)
 app.add_typer(job.app, rich_help_panel=_CALLS)
 app.command(rich_help_panel=_PLUGINS)(tools.tools)
+authoring.add_to(plugin.app)
 app.add_typer(plugin.app, rich_help_panel=_PLUGINS)
 app.command(rich_help_panel=_OPERATE)(worker.worker)
 app.command(rich_help_panel=_OPERATE)(worker.scheduler)

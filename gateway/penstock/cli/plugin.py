@@ -1,4 +1,4 @@
-"""`penstock plugin`: check a plugin folder, publish it, list what is published."""
+"""`penstock plugin`: check a plugin folder, publish it, list what is published. `authoring` has the rest."""
 
 from __future__ import annotations
 
@@ -29,22 +29,23 @@ from penstock.cli.words import counted, size
 
 if TYPE_CHECKING:
     from penstock.cli.trial import Trial
+    from penstock_plugins.bundle import Bundle
     from penstock_plugins.errors import PenstockError
     from penstock_plugins.record import PluginRecord
     from penstock_workers.inspection import Inspection
 
-app = typer.Typer(name="plugin", help="Check, publish and list plugins.", no_args_is_help=True)
-
-#: Shipped, but not for publishing where others work.
-_TEST_ANIMALS = frozenset({"hostile"})
+app = typer.Typer(name="plugin", help="Make, check, publish and list plugins.", no_args_is_help=True)
 
 
 @app.command()
 def check(
     context: typer.Context,
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Plugin folder: plugin.toml and its artifact.")
-    ],
+        Path,
+        typer.Argument(
+            metavar="[DIR]", help="Plugin folder: plugin.toml and its artifact.", show_default="here"
+        ),
+    ] = Path(),
     call: Annotated[bool, flag(help="Also call each tool once, with made-up params.")] = True,
     as_json: AsJson = False,
 ) -> int:
@@ -91,7 +92,9 @@ def publish(
 
       penstock plugin publish ./my-plugin
     """
-    chosen = [*(_shipped() if shipped else ()), *(folders or ())]
+    from penstock.shipped import shipped_folders
+
+    chosen = [*(shipped_folders() if shipped else ()), *(folders or ())]
     if not chosen:
         raise typer.BadParameter("name a plugin folder, or say --shipped")
     for folder in chosen:
@@ -111,11 +114,9 @@ def publish(
         if not as_json:
             record = published[-1]
             tools = ", ".join(tool.name for tool in record.tools)
-            out().print(
-                Text.assemble(
-                    (record.name, NAME), f" {record.version}  {tools}  ", (record.digest[:12], QUIET)
-                )
-            )
+            digest = (record.digest[:12], QUIET)
+            out().print(Text.assemble((record.name, NAME), f" {record.version}  {tools}  ", digest))
+            out().file.flush()  # the next one may take long
     if as_json:
         print_json([_shape(record) for record in published])
     return code
@@ -157,28 +158,34 @@ def _check_folder(folder: Path) -> None:
         raise typer.BadParameter(f"{folder}: no such folder")
 
 
-def _shipped() -> list[Path]:
-    from penstock_plugins.shipped import shipped_plugins
-
-    return sorted(
-        folder
-        for folder in shipped_plugins().iterdir()
-        if folder.is_dir() and folder.name not in _TEST_ANIMALS
-    )
-
-
 def _inspect(context: typer.Context, folder: Path) -> Inspection:
     from penstock_plugins.bundle import read_bundle
+
+    return _inspect_bundle(context, read_bundle(folder))
+
+
+def _inspect_bundle(context: typer.Context, bundle: Bundle) -> Inspection:
+    from penstock_workers.artifacts.store import ArtifactStore
     from penstock_workers.inspection import inspect_plugin  # runs guests: needs wasmtime
 
     settings = settings_of(context)
-    return inspect_plugin(read_bundle(folder), operator_policy=settings.operator_policy)
+    return inspect_plugin(
+        bundle,
+        operator_policy=settings.operator_policy,
+        store=ArtifactStore(settings.cache_dir / "artifacts"),
+    )
 
 
 def _publish(context: typer.Context, folder: Path) -> PluginRecord:
+    from penstock_plugins.bundle import read_bundle
     from penstock_plugins.errors import BundleError
 
-    inspection = _inspect(context, folder)
+    bundle = read_bundle(folder)
+    with open_catalog(context) as catalog:
+        known = [record for record in catalog.records() if record.digest == bundle.digest]
+    if known:  # it was checked when it was published
+        return known[0]
+    inspection = _inspect_bundle(context, bundle)
     if inspection.problems:
         more = f" (and {len(inspection.problems) - 1} more)" if len(inspection.problems) > 1 else ""
         raise BundleError(
@@ -186,7 +193,7 @@ def _publish(context: typer.Context, folder: Path) -> PluginRecord:
             f"`penstock plugin check {folder}` shows everything."
         )
     with open_catalog(context) as catalog:
-        return catalog.publish(inspection.bundle, inspection.tools, imports=tuple(inspection.imports))
+        return catalog.publish(bundle, inspection.tools, imports=tuple(inspection.imports))
 
 
 def _unusable(folder: Path, error: PenstockError, as_json: bool) -> int:

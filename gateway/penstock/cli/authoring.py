@@ -1,0 +1,178 @@
+"""`penstock plugin new`, `build`, `test` and `wrap`: what an author does before `check` and `publish`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.text import Text
+
+from penstock.cli.console import BAD, GOOD, NAME, QUIET, err, out, print_json, safe, say_error, say_note
+from penstock.cli.exits import FAILED, OK, explain
+from penstock.cli.options import AsJson, flag
+from penstock.cli.session import settings_of
+from penstock.cli.words import counted, size, span
+
+if TYPE_CHECKING:
+    from penstock_workers.toolchain.example_calls import Comparison
+
+_WATCH_S = 0.5
+_Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="Plugin folder.", show_default="here")]
+
+
+def add_to(group: typer.Typer) -> None:
+    """Add these commands to `penstock plugin`."""
+    group.command()(new)
+    group.command()(build)
+    group.command("test")(run_tests)
+    group.command()(wrap)
+
+
+def new(
+    name: Annotated[str, typer.Argument(help="Of the plugin: lower-case letters, digits, - and _.")],
+    lang: Annotated[Literal["c", "js", "python"], typer.Option(metavar="LANG", help="c, js or python.")],
+    into: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder to make; ./NAME.")] = None,
+) -> None:
+    """Write a small project that builds, checks and tests as it stands.
+
+    [bold]Example[/bold]
+
+      penstock plugin new greeter --lang python
+    """
+    from penstock_workers.toolchain.new_project import new_plugin  # the toolchain needs wasmtime
+
+    folder = into or Path(name)
+    for file in new_plugin(name, lang, folder):
+        out().print(Text.assemble((f"{folder}/", QUIET), str(file.relative_to(folder))))
+    say_note(f"Next: cd {folder} && penstock plugin build && penstock plugin check && penstock plugin test")
+
+
+def build(
+    folder: _Folder = Path(),
+    watch: Annotated[bool, flag("--watch", help="Build again whenever a source changes.")] = False,
+    packed: Annotated[
+        bool, flag("--packed", help="Write the artifact compressed, as plugin.wasm.xz.")
+    ] = False,
+) -> int:
+    """Build a plugin from its sources. The toolchain is installed into a private cache when it is missing.
+
+    [bold]Example[/bold]
+
+      penstock plugin build ./greeter --watch
+    """
+    if not folder.is_dir():
+        raise typer.BadParameter(f"{folder}: no such folder")
+    if not watch:
+        _build(folder, packed=packed)
+        return OK
+    from penstock_workers.toolchain.watching import changes  # the toolchain needs wasmtime
+
+    say_note(f"Watching {folder.resolve()}; Ctrl-C ends it.")
+    for _ in changes(folder, pause=lambda: time.sleep(_WATCH_S)):
+        try:
+            _build(folder, packed=packed)
+        except Exception as error:  # noqa: BLE001 -- its author mends it, and we go on
+            say_error(explain(error)[0])
+    return OK
+
+
+def run_tests(context: typer.Context, folder: _Folder = Path(), as_json: AsJson = False) -> int:
+    """Run a plugin's examples.toml in the sandbox: each call must give what is written there.
+
+    [bold]Example[/bold]
+
+      penstock plugin test ./greeter
+    """
+    from penstock.cli.trial import SilentSink
+    from penstock_workers import Executor  # runs guests: needs wasmtime
+    from penstock_workers.toolchain.example_calls import EXAMPLES_NAME, read_examples, run_examples
+
+    if not folder.is_dir():
+        raise typer.BadParameter(f"{folder}: no such folder")
+    examples = read_examples(folder)
+    if not examples:
+        raise typer.BadParameter(f"{folder}: no [[example]] in {EXAMPLES_NAME}: there is nothing to test")
+    settings = settings_of(context)
+    with Executor.local(
+        folder,
+        cache_dir=settings.cache_dir,
+        operator_policy=settings.operator_policy,
+        log_sink=SilentSink(),
+    ) as executor:
+        comparisons = list(run_examples(examples, executor))
+    if as_json:
+        print_json([_shape(comparison) for comparison in comparisons])
+    else:
+        _show(comparisons)
+    return FAILED if any(comparison.difference for comparison in comparisons) else OK
+
+
+def wrap(
+    core: Annotated[
+        Path, typer.Argument(metavar="CORE.WASM", help="Core module that speaks the canonical ABI.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Component to write.")
+    ] = Path("plugin.wasm"),
+) -> None:
+    """Make a component of a core module, whatever compiled it.
+
+    [bold]Example[/bold]
+
+      penstock plugin wrap core.wasm -o plugin.wasm
+    """
+    from penstock_workers.toolchain.sources import write_artifact  # the toolchain needs wasmtime
+    from penstock_workers.toolchain.wrap import wrap_core_module
+
+    component = wrap_core_module(core.read_bytes())
+    _say_built(write_artifact(output, component))
+
+
+def _build(folder: Path, *, packed: bool) -> None:
+    from penstock_workers.toolchain.build import build_plugin  # the toolchain needs wasmtime
+
+    begun = time.monotonic()
+    with _spinning(f"Building {folder.resolve().name}") as say:
+        artifact = build_plugin(folder, packed=packed, say=say)
+    _say_built(artifact, time.monotonic() - begun)
+
+
+def _say_built(artifact: Path, took_s: float | None = None) -> None:
+    took = "" if took_s is None else f"  {span(took_s)}"
+    out().print(Text.assemble((str(artifact), NAME), f"  {size(artifact.stat().st_size)}", (took, QUIET)))
+
+
+@contextmanager
+def _spinning(text: str) -> Iterator[Any]:
+    """A spinner on a terminal; elsewhere a line for each thing that takes long."""
+    if not err().is_terminal:
+        yield say_note
+        return
+    with err().status(Text(text, style=QUIET)) as status:
+        yield lambda line: status.update(Text(line, style=QUIET))
+
+
+def _shape(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "tool": comparison.example.tool,
+        "params": comparison.example.params,
+        "ok": not comparison.difference,
+        "difference": comparison.difference,
+        "result": comparison.result.to_dict(),
+    }
+
+
+def _show(comparisons: list[Comparison]) -> None:
+    failed = sum(1 for comparison in comparisons if comparison.difference)
+    for number, comparison in enumerate(comparisons, start=1):
+        mark = ("✘ ", BAD) if comparison.difference else ("✔ ", GOOD)
+        took = span(comparison.result.metadata.execution_ms / 1000)
+        out().print(Text.assemble(mark, f"{number} ", (comparison.example.tool, NAME), (f"  {took}", QUIET)))
+        if comparison.difference:
+            out().print(Text(f"    {safe(comparison.difference)}"))
+    passed = counted(len(comparisons) - failed, "example")
+    out().print(Text(f"{passed} as expected, {failed} not", BAD if failed else GOOD))

@@ -1,0 +1,154 @@
+"""The calls by which an author says what a plugin must do: `examples.toml`, read and run in the sandbox.
+
+Each `[[example]]` has `tool`, `params`, and one of `expected` (the data), `expected_json` (the same as JSON
+text, for what TOML cannot say, such as null) or `error` (a code; `message` must be in the failure's).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from penstock_plugins.errors import BuildError, ErrorCode, ToolError
+from penstock_plugins.result import ToolFailure, ToolResult
+
+EXAMPLES_NAME = "examples.toml"
+
+
+class Example(BaseModel):
+    """One call, and what must come of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tool: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    expected: Any = None
+    expected_json: str | None = None
+    error: ErrorCode | None = None
+    message: str | None = None
+
+    @model_validator(mode="after")
+    def _one_outcome(self) -> Example:
+        given = self.model_fields_set & {"expected", "expected_json", "error"}
+        if len(given) != 1:
+            raise ValueError("give one of expected, expected_json and error")
+        if self.message is not None and self.error is None:
+            raise ValueError("message goes with error")
+        if self.expected_json is not None:
+            orjson.loads(self.expected_json)
+        orjson.dumps([self.params, self.expected])  # a date in TOML is no JSON
+        return self
+
+    def data(self) -> Any:
+        """The expected data."""
+        return self.expected if self.expected_json is None else orjson.loads(self.expected_json)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """An example, and what came of it."""
+
+    example: Example
+    result: ToolResult
+    #: What is different from what was expected. Empty: nothing.
+    difference: str
+
+
+class Runner(Protocol):
+    """What calls tools, such as `Executor.local`."""
+
+    def run(self, tool: str, params: dict[str, Any]) -> ToolResult:
+        """Call one."""
+
+
+def read_examples(folder: Path) -> list[Example]:
+    """The examples of a plugin's folder; none when it has no such file.
+
+    Raises:
+        BuildError: the file cannot be used; with every problem.
+    """
+    path = folder / EXAMPLES_NAME
+    try:
+        document = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return []
+    except ValueError as error:
+        raise BuildError(f"{path} is no TOML: {error}") from error
+    tables = document.pop("example", [])
+    if document or not isinstance(tables, list):
+        raise BuildError(f"{path} has only tables [[example]]; it also has {', '.join(document) or 'others'}")
+    examples, problems = [], []
+    for number, table in enumerate(tables, start=1):
+        try:
+            examples.append(Example.model_validate(table))
+        except ValidationError as error:
+            problems += [f"example {number}: {_told(problem)}" for problem in error.errors(include_url=False)]
+        except (TypeError, ValueError) as error:
+            problems.append(f"example {number}: {error}")
+    if problems:
+        raise BuildError("\n".join([f"{path} cannot be used:", *problems]))
+    return examples
+
+
+def run_examples(examples: list[Example], executor: Runner) -> Iterator[Comparison]:
+    """Call each, and compare."""
+    for example in examples:
+        try:
+            result = executor.run(example.tool, example.params)
+        except ToolError as error:  # refused before it ran: no such tool
+            failure = ToolFailure.from_exception(error)
+            result = ToolResult(call_id="", tool=example.tool, success=False, error=failure)
+        yield Comparison(example=example, result=result, difference=_difference(example, result))
+
+
+def _difference(example: Example, result: ToolResult) -> str:
+    if example.error is None:
+        if result.error is not None:
+            return f"it failed with {result.error.code}: {result.error.message}"
+        return _first_difference(example.data(), result.data, "data")
+    if result.error is None:
+        return f"it succeeded; expected {example.error}"
+    if result.error.code != example.error:
+        return f"its error is {result.error.code} ({result.error.message}); expected {example.error}"
+    if example.message is not None and example.message not in result.error.message:
+        return f"its message is {_json(result.error.message)}; expected {_json(example.message)} in it"
+    return ""
+
+
+def _first_difference(expected: Any, found: Any, where: str) -> str:
+    """The first place where two JSON values differ, in words."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        for key in expected:
+            if key not in found:
+                return f"{where} has no {key!r}"
+            if difference := _first_difference(expected[key], found[key], f"{where}.{key}"):
+                return difference
+        extra = [key for key in found if key not in expected]
+        return f"{where} has {extra[0]!r}, which is not expected" if extra else ""
+    if isinstance(expected, list) and isinstance(found, list):
+        for index, (one, other) in enumerate(zip(expected, found, strict=False)):
+            if difference := _first_difference(one, other, f"{where}[{index}]"):
+                return difference
+        return (
+            "" if len(expected) == len(found) else f"{where} has {len(found)} items; expected {len(expected)}"
+        )
+    # 1 and 1.0 are the same number in JSON, true is none.
+    same = expected == found and isinstance(expected, bool) == isinstance(found, bool)
+    return "" if same else f"{where} is {_json(found)}; expected {_json(expected)}"
+
+
+def _json(value: Any) -> str:
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= 300 else f"{text[:300]}…"
+
+
+def _told(problem: Any) -> str:
+    where = ".".join(map(str, problem["loc"]))
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message

@@ -1,0 +1,67 @@
+"""Writes the small project that an author begins with: it builds, checks and tests as it stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from penstock_plugins.errors import BuildError
+from penstock_plugins.manifest import NAME
+from penstock_workers.toolchain.sources import Language
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_SUFFIX = ".template"
+
+_PYTHON_LIMITS = """
+[wasm.limits]
+# Python as a component has about forty parts, and begins with 30 MB.
+instances = 64
+memory_bytes = 268435456
+"""
+
+_WORDS: dict[Language, dict[str, str]] = {
+    "c": {"language": "C", "entry": "src/plugin.c", "limits": ""},
+    "js": {"language": "JavaScript", "entry": "src/plugin.js", "limits": ""},
+    "python": {"language": "Python", "entry": "src/plugin.py", "limits": _PYTHON_LIMITS},
+}
+
+
+def new_plugin(name: str, language: Language, folder: Path) -> list[Path]:
+    """Write a new project.
+
+    Args:
+        name: of the plugin.
+        language: what it will be written in.
+        folder: is made; may be there when it is empty.
+
+    Returns:
+        The files.
+
+    Raises:
+        BuildError: the name is none, or there is something in the folder already. Nothing was written.
+    """
+    if not NAME.fullmatch(name):
+        raise BuildError(
+            f"{name!r} is no name for a plugin: "
+            "begin with a lower-case letter and use lower-case letters, digits, - and _"
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BuildError(f"{folder} is there already: choose another name, or another folder with --into")
+    words = {"name": name, **_WORDS[language]}
+    written = []
+    for path, template in _templates(language):
+        text = re.sub(r"\{\{(\w+)\}\}", lambda found: words[found[1]], template)
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+        written.append(target)
+    return sorted(written)
+
+
+def _templates(language: Language) -> Iterator[tuple[Path, str]]:
+    """Path in the project, and text, of each file."""
+    for root in (_TEMPLATES / "common", _TEMPLATES / language):
+        for template in sorted(root.rglob(f"*{_SUFFIX}")):
+            path = template.relative_to(root).with_name(template.name.removesuffix(_SUFFIX))
+            yield (path.with_name(".gitignore") if path.name == "gitignore" else path), template.read_text()
