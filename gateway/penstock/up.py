@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,9 @@ import orjson
 from penstock.embedded import EmbeddedRedis, make_private
 from penstock.loglines import LogLine
 from penstock.pidlock import PidLock
+from penstock.shipped import shipped_folders
 from penstock.supervisor import FIRST_BACKOFF_S, Child, Supervisor
+from penstock.tether import tethered
 from penstock_broker_config.settings import RUNNING_FILE, Settings
 from penstock_broker_config.urls import is_redis, redacted
 from penstock_plugins.errors import PenstockError
@@ -39,8 +41,10 @@ class UpOptions:
     workers: int = 1
     #: Pool processes of each worker. 0: as the settings say.
     processes: int = 0
-    #: Plugin folders to publish at the start, beside the shipped ones.
+    #: Plugin folders to publish at the start.
     plugins: tuple[Path, ...] = ()
+    #: Publish the shipped plugins as well.
+    shipped: bool = True
     #: Start a Redis of our own even when one is configured.
     own_redis: bool = False
 
@@ -85,9 +89,11 @@ class _System:
             if redis is not None:
                 redis.start()
             where = self._where(redis)
-            await self._publish(where)
+            # Those that compile at once are there before the workers; the others while they run.
+            shipped = shipped_folders() if self._options.shipped else []
+            await self._publish(where, [*shipped[:1], *self._options.plugins])
             with self._announced(where):
-                return await self._supervise(where, redis)
+                return await self._supervise(where, redis, shipped[1:])
         finally:
             if redis is not None:
                 redis.stop()
@@ -108,21 +114,28 @@ class _System:
             self._say("broker", redacted(broker))
         return {"PENSTOCK_REDIS_URL": store, "PENSTOCK_BROKER_URL": broker}
 
-    async def _publish(self, where: dict[str, str]) -> None:
+    async def _publish(self, where: dict[str, str], folders: Sequence[Path]) -> None:
         """In a process of its own: reading a plugin's tools runs the plugin."""
-        folders = [str(folder.absolute()) for folder in self._options.plugins]
+        if not folders:
+            return
         process = await asyncio.create_subprocess_exec(
-            *PENSTOCK, "plugin", "publish", "--shipped", *folders,
+            *tethered([*PENSTOCK, "plugin", "publish", *(str(folder.absolute()) for folder in folders)]),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env={**os.environ, **where},
             start_new_session=True,
-        )  # fmt: skip
-        output, _ = await process.communicate()
-        for line in output.decode(errors="replace").splitlines():
-            if line.strip():
-                self._say("plugins", line.strip())
+        )
+        try:
+            if process.stdout is not None:
+                async for line in process.stdout:
+                    self._say("plugins", line.decode(errors="replace").strip())
+            await process.wait()
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
+                await process.wait()
 
     @contextlib.contextmanager
     def _announced(self, where: dict[str, str]) -> Iterator[None]:
@@ -142,17 +155,20 @@ class _System:
         finally:
             path.unlink(missing_ok=True)
 
-    async def _supervise(self, where: dict[str, str], redis: EmbeddedRedis | None) -> int:
+    async def _supervise(self, where: dict[str, str], redis: EmbeddedRedis | None, later: list[Path]) -> int:
         groups = self._groups(where)
         self._not_ready = {child.name for group in groups for child in group}
         supervisor = Supervisor(groups, say=self._say)
         supervisor.start()
-        watch = asyncio.create_task(self._keep_redis(redis)) if redis else None
+        beside = [asyncio.create_task(self._publish(where, later))]
+        if redis is not None:
+            beside.append(asyncio.create_task(self._keep_redis(redis)))
         await _first(self._stop, supervisor.gave_up)
         if supervisor.refused is None:
             self._say("up", "stopping: calls that run may finish; Ctrl-C again ends them now")
-        if watch is not None:
-            watch.cancel()
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await supervisor.stop(soft_s=self._settings.soft_shutdown_s, hard=self._hard)
         if supervisor.refused is not None:
             self._say("up", f"{supervisor.refused} cannot run as it is configured: see its last line")

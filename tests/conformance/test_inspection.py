@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from penstock_plugins.tool import Traits
+from penstock_workers.artifacts.store import ArtifactStore
 from penstock_workers.inspection import inspect_plugin
 from tests.conformance.guest import Guest, guest
 from tests.conformance.guests import GOOD, REFUSED, UNPUBLISHABLE
@@ -21,6 +24,18 @@ def test_good_plugin_has_no_problems() -> None:
     assert [tool.full_name for tool in found.tools] == ["good.run"]
     assert found.tools[0].traits == Traits(idempotent=True)
     assert found.record().tools == tuple(found.tools)
+
+
+def test_what_was_compiled_for_an_inspection_is_kept_for_the_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A component of megabytes is compiled once on a host: the next one only loads it."""
+    inspect_plugin(GOOD.bundle, store=ArtifactStore(tmp_path / "artifacts"))
+    monkeypatch.setattr("penstock_workers.inspection.compile_wasm", lambda *_: pytest.fail("compiled again"))
+
+    found = inspect_plugin(GOOD.bundle, store=ArtifactStore(tmp_path / "artifacts"))
+
+    assert found.ok
 
 
 @pytest.mark.parametrize("bad", REFUSED.values(), ids=list(REFUSED))

@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from penstock_plugins.shipped import shipped_plugins
 from tests.support.penstock_processes import PENSTOCK
 from tests.support.processes import Process
 
@@ -60,19 +62,30 @@ class CommandLine:
 
 
 class Up(Process):
-    """`penstock up` with a state folder of its own; ready once every part of it is."""
+    """`penstock up` with a state folder of its own and the plugin `text`; ready once every part of it is."""
 
     def __init__(self, *options: str | Path, folder: Path, shared: bool = False, **settings: str) -> None:
-        """Describe it; nothing is started. `settings` are environment variables."""
+        """Describe it; nothing is started. `settings` are environment variables.
+
+        Other shipped plugins are not published: compiling them takes longer than most tests.
+        """
         self.state_dir = folder / "state"
+        text = ("--no-shipped", "--plugins", shipped_plugins() / "text")
         super().__init__(
-            [*PENSTOCK, "up", *options],
+            [*PENSTOCK, "up", *text, *options],
             name="up",
             folder=folder,
             environment={"PENSTOCK_STATE_DIR": str(self.state_dir), **settings},
             ready="Penstock is up.",
             shared=shared,
         )
+
+    def close(self) -> None:
+        """Stop it in good order, and kill what is left then."""
+        if self.running:
+            with suppress(TimeoutError):
+                self.stop()
+        super().close()
 
     @property
     def cli(self) -> CommandLine:

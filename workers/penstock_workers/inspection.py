@@ -22,6 +22,7 @@ from penstock_plugins.result import ToolFailure
 from penstock_plugins.schema import check_schema
 from penstock_plugins.tool import Tool
 from penstock_workers.artifacts.compiler import compile_wasm
+from penstock_workers.artifacts.identity import ArtifactIdentity
 from penstock_workers.engine import METERED, PLAIN, EngineSettings, new_engine
 from penstock_workers.guard import CallGuard
 from penstock_workers.host import CallNotes
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from wasmtime import Engine
 
     from penstock_plugins.bundle import Bundle
+    from penstock_workers.artifacts.store import ArtifactStore
     from penstock_workers.guest import PluginInfo, ToolDef
 
 #: Bytes of one tool's schema.
@@ -97,8 +99,16 @@ def inspect_plugin(
     *,
     operator_policy: Callable[[str], OperatorPolicy] = lambda _: OperatorPolicy(),
     guard: CallGuard | None = None,
+    store: ArtifactStore | None = None,
 ) -> Inspection:
     """Compile a plugin in a process of its own, run its `init` and `list-tools` in a sandbox, and check both.
+
+    Args:
+        bundle: the plugin.
+        operator_policy: what the operator allows a plugin, by its name.
+        guard: stops the guest.
+        store: keeps the native code for the workers of this host, which then do not compile it again. It is
+            of no use afterwards: its key is forgotten before the guest runs. None: nothing is kept.
 
     Raises:
         ArtifactError: this installation cannot compile.
@@ -109,7 +119,7 @@ def inspect_plugin(
         return found
     settings = METERED if bundle.manifest.limits().fuel is not None else PLAIN
     try:
-        fd = compile_wasm(bundle.files[bundle.manifest.wasm.module], settings)
+        fd = _compile(bundle, settings, store)
     except CompileError as error:
         found.add(clean(error.message), "Build the module again")
         return found
@@ -119,6 +129,17 @@ def inspect_plugin(
     finally:
         os.close(fd)
     return found
+
+
+def _compile(bundle: Bundle, settings: EngineSettings, store: ArtifactStore | None) -> int:
+    wasm, kind = bundle.files[bundle.manifest.wasm.module], bundle.manifest.wasm.kind
+    if store is None:
+        return compile_wasm(wasm, settings)
+    identity = ArtifactIdentity.here(digest=bundle.digest, wasm=wasm, kind=kind, engine=settings.fingerprint)
+    try:
+        return store.obtain(identity, lambda: compile_wasm(wasm, settings)).fd
+    finally:
+        store.after_fork_child()
 
 
 def unreadable(bundle: Bundle) -> Problem | None:

@@ -35,6 +35,7 @@ def up(
         list[Path] | None,
         typer.Option(metavar="DIR", help="Plugin folder to publish at the start. May be repeated."),
     ] = None,
+    shipped: Annotated[bool, flag(help="Publish the plugins that come with Penstock.")] = True,
     own_redis: Annotated[
         bool, flag("--own-redis", help="Start a Redis of our own even when one is configured.")
     ] = False,
@@ -59,7 +60,11 @@ def up(
         if not folder.is_dir():
             raise typer.BadParameter(f"{folder}: no such folder", param_hint="--plugins")
     options = UpOptions(
-        workers=workers, processes=processes, plugins=tuple(plugins or ()), own_redis=own_redis
+        workers=workers,
+        processes=processes,
+        plugins=tuple(plugins or ()),
+        shipped=shipped,
+        own_redis=own_redis,
     )
     return asyncio.run(run_up(settings_of(context), options, _say_json if log_json else _say))
 

@@ -35,7 +35,8 @@ def run_demo(output: Path, *, say: Callable[[str], None]) -> Report:
         PenstockError: the system does not start, or stops to answer.
     """
     say(f"Starting Redis, a scheduler and a worker with {PROCESSES} sandboxing processes …")
-    with own_system(processes=PROCESSES, plugins=[shipped_plugins() / "hostile"]) as settings:
+    plugins = [shipped_plugins() / name for name in ("text", "hostile")]
+    with own_system(processes=PROCESSES, plugins=plugins) as settings:
         corpus = Corpus(standard_library(), params_bytes=_params_bytes(settings))
         paths = corpus.paths()
         say(f"Calling {TOOL} for each of the {len(paths):,} .py files in {corpus.folder} …")

@@ -35,10 +35,9 @@ def own_system(*, processes: int, plugins: list[Path]) -> Iterator[Settings]:
         UnreachableError: it does not become ready; with its last words.
     """
     with tempfile.TemporaryDirectory(prefix="penstock-demo-") as state_dir:
+        command = [*PENSTOCK, "up", "--own-redis", "--json", "--processes", str(processes), "--no-shipped"]
         process = subprocess.Popen(
-            tethered(
-                [*PENSTOCK, "up", "--own-redis", "--json", "--processes", str(processes), *_named(plugins)]
-            ),
+            tethered([*command, *_named(plugins)]),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -30,6 +30,22 @@ class ArtifactIdentity:
     #: Machine and CPU features that the code may use.
     cpu: str
 
+    @classmethod
+    def here(cls, *, digest: str, wasm: bytes, kind: str, engine: str) -> ArtifactIdentity:
+        """What this host makes of a module; `engine` is the fingerprint of its settings.
+
+        Raises:
+            ConfigurationError: wasmtime is not installed.
+        """
+        return cls(
+            digest=digest,
+            module_sha256=hashlib.sha256(wasm).hexdigest(),
+            kind=kind,
+            engine=engine,
+            wasmtime=wasmtime_version(),
+            cpu=host_cpu(),
+        )
+
     def context(self) -> bytes:
         """One spelling of all fields, which is authenticated together with the code."""
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()

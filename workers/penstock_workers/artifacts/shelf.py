@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import threading
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 from penstock_plugins.errors import ArtifactError, CatalogError, CompileError
 from penstock_plugins.limits import MIB
 from penstock_workers.artifacts.compiler import CompileLimits, compile_wasm
-from penstock_workers.artifacts.identity import ArtifactIdentity, host_cpu, wasmtime_version
+from penstock_workers.artifacts.identity import ArtifactIdentity
 from penstock_workers.artifacts.source import OpenedArtifact
 from penstock_workers.artifacts.store import ArtifactStore
 from penstock_workers.engine import METERED, PLAIN, EngineSettings
@@ -180,14 +179,7 @@ class Shelf:
             raise CatalogError(f"The catalog gave another plugin than {digest[:12]}: it is damaged.")
         module = bundle.manifest.wasm.module
         wasm, kind = bundle.files[module], bundle.manifest.wasm.kind
-        identity = ArtifactIdentity(
-            digest=digest,
-            module_sha256=hashlib.sha256(wasm).hexdigest(),
-            kind=kind,
-            engine=settings.fingerprint,
-            wasmtime=wasmtime_version(),
-            cpu=host_cpu(),
-        )
+        identity = ArtifactIdentity.here(digest=digest, wasm=wasm, kind=kind, engine=settings.fingerprint)
         obtained = self._store.obtain(
             identity, lambda: compile_wasm(wasm, settings, kind=kind, limits=self._limits)
         )
