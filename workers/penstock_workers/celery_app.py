@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import billiard.pool
 from celery import Celery, bootsteps, signals
 from celery.exceptions import Ignore
 
@@ -23,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 #: Longer ids than this name no batch of ours.
 _ID_LENGTH = 200
+
+#: Looks, 0.1 s apart, whether the parent has read what an ending pool process answered.
+_LAST_ANSWER_LOOKS = 10
 
 #: Of this pool process; made after the fork.
 _runner: BatchRunner | None = None
@@ -71,6 +75,9 @@ def _connect_signals(plan: WorkerPlan) -> None:
     @signals.worker_process_init.connect(weak=False)
     def start(**_: object) -> None:
         global _runner  # noqa: PLW0603  # one pool process has one runner, and Celery's task no constructor
+        # A process that ends waits until the parent has read its last answer, half a minute by default; a
+        # parent that stops may have ceased to read. What gets lost is a doorbell's acknowledgement.
+        billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = _LAST_ANSWER_LOOKS
         try:
             _runner = start_runtime(plan)
         except Exception:

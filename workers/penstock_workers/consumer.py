@@ -63,6 +63,9 @@ class ResilientConsumer(Consumer):
 
     def _look(self) -> None:
         self._beat()
+        told: Any = state  # its types say that these are always None
+        if told.should_stop is not None or told.should_terminate is not None:
+            return  # a worker that stops hands out nothing any more, and what it holds is no leak
         if self._credit.stalled(self._credit_used(), len(state.reserved_requests), now=time.monotonic()):
             logger.error("The consumer has lost its prefetch credit; connecting anew")
             raise StalledConsumerError("prefetch credit leaked")
