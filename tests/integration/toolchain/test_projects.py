@@ -1,0 +1,352 @@
+"""New projects in each language, as their authors meet them: they build, check and test at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock_plugins.bundle import read_bundle
+from penstock_plugins.errors import BuildError, ErrorCode
+from penstock_plugins.result import ToolResult
+from penstock_workers import Executor
+from penstock_workers.local import LocalExecutor
+from penstock_workers.toolchain.build import build_plugin
+from penstock_workers.toolchain.example_calls import read_examples, run_examples
+from penstock_workers.toolchain.new_project import new_plugin
+
+#: What an author adds to the template in JavaScript: a package, the host's log, and ways to fail.
+MORE_JS = """
+import ms from "ms";
+import { env, Failure, httpGet, log } from "penstock";
+const anything = { type: "object" };
+const add = (name, run) => tool({ name, parameters: anything, run });
+add("duration", ({ text }) => ms(text));
+add("logs", () => { log.info("one"); log.warn({ two: 2 }); });
+add("fails", () => { throw new Failure("not here", { code: "NOT_FOUND", details: { looked: 1 } }); });
+add("crashes", () => undefined.x);
+add("waits", async () => 1);
+add("asks", () => env("HOME"));
+add("fetches", () => httpGet("http://example.com"));
+let count = 0;
+add("counts", () => ++count);
+"""
+
+#: The same in Python, and what reaches for things that are not there.
+MORE_PYTHON = '''
+import ast
+from typing import Any
+
+import inflection
+from penstock_plugin import Failure, env, http_get, log, tool
+
+
+@tool
+def plural(word: str) -> str:
+    """Says a word for many."""
+    return inflection.pluralize(word)
+
+
+@tool
+def logs() -> None:
+    log.info("one")
+    print("two")
+
+
+@tool
+def fails() -> None:
+    raise Failure("not here", code="NOT_FOUND", details={"looked": 1})
+
+
+@tool
+def crashes() -> None:
+    raise KeyError("x")
+
+
+@tool
+def asks() -> Any:
+    return env("HOME")
+
+
+@tool
+def fetches() -> Any:
+    return http_get("http://example.com")
+
+
+@tool
+def imports_late() -> None:
+    import decimal
+
+
+@tool
+def opens() -> str:
+    return open("/etc/passwd").read()
+
+
+@tool
+def reads_clock() -> float:
+    import time
+
+    return time.time()
+
+
+@tool
+def parses(source: str) -> str:
+    try:
+        ast.parse(source)
+    except SyntaxError as error:
+        return error.msg
+    return ""
+
+
+@tool
+def recurses() -> None:
+    recurses()
+
+
+counted = [0]
+
+
+@tool
+def counts() -> int:
+    counted[0] += 1
+    return counted[0]
+'''
+
+
+def penstock(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command line."""
+    return subprocess.run(
+        [sys.executable, "-m", "penstock", *map(str, arguments)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def ask_for_everything(folder: Path) -> None:
+    """Let the manifest ask for capabilities, and name no tools."""
+    manifest = folder / "plugin.toml"
+    text = manifest.read_text().replace("capabilities = []", 'capabilities = ["log", "http"]')
+    manifest.write_text(text[: text.index("[[tool]]")])
+
+
+@pytest.fixture(scope="module")
+def javascript(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalExecutor]:
+    """A project in JavaScript to which its author has added."""
+    folder = tmp_path_factory.mktemp("js") / "more-js"
+    new_plugin("more-js", "js", folder)
+    ask_for_everything(folder)
+    package = folder / "package.json"
+    package.write_text(package.read_text().replace('"dependencies": {}', '"dependencies": {"ms": "2.1.3"}'))
+    source = folder / "src" / "plugin.js"
+    source.write_text(source.read_text() + MORE_JS)
+    build_plugin(folder)
+    with Executor.local(folder, cache_dir=folder / "cache") as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def python_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in Python to which its author has added: built once, since that takes half a minute."""
+    folder = tmp_path_factory.mktemp("python") / "more-python"
+    new_plugin("more-python", "python", folder)
+    ask_for_everything(folder)
+    (folder / "requirements.txt").write_text("inflection==0.5.1\n")
+    (folder / "src" / "more.py").write_text(MORE_PYTHON)
+    source = folder / "src" / "plugin.py"
+    source.write_text(source.read_text() + "\n\nimport more\n")
+    build_plugin(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def python(python_project: Path) -> Iterator[LocalExecutor]:
+    """That project, ready to be called."""
+    with Executor.local(python_project, cache_dir=python_project / "cache") as executor:
+        yield executor
+
+
+@pytest.fixture
+def executor(request: pytest.FixtureRequest, language: str) -> LocalExecutor:
+    """The project in one of both languages."""
+    executor: LocalExecutor = request.getfixturevalue(language)
+    return executor
+
+
+both = pytest.mark.parametrize("language", ["javascript", "python"])
+
+
+def failure_of(result: ToolResult) -> tuple[ErrorCode, str, dict[str, Any]]:
+    """What a failed call says."""
+    assert result.error is not None
+    return result.error.code, result.error.message, result.error.details or {}
+
+
+@pytest.mark.parametrize("language", ["c", "js"])
+def test_a_new_project_builds_checks_and_tests_at_once(language: str, tmp_path: Path) -> None:
+    """By the commands that its README names, in the folder itself."""
+    made = penstock("plugin", "new", "greeter", "--lang", language, folder=tmp_path)
+    folder = tmp_path / "greeter"
+
+    steps = [penstock("plugin", step, folder=folder) for step in ("build", "check", "test")]
+
+    assert [step.returncode for step in (made, *steps)] == [0, 0, 0, 0], [step.stderr for step in steps]
+    assert "It can be published." in steps[1].stdout
+    assert "imports   nothing" in steps[1].stdout
+    assert "3 examples as expected, 0 not" in steps[2].stdout
+    assert "{{" not in "".join(path.read_text() for path in folder.rglob("*.*") if path.suffix != ".wasm")
+
+
+def test_a_new_project_in_python_does_what_its_examples_say(
+    python_project: Path, python: LocalExecutor
+) -> None:
+    """The tool that the template has is not changed by what its author adds."""
+    comparisons = list(run_examples(read_examples(python_project), python))
+
+    assert [comparison.difference for comparison in comparisons] == ["", "", ""]
+
+
+def test_python_and_its_packages_stay_out_of_the_folder(python_project: Path) -> None:
+    """Only the artifact is new there."""
+    files = sorted(str(path.relative_to(python_project)) for path in python_project.rglob("*.*"))
+
+    assert [file for file in files if not file.startswith("cache")] == [
+        ".gitignore",
+        "README.md",
+        "examples.toml",
+        "plugin.toml",
+        "plugin.wasm",
+        "requirements.txt",
+        "src/more.py",
+        "src/plugin.py",
+    ]
+    assert read_bundle(python_project).manifest.name == "more-python"
+
+
+def test_npm_packages_work_inside(javascript: LocalExecutor) -> None:
+    """This one is a CommonJS module."""
+    assert javascript.run("duration", {"text": "2h"}).data == 7_200_000
+
+
+def test_pure_python_packages_work_inside(python: LocalExecutor) -> None:
+    """They come from requirements.txt."""
+    assert python.run("plural", {"word": "mouse"}).data == "mice"
+
+
+@both
+def test_only_what_the_manifest_asks_for_is_imported(executor: LocalExecutor) -> None:
+    """The world has more functions; and without WASI nothing else is there."""
+    result = executor.run("asks", {})
+
+    code, message, _ = failure_of(result)
+    assert code is ErrorCode.EXECUTION_ERROR
+    assert "capability" in message
+    assert "in plugin.toml and build again" in message
+
+
+@both
+def test_log_lines_come_with_the_result(executor: LocalExecutor, language: str) -> None:
+    """In Python also those that are printed."""
+    lines = [line["message"] for line in executor.run("logs", {}).to_dict()["metadata"]["logs"]]
+
+    assert lines == (["one", "two"] if language == "python" else ["one", '{"two":2}'])
+
+
+@both
+def test_a_failure_has_the_tools_own_words(executor: LocalExecutor) -> None:
+    """Code, message and details."""
+    assert failure_of(executor.run("fails", {})) == (ErrorCode.NOT_FOUND, "not here", {"looked": 1})
+
+
+@both
+def test_an_error_in_the_code_is_told_with_its_place(executor: LocalExecutor, language: str) -> None:
+    """It ends the call and says where it was."""
+    code, message, details = failure_of(executor.run("crashes", {}))
+
+    assert code is ErrorCode.EXECUTION_ERROR
+    if language == "python":
+        assert message == "KeyError: 'x'"
+        assert any("more.py" in place and "crashes" in place for place in details["traceback"])
+    else:
+        assert message.startswith("TypeError: ")
+        assert details["stack"]
+
+
+@both
+def test_a_transport_that_is_refused_is_a_failure_of_the_dependency(executor: LocalExecutor) -> None:
+    """Asked for and not granted: the host says so."""
+    code, message, _ = failure_of(executor.run("fetches", {}))
+
+    assert (code, message) == (ErrorCode.DEPENDENCY_ERROR, "http capability not granted")
+
+
+@both
+def test_nothing_is_kept_from_one_call_to_the_next(executor: LocalExecutor) -> None:
+    """Each starts from what the build left."""
+    assert [executor.run("counts", {}).data for _ in range(3)] == [1, 1, 1]
+
+
+def test_a_promise_is_refused(javascript: LocalExecutor) -> None:
+    """Nobody would wait for it."""
+    assert "returns a promise" in failure_of(javascript.run("waits", {}))[1]
+
+
+@pytest.mark.parametrize(
+    ("tool", "words"),
+    [
+        ("imports_late", "'decimal' was not imported when the plugin was built: import it at the top"),
+        ("opens", "There are no files inside of a component"),
+        ("reads_clock", "There is no clock inside of a component"),
+        ("recurses", "maximum recursion depth exceeded"),
+    ],
+)
+def test_what_is_not_there_in_python_fails_in_words(python: LocalExecutor, tool: str, words: str) -> None:
+    """Without WASI each of them would be a trap that says nothing."""
+    code, message, _ = failure_of(python.run(tool, {}))
+
+    assert code is ErrorCode.EXECUTION_ERROR
+    assert words in message
+
+
+def test_python_can_say_what_is_wrong_with_other_python(python: LocalExecutor) -> None:
+    """CPython tries to open a file for the message of a syntax error."""
+    assert python.run("parses", {"source": "def f(:"}).data == "invalid syntax"
+
+
+def test_javascript_that_does_not_parse_is_told_with_its_place(tmp_path: Path) -> None:
+    """The bundler's words, and the artifact of before stays."""
+    folder = tmp_path / "broken"
+    new_plugin("broken", "js", folder)
+    (folder / "src" / "plugin.js").write_text('import { tool } from "penstock";\ntool({')
+    (folder / "plugin.wasm").write_bytes(b"before")
+
+    with pytest.raises(BuildError, match=r"src/plugin\.js:2:6"):
+        build_plugin(folder)
+
+    assert (folder / "plugin.wasm").read_bytes() == b"before"
+
+
+def test_javascript_that_needs_node_is_told_so(tmp_path: Path) -> None:
+    """Its modules are not inside."""
+    folder = tmp_path / "broken"
+    new_plugin("broken", "js", folder)
+    (folder / "src" / "plugin.js").write_text('import { readFileSync } from "node:fs"; readFileSync("x");')
+
+    with pytest.raises(BuildError, match='Could not resolve "node:fs"'):
+        build_plugin(folder)
+
+
+def test_packages_with_native_code_are_refused_in_python(tmp_path: Path) -> None:
+    """They would not run inside."""
+    folder = tmp_path / "native"
+    new_plugin("native", "python", folder)
+    (folder / "requirements.txt").write_text("orjson==3.11.4\n")
+
+    with pytest.raises(BuildError, match="Only pure-Python packages, as wheels, can be inside"):
+        build_plugin(folder)
