@@ -15,11 +15,15 @@ from penstock.cli.params import RawParams, read_params
 from penstock.cli.session import settings_of
 from penstock.cli.system import find_tool
 from penstock.cli.words import span
+from penstock_plugins.errors import WaitTimeoutError
 
 if TYPE_CHECKING:
     from penstock_plugins.result import ToolResult
+    from penstock_scheduler import Job
 
 _MOST_LOG_LINES = 20
+#: Seconds of waiting after which we say where the call stands, and then again.
+_PATIENCE_S = 1.0
 
 
 def call(
@@ -123,12 +127,25 @@ def _submit(
         if detach:
             return job.id
         try:
-            result: ToolResult = job.result()
+            return _result(job)
         except KeyboardInterrupt:
             cancelled = job.cancel()
             say_note(f"Job {job.id} was cancelled." if cancelled else f"Job {job.id} had ended.")
             return None
-    return result
+
+
+def _result(job: Job[ToolResult]) -> ToolResult:
+    """Wait for it; on a terminal, say where it stands when that takes long."""
+    if not err().is_terminal:
+        return job.result()
+    with err().status("") as status:
+        status.stop()
+        while True:
+            try:
+                return job.result(wait_s=_PATIENCE_S)
+            except WaitTimeoutError:
+                status.update(f"{job.state.value}  [dim]job {job.id}, Ctrl-C cancels it")
+                status.start()
 
 
 def show_result(result: ToolResult) -> None:

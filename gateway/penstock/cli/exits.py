@@ -25,6 +25,9 @@ INTERRUPTED = 130
 #: What the `worker` extra brings, and a producer's install has not.
 _WORKER_MODULES = frozenset({"wasmtime", "blake3", "cachetools"})
 
+#: Below an error that nobody foresaw.
+_BUG = "This is a bug: run it again with PENSTOCK_DEBUG=1 to see where it happened."
+
 
 def exit_code_of(command: Callable[[], object], session: Session) -> int:
     """Run a command line to its end and say what it ends with. Only `session.debug` lets an error through."""
@@ -60,10 +63,7 @@ def explain(error: Exception) -> tuple[str, int]:
         return f"{what} does not answer ({_brief(error)}): {hint}", UNREACHABLE
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}", USAGE
-    return (
-        f"{type(error).__name__}: {_brief(error)}\nThis is a bug: `--debug` shows where it happened.",
-        FAILED,
-    )
+    return f"{type(error).__name__}: {_brief(error)}\n{_BUG}", FAILED
 
 
 def _usage(error: typer.TyperException) -> str:

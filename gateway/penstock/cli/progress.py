@@ -92,7 +92,7 @@ class _Rate(ProgressColumn):
         speed = task.speed
         if task.finished and task.finished_time:
             speed = (task.completed - task.fields["before"]) / task.finished_time
-        return Text(f"{speed:,.0f}/s" if speed else "… /s", style=QUIET)
+        return Text(f"{speed:,.0f}/s" if speed else "", style=QUIET)
 
 
 class _Failures(ProgressColumn):
@@ -106,7 +106,7 @@ class _Eta(ProgressColumn):
         if task.finished:
             return Text(f"took {span(task.finished_time or 0.0)}", style=QUIET)
         left = task.time_remaining
-        return Text(f"eta {span(left)}" if left is not None else "eta …", style=QUIET)
+        return Text(f"eta {span(left)}" if left is not None else "", style=QUIET)
 
 
 class _Lines:

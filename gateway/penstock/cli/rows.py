@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import orjson
 import typer
 
+from penstock_plugins.errors import ParamsError
 from penstock_plugins.result import ToolResult
 
 #: Standard input or output.
@@ -82,7 +83,7 @@ class InputRows:
                 try:
                     row = orjson.loads(line)
                 except orjson.JSONDecodeError as error:
-                    on_bad(f"line {number}: not JSON: {error}")
+                    on_bad(f"line {number}: not JSON, {_why(error)}")
                     continue
                 if isinstance(row, dict):
                     yield number, row
@@ -96,7 +97,7 @@ class InputRows:
             raise typer.BadParameter(f"{self.path}: {error.strerror}") from error
 
     def _refuse(self, problem: str) -> None:
-        raise typer.BadParameter(f"{self.name}: {problem}")
+        raise ParamsError(f"{self.name}: {problem}")
 
 
 class ResultFiles:
@@ -223,3 +224,8 @@ def failed_path(path: Path) -> Path:
     """`out.failed.jsonl` for `out.jsonl`."""
     stem = path.name.removesuffix(".jsonl")
     return path.with_name(f"{stem}.failed.jsonl")
+
+
+def _why(error: orjson.JSONDecodeError) -> str:
+    """What is wrong with a line; the parser's own `line 1` would confuse."""
+    return f"{error.msg.partition(':')[0]} (column {error.colno})"
