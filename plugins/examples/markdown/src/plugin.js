@@ -33,7 +33,13 @@ tool({
         type: "object",
         properties: {
             text,
-            max_level: { type: "integer", minimum: 1, maximum: 6, default: 6 },
+            max_level: {
+                type: "integer",
+                minimum: 1,
+                maximum: 6,
+                default: 6,
+                description: "Leave out deeper headings",
+            },
         },
         required: ["text"],
         additionalProperties: false,
