@@ -66,6 +66,10 @@ class Settings(BaseSettings):
     #: Signs calls; once set, unsigned calls are refused. 16 bytes at least.
     signing_key: SecretStr | None = None
     signing_key_file: Path | None = None
+    #: Hosts with this key take native code from one another, made once for all of them. 16 bytes at least;
+    #: for workers only: who has it decides what machine code the others run. None: each host compiles.
+    fleet_key: SecretStr | None = None
+    fleet_key_file: Path | None = None
     tenant: str = "default"
 
     #: A lease that is not renewed ends after this; then the batch is offered again.
@@ -146,20 +150,15 @@ class Settings(BaseSettings):
         Raises:
             ConfigurationError: the file cannot be read, or the key is too short to be one.
         """
-        if self.signing_key is not None:
-            secret = self.signing_key.get_secret_value().encode()
-        elif self.signing_key_file is not None:
-            try:
-                secret = self.signing_key_file.read_bytes().strip()
-            except OSError as error:
-                raise ConfigurationError(f"signing_key_file: {error}") from error
-        else:
-            return None
-        if len(secret) < 16:
-            raise ConfigurationError(
-                "The signing key is shorter than 16 bytes: make one with `openssl rand -hex 32`"
-            )
-        return secret
+        return _secret("signing", self.signing_key, self.signing_key_file)
+
+    def fleet_secret(self) -> bytes | None:
+        """The key that the fleet's hosts have in common. None: each compiles for itself.
+
+        Raises:
+            ConfigurationError: the file cannot be read, or the key is too short to be one.
+        """
+        return _secret("fleet", self.fleet_key, self.fleet_key_file)
 
     def operator_policy(self, plugin: str) -> OperatorPolicy:
         """What the operator allows a plugin, its own table included.
@@ -172,6 +171,24 @@ class Settings(BaseSettings):
         limits = _limits(OperatorPolicy().limits, self.limits, "limits")
         limits = _limits(limits, own.limits, f"plugins.{plugin}.limits")
         return OperatorPolicy(capabilities=granted, env=dict(own.env), limits=limits)
+
+
+def _secret(name: str, key: SecretStr | None, file: Path | None) -> bytes | None:
+    """The key that was given, or else the one in the file."""
+    if key is not None:
+        secret = key.get_secret_value().encode()
+    elif file is not None:
+        try:
+            secret = file.read_bytes().strip()
+        except OSError as error:
+            raise ConfigurationError(f"{name}_key_file: {error}") from error
+    else:
+        return None
+    if len(secret) < 16:
+        raise ConfigurationError(
+            f"The {name} key is shorter than 16 bytes: make one with `openssl rand -hex 32`"
+        )
+    return secret
 
 
 def _limits(base: Limits, values: dict[str, float], table: str) -> Limits:

@@ -50,6 +50,7 @@ def test_G1_secrets_are_masked() -> None:
     """Keys, passwords in URLs, and what `env-get` may answer."""
     settings = load_settings(
         signing_key="0123456789abcdef",
+        fleet_key="fedcba9876543210",
         redis_url="redis://:hunter2@127.0.0.1:7001",
         plugins={"text": {"env": {"TOKEN": "hunter3"}}},
     )
@@ -57,5 +58,6 @@ def test_G1_secrets_are_masked() -> None:
     shown = str(origins(settings, {}))
 
     assert "0123456789abcdef" not in shown
+    assert "fedcba9876543210" not in shown
     assert "hunter" not in shown
     assert "TOKEN" in shown

@@ -112,10 +112,29 @@ def test_the_file_of_a_system_that_ended_is_passed_over(tmp_path: Path) -> None:
         located(load_settings(state_dir=tmp_path))
 
 
-def test_a_short_signing_key_is_refused() -> None:
+@pytest.mark.parametrize("name", ["signing", "fleet"])
+def test_a_short_key_is_refused(name: str) -> None:
     """A key that can be guessed is worse than none."""
-    with pytest.raises(ConfigurationError, match="shorter than 16 bytes"):
-        load_settings(signing_key="short").signing_secret()
+    settings = load_settings(**{f"{name}_key": "short"})
+
+    with pytest.raises(ConfigurationError, match=f"The {name} key is shorter than 16 bytes"):
+        getattr(settings, f"{name}_secret")()
+
+
+@pytest.mark.parametrize("name", ["signing", "fleet"])
+def test_a_key_comes_from_its_file_unless_it_is_given(name: str, tmp_path: Path) -> None:
+    """Without the line's end, which an editor adds."""
+    file = tmp_path / "key"
+    file.write_text("the key in the file\n")
+    both = load_settings(**{f"{name}_key": "the key that is given", f"{name}_key_file": file})
+    only = load_settings(**{f"{name}_key_file": file})
+    lost = load_settings(**{f"{name}_key_file": tmp_path / "lost"})
+
+    secrets = [getattr(settings, f"{name}_secret")() for settings in (both, only, load_settings())]
+
+    assert secrets == [b"the key that is given", b"the key in the file", None]
+    with pytest.raises(ConfigurationError, match=f"{name}_key_file: "):
+        getattr(lost, f"{name}_secret")()
 
 
 def test_S4_a_limit_that_does_not_exist_is_refused() -> None:
