@@ -15,7 +15,7 @@ from penstock.loglines import LogLine
 from penstock.tether import tethered
 from penstock.up import PENSTOCK
 from penstock_broker_config.settings import Settings, load_settings, running_system
-from penstock_plugins.errors import UnreachableError
+from penstock_plugins.errors import PenstockError, UnreachableError
 
 #: Seconds for Redis, the scheduler and the worker to be ready; compiling the plugins is part of it.
 READY_S = 60.0
@@ -33,6 +33,7 @@ def own_system(*, processes: int, plugins: list[Path]) -> Iterator[Settings]:
 
     Raises:
         UnreachableError: it does not become ready; with its last words.
+        PenstockError: its plugins were not published.
     """
     with tempfile.TemporaryDirectory(prefix="penstock-demo-") as state_dir:
         command = [*PENSTOCK, "up", "--own-redis", "--json", "--processes", str(processes), "--no-shipped"]
@@ -67,6 +68,8 @@ class _Listener(threading.Thread):
         super().__init__(name="demo-system", daemon=True)
         self._process = process
         self._lines: list[str] = []
+        #: Why plugins were not published.
+        self._refused: list[str] = []
         #: Set when it is ready, or will never be.
         self._settled = threading.Event()
         self._ready = False
@@ -79,12 +82,16 @@ class _Listener(threading.Thread):
                 self._ready = True
                 self._settled.set()
             self._lines = [*self._lines[-_LAST_LINES:], f"{line.fields.get('from', '')}: {line.text}"]
+            if line.fields.get("from") == "plugins" and line.text.startswith("Error: "):
+                self._refused.append(line.text.removeprefix("Error: "))
         self._settled.set()
 
     def wait_until_ready(self) -> None:
         self._settled.wait(READY_S)
         if not self._ready:
             raise UnreachableError(f"The demo's system did not start: {' | '.join(self._lines)}")
+        if self._refused:
+            raise PenstockError(f"The demo's plugins were not published: {'; '.join(self._refused)}")
 
 
 def _named(plugins: list[Path]) -> list[str]:
