@@ -48,7 +48,16 @@ pytest.skip("no module here", allow_module_level=True)
 def run_pytest(folder: Path, *, ci: bool) -> str:
     """Run the modules of tests in a folder under our conftest: what it prints."""
     (folder / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
-    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-ra", "--no-fold-skipped", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "tests.conftest",
+        "-ra",
+        "--no-fold-skipped",
+        str(folder),
+    ]
     done = subprocess.run(
         command,
         cwd=folder,
