@@ -27,6 +27,11 @@ tools: .venv/tools.stamp ## ... and with what tests and checks it
 	@scripts/setup dev
 	@touch .venv/setup.stamp $@
 
+# Those that Penstock is compared with are nobody else's business.
+.venv/bench.stamp: pyproject.toml
+	@scripts/setup dev,bench
+	@touch .venv/setup.stamp .venv/tools.stamp $@
+
 servers: ## As root on Debian: install the Redis and RabbitMQ that tests start
 	@scripts/install-test-servers
 
@@ -54,7 +59,7 @@ types: tools ## Check the types
 layers: tools ## Check who may import whom
 	@$(BIN)/lint-imports
 
-bench: tools ## Measure; BENCHMARKS.md says what was found; ARGS="NAME --quick"
+bench: .venv/bench.stamp ## Measure; BENCHMARKS.md says what was found; ARGS="NAME --quick"
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## Remove everything that was made here, .venv included

@@ -27,7 +27,7 @@ def test_it_is_installed_once_and_said_once() -> None:
         (folder / "program").write_text("1")
 
     first = installed("tool-1", install, "Installing tool 1", said.append)
-    second = installed("tool-1", pytest.fail, "never", said.append)
+    second = installed("tool-1", lambda folder: pytest.fail(f"{folder} again"), "never", said.append)
 
     assert first == second == toolchain_cache() / "tool-1"
     assert [path.name for path in first.iterdir()] == ["program"]
