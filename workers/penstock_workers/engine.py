@@ -81,8 +81,13 @@ def engines_made() -> int:
     return _made
 
 
-def new_engine(settings: EngineSettings = PLAIN) -> Engine:
-    """An engine of these settings. Never before a fork."""
+def new_engine(settings: EngineSettings = PLAIN, *, parallel: bool = True) -> Engine:
+    """An engine of these settings. Never before a fork.
+
+    Args:
+        settings: what its artifacts depend on.
+        parallel: whether it compiles with threads, which stay.
+    """
     # Imported here: the parent process of a worker reads settings and must not load wasmtime.
     from wasmtime import Config, Engine, _ffi
 
@@ -91,6 +96,7 @@ def new_engine(settings: EngineSettings = PLAIN) -> Engine:
     config = Config()
     config.epoch_interruption = True
     config.consume_fuel = settings.fuel
+    config.parallel_compilation = parallel
     config.max_wasm_stack = _MAX_WASM_STACK_BYTES
     for feature, on in _FEATURES.items():
         setattr(config, feature, on)

@@ -1,34 +1,23 @@
-"""One fresh instance of a component, and the three functions that it exports.
+"""One fresh instance of a component, and the three functions that it exports: the seam to wasmtime.
 
-This is the seam behind which the way into wasmtime may change: the sandbox knows these methods only.
-Instances come from wasmtime's public API. Its generic call would read the function's type again at every
-call and turn a whole result into Python objects before anybody could measure it: 300,000 declared tools hold
-the process for 15 seconds, where no epoch reaches. So results are read from the C values here, within bounds;
-their shapes were compared with the world's when the component was linked.
+The sandbox knows what is here and no more. There are two ways behind it: `public_path`, which is wasmtime's
+own Python API, and `lean`, which calls the same library with less Python in between.
 """
-
-# ruff: noqa: SLF001 - wasmtime-py has no public way to a result that is not converted yet
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from wasmtime import Store, WasmtimeError, _ffi
-from wasmtime.component import Component, ExportIndex, Linker
+from wasmtime.component import Component, ExportIndex
 
 from penstock_workers.world import PLUGIN
 
 if TYPE_CHECKING:
-    from wasmtime.component import Instance
-
-_Val = _ffi.wasmtime_component_val_t
-_Octets = ctypes.POINTER(ctypes.c_uint8)
-_STRING = _ffi.WASMTIME_COMPONENT_STRING
+    from penstock_plugins.limits import Limits
 
 #: Bytes of an error of `init` that are read.
-_ERROR_BYTES = 4096
+ERROR_BYTES = 4096
 
 
 class BadValueError(Exception):
@@ -63,6 +52,23 @@ class ToolDef:
     parameters_json: str
 
 
+class StoreLimits(NamedTuple):
+    """What a store refuses to give, in the order in which wasmtime takes it."""
+
+    memory_bytes: int
+    table_elements: int
+    instances: int
+    tables: int
+    memories: int
+
+    @classmethod
+    def of(cls, limits: Limits) -> StoreLimits:
+        """Those of a call's limits that the store watches over."""
+        return cls(
+            limits.memory_bytes, limits.table_elements, limits.instances, limits.tables, limits.memories
+        )
+
+
 class Exports:
     """Where a component keeps its three functions, looked up once."""
 
@@ -75,106 +81,52 @@ class Exports:
         self.call_tool = _index(component, "call-tool", plugin)
 
 
-class Guest:
-    """A fresh instance. Its store is the caller's to limit, and to close."""
+class Guest(Protocol):
+    """One instance in a store of its own, from the first instruction to the end of its memory.
 
-    __slots__ = ("_exports", "_instance", "_store")
+    Nothing runs before `start`; whatever may stop the guest is set by then. Each method but `close` and
+    `fuel_left` runs the guest and raises `WasmtimeError` when it traps.
+    """
 
-    def __init__(self, store: Store, linker: Linker, component: Component, exports: Exports) -> None:
-        """Instantiate, which runs the guest's start functions.
-
-        Raises:
-            WasmtimeError: the guest trapped, or the store's limits are too tight for it.
-        """
-        self._store = store
-        self._exports = exports
-        self._instance: Instance = linker.instantiate(store, component)
+    def start(self) -> None:
+        """Instantiate, which runs the guest's start functions, or fails on the store's limits."""
+        ...
 
     def init(self) -> str | None:
-        """Initialise the plugin; returns its error.
-
-        Raises:
-            WasmtimeError: the guest trapped.
-        """
-        with _Result() as result:
-            self._call(self._exports.init, None, 0, result)
-            answer = result.value.of.result
-            return None if answer.is_ok else _text(answer.val.contents, _ERROR_BYTES)
+        """Initialise the plugin; returns its error."""
+        ...
 
     def info(self) -> PluginInfo | str:
-        """Initialise the plugin; returns what it says it is, or its error.
-
-        Raises:
-            WasmtimeError: the guest trapped.
-        """
-        with _Result() as result:
-            self._call(self._exports.init, None, 0, result)
-            answer = result.value.of.result
-            if not answer.is_ok:
-                return _text(answer.val.contents, _ERROR_BYTES)
-            fields = answer.val.contents.of.record.data
-            name, version = (_text(fields[k].val, _ERROR_BYTES) for k in range(2))
-            return PluginInfo(name=name, version=version)
+        """Initialise the plugin; returns what it says it is, or its error."""
+        ...
 
     def call_tool(self, name: bytes, args_json: bytes, max_bytes: int) -> Answer:
-        """Call a tool. Both texts are UTF-8; content beyond `max_bytes` is not read.
-
-        Raises:
-            WasmtimeError: the guest trapped.
-        """
-        # wasmtime copies the arguments: they only have to outlive the call.
-        args = (_Val * 2)()
-        for arg, text in zip(args, (name, args_json), strict=True):
-            arg.kind = _STRING
-            arg.of.string.size = len(text)
-            arg.of.string.data = ctypes.cast(ctypes.c_char_p(text), _Octets)
-        with _Result() as result:
-            self._call(self._exports.call_tool, args, 2, result)
-            fields = result.value.of.record.data
-            content = fields[0].val.of.string
-            size: int = content.size
-            return Answer(
-                content=ctypes.string_at(content.data, size) if size <= max_bytes else b"",
-                is_error=fields[1].val.of.boolean,
-                size_bytes=size,
-            )
+        """Call a tool. Both texts are UTF-8; content beyond `max_bytes` is not read."""
+        ...
 
     def list_tools(self, max_tools: int, max_bytes: int) -> list[ToolDef]:
         """The tools that the guest declares.
 
         Raises:
-            WasmtimeError: the guest trapped.
             BadValueError: more tools, or longer texts, than anybody may declare.
         """
-        with _Result() as result:
-            self._call(self._exports.list_tools, None, 0, result)
-            return _tool_defs(result.value.of.list, max_tools, max_bytes)
+        ...
 
-    def _call(self, index: ExportIndex, args: Any, count: int, result: _Result) -> None:
-        function = self._instance.get_func(self._store, index)
-        if function is None:  # its type was checked when it was linked
-            raise BadValueError("an export is not a function")
-        error = _ffi.wasmtime_component_func_call(
-            ctypes.byref(function._func), self._store._context(), args, count, result.pointer, 1
-        )
-        if bool(error):  # no null pointer
-            raise WasmtimeError._from_ptr(error)
+    def fuel_left(self) -> int:
+        """Fuel that was not used; only in a store that was given some."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back. To be called once, whatever happened."""
+        ...
 
 
-class _Result:
-    """Room for a result, which is wasmtime's memory and has to be given back."""
+class GuestPath(Protocol):
+    """One linked plugin's way to fresh instances. One instance at a time."""
 
-    __slots__ = ("pointer", "value")
-
-    def __init__(self) -> None:
-        self.value = _Val()  # all zero: the value `false`, which owns nothing
-        self.pointer = ctypes.byref(self.value)
-
-    def __enter__(self) -> _Result:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        _ffi.wasmtime_component_val_delete(self.pointer)
+    def enter(self, limits: StoreLimits, fuel: int | None) -> Guest:
+        """A store with these limits, one step away from its epoch deadline; the caller closes it."""
+        ...
 
 
 def _index(component: Component, name: str, within: ExportIndex | None) -> ExportIndex:
@@ -182,24 +134,3 @@ def _index(component: Component, name: str, within: ExportIndex | None) -> Expor
     if index is None:
         raise BadValueError(f"{PLUGIN} has no {name}")
     return index
-
-
-def _text(value: Any, max_bytes: int) -> str:
-    raw = value.of.string
-    return ctypes.string_at(raw.data, min(raw.size, max_bytes)).decode(errors="ignore")
-
-
-def _tool_defs(listed: Any, max_tools: int, max_bytes: int) -> list[ToolDef]:
-    if listed.size > max_tools:
-        raise BadValueError(f"list-tools declares {listed.size} tools; at most {max_tools} are allowed")
-    defs = []
-    left = max_bytes
-    for i in range(listed.size):
-        fields = listed.data[i].of.record.data
-        texts = [fields[k].val for k in range(4)]
-        left -= sum(text.of.string.size for text in texts)
-        if left < 0:
-            raise BadValueError(f"list-tools declares more than {max_bytes} bytes")
-        name, label, description, parameters = (_text(text, max_bytes) for text in texts)
-        defs.append(ToolDef(name=name, label=label, description=description, parameters_json=parameters))
-    return defs

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from penstock_plugins.record import PluginRecord
     from penstock_plugins.tool import Tool
     from penstock_workers.artifacts.source import OpenedArtifact
-    from penstock_workers.guest import Exports
+    from penstock_workers.guest import GuestPath
+    from penstock_workers.paths import SandboxPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,8 @@ class WarmPlugin:
     metered: bool
     component: Component
     linker: Linker
-    exports: Exports
+    #: The way to fresh instances of it.
+    path: GuestPath
     host: Host
     #: Whether it imports WASI, and so needs that capability to run at all.
     uses_wasi: bool
@@ -88,7 +90,13 @@ class WarmPlugin:
         self.callbacks.clear()
 
 
-def link(engine: Engine, opened: OpenedArtifact, settings: EngineSettings = PLAIN) -> WarmPlugin:
+def link(
+    engine: Engine,
+    opened: OpenedArtifact,
+    settings: EngineSettings = PLAIN,
+    *,
+    path: SandboxPath = "auto",
+) -> WarmPlugin:
     """Load native code that was authenticated, and link it. The caller closes `opened`.
 
     No code of the guest runs here.
@@ -105,7 +113,9 @@ def link(engine: Engine, opened: OpenedArtifact, settings: EngineSettings = PLAI
         component = Component.deserialize_file(engine, opened.path)
     except WasmtimeError as error:
         raise ToolNotReadyError(f"The native code of {record.name} does not load: {error}") from error
-    return link_component(engine, component, record, size_bytes=opened.size_bytes, settings=settings)
+    return link_component(
+        engine, component, record, size_bytes=opened.size_bytes, settings=settings, path=path
+    )
 
 
 def link_component(
@@ -115,12 +125,14 @@ def link_component(
     *,
     size_bytes: int,
     settings: EngineSettings = PLAIN,
+    path: SandboxPath = "auto",
 ) -> WarmPlugin:
     """Link a component of this engine. Raises as `link` does."""
     from wasmtime.component import Linker
 
     from penstock_workers import wasi
     from penstock_workers.guest import Exports
+    from penstock_workers.paths import path_to
 
     imports = imports_of(component, engine)
     refuse_imports(record.name, imports)
@@ -145,10 +157,10 @@ def link_component(
         metered=settings.fuel,
         component=component,
         linker=linker,
-        exports=Exports(component),
+        path=path_to(engine, linker, component, Exports(component), path),
         host=host,
         uses_wasi=uses_wasi,
-        tools={tool.name: WarmTool(tool=tool, schema=ParamsSchema(tool.parameters)) for tool in record.tools},
+        tools=_warm_tools(record),
         size_bytes=size_bytes,
         callbacks=callbacks,
     )

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from wasmtime import Store, WasmtimeError
+from wasmtime import WasmtimeError
 
 from penstock_plugins.errors import ErrorCode
 from penstock_plugins.limits import Limits
 from penstock_plugins.result import ToolFailure
-from penstock_workers.guard import EPOCH_STEPS, CallGuard
-from penstock_workers.guest import Answer, BadValueError, Guest, PluginInfo, ToolDef
+from penstock_workers.guard import CallGuard
+from penstock_workers.guest import Answer, BadValueError, Guest, PluginInfo, StoreLimits, ToolDef
 from penstock_workers.host import CallNotes
 from penstock_workers.text import clean
 from penstock_workers.traps import Phase, classify
@@ -43,11 +43,12 @@ class Declared(NamedTuple):
 class Sandbox:
     """Runs calls of one plugin under one set of limits, each in a store of its own."""
 
-    __slots__ = ("_fuel", "_guard", "_limits", "_plugin")
+    __slots__ = ("_fuel", "_guard", "_output_bytes", "_plugin", "_store_limits")
 
     def __init__(self, plugin: WarmPlugin, limits: Limits, guard: CallGuard) -> None:
         self._plugin = plugin
-        self._limits = limits
+        self._output_bytes = limits.output_bytes
+        self._store_limits = StoreLimits.of(limits)
         self._guard = guard
         #: A store of an engine that counts has none to begin with.
         self._fuel = (limits.fuel or _UNLIMITED_FUEL) if plugin.metered else None
@@ -62,7 +63,7 @@ class Sandbox:
             if error is not None:
                 return _init_failed(error)
             at.phase = Phase.CALL
-            return guest.call_tool(tool, args_json, self._limits.output_bytes)
+            return guest.call_tool(tool, args_json, self._output_bytes)
 
         return self._run(use, notes, token, timeout_s)
 
@@ -86,40 +87,29 @@ class Sandbox:
         timeout_s: float,
     ) -> T | ToolFailure:
         plugin = self._plugin
+        guard = self._guard
         at = _At()
-        with self._new_store() as store:
-            plugin.host.notes = notes
-            self._guard.begin(token, plugin.engine, timeout_s)
+        guest = plugin.path.enter(self._store_limits, self._fuel)
+        try:
+            guard.begin(token, plugin.engine, timeout_s)
             try:
-                guest = Guest(store, plugin.linker, plugin.component, plugin.exports)
+                plugin.host.notes = notes
+                guest.start()
                 at.phase = Phase.INIT
                 return use(guest, at)
             except WasmtimeError as error:
-                return classify(str(error), at.phase, cancelled=self._guard.cancelled, timeout_s=timeout_s)
+                return classify(str(error), at.phase, cancelled=guard.cancelled, timeout_s=timeout_s)
             except BadValueError as error:
                 return ToolFailure(code=ErrorCode.INVALID_OUTPUT, message=str(error))
             finally:
-                self._guard.end()
+                guard.end()
                 if notes.unfinished:
                     plugin.host.finish_streams()
                 plugin.host.notes = None
                 if self._fuel is not None:
-                    notes.fuel = self._fuel - store.get_fuel()
-
-    def _new_store(self) -> Store:
-        limits = self._limits
-        store = Store(self._plugin.engine)
-        store.set_limits(
-            memory_size=limits.memory_bytes,
-            table_elements=limits.table_elements,
-            instances=limits.instances,
-            tables=limits.tables,
-            memories=limits.memories,
-        )
-        if self._fuel is not None:
-            store.set_fuel(self._fuel)
-        store.set_epoch_deadline(EPOCH_STEPS)
-        return store
+                    notes.fuel = self._fuel - guest.fuel_left()
+        finally:
+            guest.close()
 
 
 class _At:
