@@ -14,6 +14,9 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Tests build plugins in JavaScript: with the machine's Node.js, or else with one from PyPI.
+NODE = $(shell command -v npm >/dev/null || echo ,node)
+
 # Two stamps, one environment: what runs Penstock takes 15 s and 150 MB, and is all that a first look needs;
 # what checks it (a C compiler among others) takes 700 MB. A second run does nothing.
 setup: .venv/setup.stamp ## Make .venv with what runs Penstock
@@ -24,12 +27,12 @@ tools: .venv/tools.stamp ## ... and with what tests and checks it
 	@touch $@
 
 .venv/tools.stamp: pyproject.toml
-	@scripts/setup dev
+	@scripts/setup dev$(NODE)
 	@touch .venv/setup.stamp $@
 
 # Those that Penstock is compared with are nobody else's business.
 .venv/bench.stamp: pyproject.toml
-	@scripts/setup dev,bench
+	@scripts/setup dev$(NODE),bench
 	@touch .venv/setup.stamp .venv/tools.stamp $@
 
 servers: ## As root on Debian: install the Redis and RabbitMQ that tests start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Generator
 from contextlib import suppress
@@ -15,6 +16,8 @@ for _name in [name for name in os.environ if name.startswith("PENSTOCK_")]:
     del os.environ[_name]
 for _name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"):
     os.environ[_name] = str(_HOME / _name.split("_")[1].lower())
+# Where `make tools` puts a Node.js when the machine has none. Behind the rest: the machine's own comes first.
+os.environ["PATH"] += os.pathsep + str(Path(sys.executable).parent)
 
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
