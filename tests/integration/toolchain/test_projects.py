@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from penstock_workers.local import LocalExecutor
 from penstock_workers.toolchain.build import build_plugin
 from penstock_workers.toolchain.example_calls import read_examples, run_examples
 from penstock_workers.toolchain.new_project import new_plugin
+from penstock_workers.toolchain.sections import CORE_MODULE, read_sections
 
 #: What an author adds to the template in JavaScript: a package, the host's log, and ways to fail.
 MORE_JS = """
@@ -118,6 +121,16 @@ def counts() -> int:
 '''
 
 
+GUIDE = Path(__file__).parents[3] / "plugins" / "AUTHORS.md"
+
+
+def shown_in_the_guide(language: str) -> str:
+    """The source in that language that the author's guide shows."""
+    found = re.search(rf"^```{language}\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    assert found
+    return found[1]
+
+
 def penstock(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the command line."""
     return subprocess.run(
@@ -145,7 +158,8 @@ def javascript(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalExecut
     package = folder / "package.json"
     package.write_text(package.read_text().replace('"dependencies": {}', '"dependencies": {"ms": "2.1.3"}'))
     source = folder / "src" / "plugin.js"
-    source.write_text(source.read_text() + MORE_JS)
+    source.write_text(source.read_text() + 'import "./guide.js";\n' + MORE_JS)
+    source.with_name("guide.js").write_text(shown_in_the_guide("js"))
     build_plugin(folder)
     with Executor.local(folder, cache_dir=folder / "cache") as executor:
         yield executor
@@ -159,8 +173,9 @@ def python_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ask_for_everything(folder)
     (folder / "requirements.txt").write_text("inflection==0.5.1\n")
     (folder / "src" / "more.py").write_text(MORE_PYTHON)
+    (folder / "src" / "guide.py").write_text(shown_in_the_guide("python"))
     source = folder / "src" / "plugin.py"
-    source.write_text(source.read_text() + "\n\nimport more\n")
+    source.write_text(source.read_text() + "\n\nimport guide\nimport more\n")
     build_plugin(folder)
     return folder
 
@@ -223,6 +238,7 @@ def test_python_and_its_packages_stay_out_of_the_folder(python_project: Path) ->
         "plugin.toml",
         "plugin.wasm",
         "requirements.txt",
+        "src/guide.py",
         "src/more.py",
         "src/plugin.py",
     ]
@@ -237,6 +253,29 @@ def test_npm_packages_work_inside(javascript: LocalExecutor) -> None:
 def test_pure_python_packages_work_inside(python: LocalExecutor) -> None:
     """They come from requirements.txt."""
     assert python.run("plural", {"word": "mouse"}).data == "mice"
+
+
+def test_what_the_guide_shows_in_javascript_works(javascript: LocalExecutor) -> None:
+    """Its result, and its failure in its own words."""
+    assert javascript.run("seconds", {"span": "2h"}).data == 7200
+    assert failure_of(javascript.run("seconds", {"span": "soon"}))[:2] == (
+        ErrorCode.VALIDATION_ERROR,
+        '"soon" is no span',
+    )
+
+
+def test_what_the_guide_shows_in_python_works(python: LocalExecutor) -> None:
+    """Its schema comes from its signature."""
+    area = python.tool("area")
+
+    assert area.description == "Says how large a rectangle is."
+    assert area.parameters["properties"]["width"] == {"type": "number", "description": "In metres"}
+    assert python.run("area", {"width": 2, "height": 3}).data == 6
+    assert failure_of(python.run("area", {"width": 2e9})) == (
+        ErrorCode.VALIDATION_ERROR,
+        "no field is that large",
+        {"width": 2e9},
+    )
 
 
 @both
@@ -340,6 +379,39 @@ def test_javascript_that_needs_node_is_told_so(tmp_path: Path) -> None:
 
     with pytest.raises(BuildError, match='Could not resolve "node:fs"'):
         build_plugin(folder)
+
+
+def test_a_core_module_is_wrapped_as_building_does_it(tmp_path: Path) -> None:
+    """Whatever compiled it."""
+    folder = tmp_path / "wrapped"
+    new_plugin("wrapped", "c", folder)
+    built = build_plugin(folder).read_bytes()
+    core = next(section for section in read_sections(built) if section.kind == CORE_MODULE)
+    (tmp_path / "core.wasm").write_bytes(core.content)
+
+    done = penstock("plugin", "wrap", "core.wasm", "-o", "again.wasm", folder=tmp_path)
+    refused = penstock("plugin", "wrap", "again.wasm", folder=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "again.wasm").read_bytes() == built
+    assert refused.returncode == 2
+    assert "This is a component already" in refused.stderr
+
+
+def test_a_failed_example_is_named_and_ends_with_1(tmp_path: Path) -> None:
+    """The others are run all the same; --json has them for scripts."""
+    folder = tmp_path / "wrong"
+    new_plugin("wrong", "c", folder)
+    build_plugin(folder)
+    examples = folder / "examples.toml"
+    examples.write_text(examples.read_text().replace("Hello, Ada!", "Hello, Bob!"))
+
+    shown = penstock("plugin", "test", folder=folder)
+    told = penstock("plugin", "test", "--json", folder=folder)
+
+    assert (shown.returncode, told.returncode) == (1, 1)
+    assert 'data.greeting is "Hello, Ada!"; expected "Hello, Bob!"' in shown.stdout
+    assert [example["ok"] for example in json.loads(told.stdout)] == [False, True, True]
 
 
 def test_packages_with_native_code_are_refused_in_python(tmp_path: Path) -> None:
