@@ -211,6 +211,7 @@ class _System:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, self._asked_to_stop, True)
         loop.add_signal_handler(signal.SIGTERM, self._asked_to_stop, False)
+        loop.add_signal_handler(signal.SIGHUP, self._asked_to_stop, False)  # the terminal was closed
 
     def _asked_to_stop(self, interrupted: bool) -> None:
         if self._stop.is_set() and interrupted:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from penstock_plugins.shipped import shipped_plugins
 from tests.support.command_line import CommandLine, Up
+from tests.support.rabbit_server import RabbitServer
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
@@ -160,4 +161,21 @@ def test_a_configured_redis_is_used_instead_of_ours(tmp_path: Path, redis_server
     assert parts.keys() == {"worker", "scheduler"}
     assert announced is not None
     assert announced["redis_url"] == url
+    assert done.code == 0
+
+
+def test_a_rabbitmq_that_is_configured_rings_and_our_redis_keeps(
+    tmp_path: Path, rabbit_server: RabbitServer
+) -> None:
+    """By its URL alone: the broker is RabbitMQ, state and results are in a Redis of our own."""
+    url = rabbit_server.url(rabbit_server.new_vhost())
+    with Up("--processes", "1", folder=tmp_path, PENSTOCK_BROKER_URL=url) as up:
+        parts, announced = children_of(up.pid), up.announced
+        # Somebody else on this machine configures nothing, and finds both.
+        done = CommandLine(tmp_path, {"PENSTOCK_STATE_DIR": str(up.state_dir)})("call", "slug", "text=Hi")
+
+    assert "redis-server" in parts
+    assert announced is not None
+    assert announced["broker_url"] == url
+    assert announced["redis_url"].startswith("unix://")
     assert done.code == 0

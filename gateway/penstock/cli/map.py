@@ -106,7 +106,8 @@ def _run(
             return before.changed(tool=tool, source=source, target=target)
     for value, name in ((tool, "TOOL"), (source, "--input"), (target, "--output")):
         if value is None:
-            raise typer.BadParameter(f"{name} is missing")
+            more = f": job {resume} was not interrupted here, so say all as it was started" if resume else ""
+            raise typer.BadParameter(f"{name} is missing{more}")
     return MapRun.of(str(tool), Path(source or ""), Path(target or ""))
 
 

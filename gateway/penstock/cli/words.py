@@ -4,7 +4,9 @@ from __future__ import annotations
 
 
 def span(seconds: float) -> str:
-    """A duration: 3 ms, 1.2 s, 45 s, 3:05, 1:02:03, 3 days."""
+    """A duration: 0.4 ms, 35 ms, 1.2 s, 45 s, 3:05, 1:02:03, 3 days."""
+    if 0 < seconds < 0.00095:
+        return f"{seconds * 1000:.1f} ms"
     if seconds < 0.0995:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:

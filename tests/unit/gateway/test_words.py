@@ -11,6 +11,7 @@ from penstock.cli.words import counted, size, span
     ("seconds", "text"),
     [
         (0.0, "0 ms"),
+        (0.00042, "0.4 ms"),
         (0.0034, "3 ms"),
         (0.25, "0.2 s"),
         (9.96, "10 s"),
