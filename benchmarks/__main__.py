@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.cases import CASES
+from benchmarks.system import DURABILITY
 
 
 def main() -> int:
@@ -22,15 +23,15 @@ def main() -> int:
     if unknown:
         parser.error(f"no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
 
-    print(f"{platform.machine()}, Python {platform.python_version()}; Redis appends and syncs every write\n")
+    print(f"{platform.machine()}, Python {platform.python_version()}; Redis: {DURABILITY}\n")
     found = {}
     for name in options.cases or CASES:
-        case, full, quick = CASES[name]
-        size = quick if options.quick else full
-        print(f"{name} ({size:,}): {(case.__doc__ or '').splitlines()[0]}", flush=True)
-        found[name] = case(size)
+        case = CASES[name]
+        size = case.quick if options.quick else case.full
+        print(f"{name} ({size:,}): {case.about}", flush=True)
+        found[name] = case.run(size)
         for figure, value in found[name].items():
-            print(f"  {figure:<36} {value:>12,.2f}", flush=True)
+            print(f"  {figure:<56} {value:>12,.2f}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
     return 0

@@ -1,4 +1,4 @@
-"""The other side of the ratios: Celery alone, one task per call of a plain Python function.
+"""Celery alone, one task per call of a plain Python function.
 
 Celery's defaults, JSON, results in the same Redis; what a team would write that has no sandbox.
 """
@@ -6,16 +6,10 @@ Celery's defaults, JSON, results in the same Redis; what a team would write that
 from __future__ import annotations
 
 import os
-import re
-import unicodedata
 
 from celery import Celery
 
-
-def slug(text: str) -> dict[str, str]:
-    """The same as the tool `text.slug`, in Python."""
-    folded = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return {"slug": re.sub(r"[^a-z0-9]+", "-", folded).strip("-")}
+from benchmarks.plain import slug
 
 
 def make_app(url: str) -> Celery:
