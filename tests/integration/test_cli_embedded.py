@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from penstock import embedded
-from penstock.embedded import EmbeddedRedis, find_redis_server
+from penstock import redis_binary
+from penstock.embedded import EmbeddedRedis
+from penstock.redis_binary import find_redis_server
 from penstock_plugins.errors import AlreadyRunningError, UnreachableError
 
 #: Starts a Redis, says its process id, and waits to be killed.
@@ -146,7 +147,7 @@ def test_the_embedded_extra_serves_where_nothing_is_installed(
 def test_without_any_redis_it_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sentence with the command, not a missing file."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(embedded, "MINIMUM_VERSION", (99, 0))
+    monkeypatch.setattr(redis_binary, "MINIMUM_VERSION", (99, 0))
 
     with pytest.raises(UnreachableError, match=r"penstock\[embedded\]"):
         find_redis_server()

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import redis
 
-from penstock.embedded import find_redis_server
+from penstock.redis_binary import find_redis_server
 from penstock_plugins.errors import UnreachableError
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.processes import READY_TIMEOUT_S, Process

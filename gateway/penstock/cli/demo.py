@@ -28,7 +28,7 @@ def demo(
 
       penstock demo
     """
-    from penstock.cli.rows import ResultFiles
+    from penstock.cli.result_files import ResultFiles
     from penstock.demo.page import show
     from penstock.demo.run import run_demo
 

@@ -13,7 +13,8 @@ from penstock.cli.exits import FAILED, INTERRUPTED, OK
 from penstock.cli.maplog import MapLog, MapRun
 from penstock.cli.options import Deadline, QueueName, Timeout, flag
 from penstock.cli.progress import CallProgress
-from penstock.cli.rows import STANDARD, InputRows, ResultFiles
+from penstock.cli.result_files import ResultFiles
+from penstock.cli.rows import STANDARD, InputRows
 from penstock.cli.session import settings_of
 from penstock.cli.system import find_tool
 from penstock.cli.words import counted

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from penstock.cli.console import (
-    BAD,
-    GOOD,
     NAME,
     QUIET,
-    WARN,
     out,
     print_json,
     print_table,
-    safe,
     say_error,
     say_note,
 )
 from penstock.cli.exits import FAILED, OK, explain
 from penstock.cli.options import AsJson, flag
+from penstock.cli.plugin_pages import inspection_shape, record_shape, show_inspection, show_unusable
 from penstock.cli.session import settings_of
 from penstock.cli.system import open_catalog
-from penstock.cli.words import counted, size
+from penstock.cli.words import size
 
 if TYPE_CHECKING:
     from penstock.cli.trial import Trial
     from penstock_plugins.bundle import Bundle
-    from penstock_plugins.errors import PenstockError
     from penstock_plugins.record import PluginRecord
     from penstock_workers.inspection import Inspection
 
@@ -63,16 +59,21 @@ def check(
     try:
         inspection = _inspect(context, folder)
     except (ManifestError, BundleError) as error:
-        return _unusable(folder, error, as_json)
+        problems = error.problems if isinstance(error, ManifestError) else (str(error),)
+        if as_json:
+            print_json({"ok": False, "problems": [{"message": text, "advice": ""} for text in problems]})
+        else:
+            show_unusable(folder, problems)
+        return FAILED
     trials: dict[str, Trial] = {}
     if call and inspection.ok:
         from penstock.cli.trial import try_tools  # runs guests: needs wasmtime
 
         trials = try_tools(settings_of(context), folder, inspection.tools)
     if as_json:
-        print_json(_checked(inspection, trials))
+        print_json(inspection_shape(inspection, trials))
     else:
-        _show(inspection, trials)
+        show_inspection(inspection, trials)
     broken = any(trial.broken for trial in trials.values())
     return FAILED if broken or not inspection.ok else OK
 
@@ -118,7 +119,7 @@ def publish(
             out().print(Text.assemble((record.name, NAME), f" {record.version}  {tools}  ", digest))
             out().file.flush()  # the next one may take long
     if as_json:
-        print_json([_shape(record) for record in published])
+        print_json([record_shape(record) for record in published])
     return code
 
 
@@ -133,7 +134,7 @@ def list_plugins(context: typer.Context, as_json: AsJson = False) -> None:
     with open_catalog(context) as catalog:
         records = catalog.records()
     if as_json:
-        print_json([_shape(record) for record in records])
+        print_json([record_shape(record) for record in records])
     elif not records:
         say_note("No plugins yet: publish one with `penstock plugin publish DIR`.")
     else:
@@ -194,68 +195,3 @@ def _publish(context: typer.Context, folder: Path) -> PluginRecord:
         )
     with open_catalog(context) as catalog:
         return catalog.publish(bundle, inspection.tools, imports=tuple(inspection.imports))
-
-
-def _unusable(folder: Path, error: PenstockError, as_json: bool) -> int:
-    """Nothing to inspect: what is wrong with the folder itself."""
-    problems: tuple[str, ...] = getattr(error, "problems", (str(error),))
-    if as_json:
-        print_json({"ok": False, "problems": [{"message": text, "advice": ""} for text in problems]})
-    else:
-        out().print(Text(str(folder), NAME))
-        for text in problems:
-            out().print(Text.assemble(("  ✘ ", BAD), safe(text)))
-    return FAILED
-
-
-def _shape(record: PluginRecord) -> dict[str, Any]:
-    return {
-        "name": record.name,
-        "version": record.version,
-        "digest": record.digest,
-        "description": record.manifest.description,
-        "tools": [tool.to_dict() for tool in record.tools],
-        "imports": list(record.imports),
-        "files": [{"path": f.path, "size_bytes": f.size_bytes, "sha256": f.sha256} for f in record.files],
-    }
-
-
-def _checked(inspection: Inspection, trials: dict[str, Trial]) -> dict[str, Any]:
-    return {
-        **_shape(inspection.record()),
-        "ok": inspection.ok and not any(trial.broken for trial in trials.values()),
-        "capabilities": inspection.capabilities,
-        "imports": inspection.imports,
-        "problems": [{"message": p.message, "advice": p.advice} for p in inspection.problems],
-        "warnings": inspection.warnings,
-        "dry_calls": {name: trial.to_dict() for name, trial in trials.items()},
-    }
-
-
-def _show(inspection: Inspection, trials: dict[str, Trial]) -> None:
-    manifest = inspection.bundle.manifest
-    module = len(inspection.bundle.files[manifest.wasm.module])
-    imports = [f"{name} ({', '.join(functions)})" for name, functions in inspection.imports.items()]
-    out().print(
-        Text.assemble((manifest.name, NAME), f" {manifest.version}  ", (inspection.bundle.digest[:12], QUIET))
-    )
-    for what, value in (
-        ("artifact", f"{manifest.wasm.module}, {size(module)}, {manifest.wasm.kind}"),
-        ("imports", safe("; ".join(imports)) or "nothing"),
-        ("asks for", ", ".join(inspection.capabilities) or "no capabilities"),
-        ("tools", counted(len(inspection.tools), "tool")),
-    ):
-        out().print(Text.assemble((f"  {what:<10}", QUIET), value))
-    for tool in inspection.tools:
-        line = Text.assemble(
-            (f"    {tool.name:<14}", NAME), (f"{', '.join(tool.parameters.get('properties', ()))}  ", "")
-        )
-        if (trial := trials.get(tool.name)) is not None:
-            line.append(f"→ {trial.text}", BAD if trial.broken else QUIET)
-        out().print(line)
-    for warning in inspection.warnings:
-        out().print(Text(safe(f"  ! {warning}"), WARN))
-    for problem in inspection.problems:
-        out().print(Text.assemble(("  ✘ ", BAD), safe(problem.message), (safe(f"  {problem.advice}"), QUIET)))
-    if inspection.ok:
-        out().print(Text("  ✔ It can be published.", GOOD))
