@@ -42,6 +42,7 @@ add("counts", () => ++count);
 #: The same in Python, and what reaches for things that are not there.
 MORE_PYTHON = '''
 import ast
+import uuid
 from typing import Any
 
 import inflection
@@ -95,6 +96,11 @@ def reads_clock() -> float:
     import time
 
     return time.time()
+
+
+@tool
+def draws() -> str:
+    return str(uuid.uuid4())
 
 
 @tool
@@ -342,6 +348,7 @@ def test_a_promise_is_refused(javascript: LocalExecutor) -> None:
         ("imports_late", "'decimal' was not imported when the plugin was built: import it at the top"),
         ("opens", "There are no files inside of a component"),
         ("reads_clock", "There is no clock inside of a component"),
+        ("draws", "There is no operating system inside of a component"),
         ("recurses", "maximum recursion depth exceeded"),
     ],
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import io
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,8 @@ from typing import Any, NoReturn, TextIO, cast
 
 #: Audit events of what reaches for the operating system.
 _OUTSIDE = ("open", "os.", "socket.", "subprocess.", "shutil.", "tempfile.", "glob.", "pathlib.")
+#: What no audit event tells of.
+_UNTOLD = ("stat", "lstat", "access", "urandom", "getrandom")
 _CLOCKS = ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep")
 
 
@@ -28,6 +31,8 @@ def seal(say: Callable[[str], None]) -> None:
     """
     sys.addaudithook(_refuse)
     sys.meta_path[:] = [BuiltinImporter, FrozenImporter, _NothingElse()]
+    for name in _UNTOLD:
+        setattr(os, name, _nothing)
     for clock in _CLOCKS:
         setattr(time, clock, _no_clock)
     builtins.open = io.open = cast("Any", _no_files)
@@ -61,6 +66,10 @@ class _Lines(io.TextIOBase):
 def _refuse(event: str, arguments: tuple[object, ...]) -> None:
     if event.startswith(_OUTSIDE):
         raise PermissionError(f"There is nothing outside of a component: {event}")
+
+
+def _nothing(*_: object, **__: object) -> NoReturn:
+    raise PermissionError("There is no operating system inside of a component")
 
 
 def _no_files(*_: object, **__: object) -> NoReturn:
