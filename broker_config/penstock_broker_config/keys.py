@@ -112,3 +112,20 @@ class Keys:
     def catalog_upload(self, digest: str, path: str, token: str) -> str:
         """Hash: such a file while it is sent. Expires after an hour; publish renames it at its end."""
         return f"{self.prefix}catalog:{digest}:{path}:{token}"
+
+    @property
+    def artifacts(self) -> str:
+        """Sorted set: name of native code that some host offers → when it was last used."""
+        return f"{self.prefix}artifacts"
+
+    def artifact(self, name: str) -> str:
+        """Hash: number → chunk of native code; `size` = its bytes. Expires 30 days after its last use."""
+        return f"{self.prefix}artifact:{name}"
+
+    def artifact_upload(self, name: str, token: str) -> str:
+        """Hash: native code while it is sent; renamed at its end. Expires a minute after its last chunk."""
+        return f"{self.prefix}artifact:{name}:{token}"
+
+    def artifact_maker(self, name: str) -> str:
+        """String: who makes this native code now; the others wait. Expires seconds after its last renewal."""
+        return f"{self.prefix}artifact:{name}:maker"

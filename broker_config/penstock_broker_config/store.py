@@ -7,7 +7,7 @@ from typing import Any
 import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
 from penstock_broker_config.settings import Settings, located
@@ -25,12 +25,12 @@ CONNECTIONS = 1000
 ASYNC_CONNECTIONS = 32
 
 
-def _options(url: str) -> dict[str, Any]:
+def _options(url: str, *, timeout_s: float = SOCKET_TIMEOUT_S) -> dict[str, Any]:
     # A Unix socket knows neither keep-alive nor a slow connect.
-    network = {"socket_connect_timeout": CONNECT_TIMEOUT_S, "socket_keepalive": True}
+    network = {"socket_connect_timeout": min(timeout_s, CONNECT_TIMEOUT_S), "socket_keepalive": True}
     return {
         **({} if scheme_of(url) == "unix" else network),
-        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_timeout": timeout_s,
         "health_check_interval": 15,
         "client_name": "penstock",
     }
@@ -56,6 +56,16 @@ def connect_store(settings: Settings) -> redis.Redis:
     retry = Retry(ExponentialWithJitterBackoff(cap=1.0, base=0.05), RETRIES)
     url = _url(settings)
     return redis.Redis.from_url(url, retry=retry, max_connections=CONNECTIONS, **_options(url))
+
+
+def connect_impatiently(settings: Settings, *, timeout_s: float) -> redis.Redis:
+    """A client for what is good to have: it waits this long for an answer, and does not ask again.
+
+    Raises:
+        UnreachableError: nothing is configured and nothing runs here.
+    """
+    url = _url(settings)
+    return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **_options(url, timeout_s=timeout_s))
 
 
 def connect_async_store(settings: Settings) -> redis.asyncio.Redis:
