@@ -13,6 +13,11 @@ from dataclasses import dataclass
 #: By name, with its unit in the name.
 Figures = dict[str, float]
 
+#: Redis's durability where a case does not say otherwise: nothing that was answered is lost with a power cut.
+DURABLE = "append-only file, appendfsync always"
+#: What Redis's documentation recommends, and most teams run.
+EVERY_SECOND = "append-only file, appendfsync everysec"
+
 _HIGHER_IS_BETTER = ("/s", "times as fast", "share of")
 _POINT = " @ "
 
@@ -69,6 +74,8 @@ class Case:
     quick: int
     goals: tuple[Goal, ...] = ()
     charts: tuple[Bars | Curves, ...] = ()
+    #: Redis's durability on both sides.
+    durability: str = DURABLE
 
     @property
     def about(self) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from benchmarks import latency, memory, throughput
+from benchmarks import costs, latency, memory, scaling, throughput
 from benchmarks.case import Case
 
 #: In the order in which they are run and shown.
 CASES: dict[str, Case] = {
     **throughput.CASES,
     **latency.CASES,
+    **costs.CASES,
+    **scaling.CASES,
     **memory.CASES,
 }
