@@ -1,4 +1,4 @@
-"""Real workers on both brokers: results, cancel, deadlines, signing, pools, late plugins, refusals."""
+"""Workers on both brokers: results, cancel, deadlines, signing, pools, late plugins, fleets, refusals."""
 
 from __future__ import annotations
 
@@ -239,6 +239,25 @@ def test_W10_a_plugin_that_is_published_later_is_warm_without_a_restart(
     result = producer.submit("text.slug", {"text": "x"}).result(wait_s=30)
 
     assert result.success
+
+
+def test_a_published_plugin_is_compiled_by_one_host_of_a_fleet(
+    broker: Broker, start_worker: StartWorker, producer: Producer, tmp_path: Path
+) -> None:
+    """A second host, with its own disk and the fleet's key, takes it and runs it."""
+    fleet_key = "the fleet's key, 16 bytes at least"
+    publish(broker, "text")
+    first = start_worker(name="w1", cache_dir=tmp_path / "cache1", fleet_key=fleet_key)
+    first.wait_for_log("is offered to the fleet", 60)
+
+    second = start_worker(name="w2", cache_dir=tmp_path / "cache2", fleet_key=fleet_key)
+    first.stop()
+    result = producer.submit("text.slug", {"text": "x"}).result(wait_s=30)
+
+    assert "Compiled here, " in first.log()
+    assert "Taken from the fleet, " in second.log()
+    assert "Compiled here, " not in second.log()
+    assert result.metadata.worker.startswith("w2@")
 
 
 def test_P7_a_plugin_that_is_gone_fails_its_calls_and_says_so(

@@ -17,12 +17,14 @@ from celery import signals
 from celery.platforms import SecurityWarning  # type: ignore[attr-defined]  # missing in the stubs
 
 from penstock_broker_config.logs import configure_logging
+from penstock_broker_config.redis_artifacts import RedisArtifacts
 from penstock_broker_config.redis_catalog import RedisCatalog
 from penstock_broker_config.settings import Settings, located
-from penstock_broker_config.store import check_store, connect_store
+from penstock_broker_config.store import check_store, connect_impatiently, connect_store
 from penstock_plugins.errors import PenstockError
 from penstock_plugins.policy import narrow
 from penstock_plugins.record import PluginRecord
+from penstock_workers.artifacts.fleet import Fleet
 from penstock_workers.artifacts.server import ArtifactServer
 from penstock_workers.artifacts.store import ArtifactStore
 from penstock_workers.celery_app import create_worker_app
@@ -36,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at the catalog for what was published since.
 REFRESH_EVERY_S = 1.0
+#: Seconds for an answer about native code of other hosts; without one, this host compiles.
+FLEET_ANSWER_S = 2.0
 
 
 def run_worker(
@@ -61,7 +65,7 @@ def run_worker(
         The exit status.
 
     Raises:
-        ConfigurationError: the signing key cannot be used.
+        ConfigurationError: the signing key or the fleet's key cannot be used.
         UnsafeStartError: the worker would not be safe to start.
         UnreachableError: the broker or the store does not answer.
     """
@@ -78,7 +82,8 @@ def run_worker(
 
     # The parent runs no guest. It alone holds the key of the native code, and hands out what it verified.
     catalog = RedisCatalog(client, settings.keys)
-    store = ArtifactStore(settings.cache_dir / "artifacts")
+    store = ArtifactStore(settings.cache_dir / "artifacts", fleet=_fleet(settings))
+    settings = settings.model_copy(update={"fleet_key": None, "fleet_key_file": None})
     with ArtifactServer(catalog, store, settings_of=partial(_engine_of, settings)) as server:
         warm = _prepare(server, catalog.records(), settings.warm)
         plan = WorkerPlan(
@@ -119,6 +124,15 @@ def run_worker(
         return int(worker.exitcode or 0)
 
 
+def _fleet(settings: Settings) -> Fleet | None:
+    """Who exchanges native code with this host. None: without a key, nothing is offered or taken."""
+    secret = settings.fleet_secret()
+    if secret is None:
+        return None
+    client = connect_impatiently(settings, timeout_s=FLEET_ANSWER_S)
+    return Fleet(RedisArtifacts(client, settings.keys), secret)
+
+
 def _engine_of(settings: Settings, record: PluginRecord) -> EngineSettings:
     """Calls that the manifest or the operator meters need code that counts instructions."""
     limits = narrow(record.manifest, settings.operator_policy(record.name)).limits
@@ -136,13 +150,13 @@ def _prepare(
     done = server.prepare_all(wanted)
     for ready in done.ready:
         logger.info(
-            "%s %s in %.0f ms: %s@%s",
-            "Compiled" if ready.compiled else "Loaded",
+            "%s, %s in %.0f ms: %s@%s",
+            ready.origin.capitalize(),
             f"{ready.size_bytes / 1e6:.1f} MB",
             ready.elapsed_s * 1000,
             ready.record.name,
             ready.record.version,
-            extra={"action": "warm", "digest": ready.record.digest},
+            extra={"action": "warm", "digest": ready.record.digest, "origin": ready.origin},
         )
     return [ready.record for ready in done.ready]
 
@@ -153,10 +167,11 @@ def _keep_fresh(server: ArtifactServer, stop: threading.Event) -> None:
         try:
             for ready in server.refresh().ready:
                 logger.info(
-                    "Published since, and warm: %s@%s",
+                    "Published since, and warm: %s@%s (%s)",
                     ready.record.name,
                     ready.record.version,
-                    extra={"action": "warm", "digest": ready.record.digest},
+                    ready.origin,
+                    extra={"action": "warm", "digest": ready.record.digest, "origin": ready.origin},
                 )
         except (redis.RedisError, PenstockError) as error:
             logger.warning("The catalog cannot be read: %s", error, extra={"action": "refresh_failed"})

@@ -318,7 +318,7 @@ def test_native_code_that_somebody_could_change_is_not_loaded(
     """Nor any that is not what was asked for; the descriptor is closed."""
     record = publish()
     sent = replace(record, digest="cd" * 32) if change.pop("digest", None) else record
-    header = {"size_bytes": 11, "engine": PLAIN.fingerprint, "compiled": False, "record": sent.to_json()}
+    header = {"size_bytes": 11, "engine": PLAIN.fingerprint, "origin": "at hand", "record": sent.to_json()}
     impostor = Impostor(sockets / "impostor", header | change, memory and memory())
     before = len(os.listdir("/proc/self/fd"))
 

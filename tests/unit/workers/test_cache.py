@@ -10,7 +10,7 @@ import pytest
 from penstock_plugins.errors import CatalogError
 from penstock_plugins.record import PluginRecord
 from penstock_workers.artifacts.memfd import sealed_bytes
-from penstock_workers.artifacts.source import OpenedArtifact
+from penstock_workers.artifacts.source import OpenedArtifact, Origin
 from penstock_workers.cache import CacheCounters, WarmCache
 from penstock_workers.engine import METERED, PLAIN, EngineSettings
 
@@ -35,7 +35,7 @@ class Source:
                 size_bytes=self.sizes[digest],
                 settings=settings or own,
                 record=cast(PluginRecord, digest),  # the cache only hands it on
-                compiled=first,
+                origin=Origin.COMPILED if first else Origin.MEMORY,
             )
         )
         return self.opened[-1]

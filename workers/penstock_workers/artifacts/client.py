@@ -11,7 +11,7 @@ from penstock_plugins.errors import ArtifactError
 from penstock_plugins.limits import MIB
 from penstock_plugins.record import PluginRecord
 from penstock_workers.artifacts.memfd import is_sealed
-from penstock_workers.artifacts.source import OpenedArtifact
+from penstock_workers.artifacts.source import OpenedArtifact, Origin
 from penstock_workers.artifacts.wire import WireError, raise_failure, receive, send, settings_named
 from penstock_workers.engine import EngineSettings
 
@@ -82,5 +82,5 @@ def _believed(
         size_bytes=size_bytes,
         settings=settings,
         record=record,
-        compiled=bool(answer["compiled"]),
+        origin=Origin(answer["origin"]),
     )

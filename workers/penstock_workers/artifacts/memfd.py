@@ -35,7 +35,7 @@ def sealed_memfd(name: str, fill: Callable[[int], None]) -> int:
     return fd
 
 
-def sealed_bytes(name: str, content: bytes) -> int:
+def sealed_bytes(name: str, content: bytes | memoryview) -> int:
     """A sealed memfd with this content."""
 
     def fill(fd: int) -> None:

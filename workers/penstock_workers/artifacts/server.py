@@ -189,7 +189,7 @@ class ArtifactServer:
                 header = {
                     "size_bytes": opened.size_bytes,
                     "engine": opened.settings.fingerprint,
-                    "compiled": opened.compiled,
+                    "origin": opened.origin,
                     "record": opened.record.to_json(),
                 }
                 send(peer, header, fd=opened.fd)

@@ -16,7 +16,7 @@ from penstock_plugins.errors import ArtifactError, CatalogError, CompileError
 from penstock_plugins.limits import MIB
 from penstock_workers.artifacts.compiler import CompileLimits, compile_wasm
 from penstock_workers.artifacts.identity import ArtifactIdentity
-from penstock_workers.artifacts.source import OpenedArtifact
+from penstock_workers.artifacts.source import OpenedArtifact, Origin
 from penstock_workers.artifacts.store import ArtifactStore
 from penstock_workers.engine import METERED, PLAIN, EngineSettings
 
@@ -90,7 +90,7 @@ class Shelf:
         while True:
             with self._lock:
                 if place in self._kept:
-                    return self._lend(place, compiled=False)
+                    return self._lend(place, Origin.MEMORY)
                 making = self._making.get(place)
                 mine = making is None
                 if making is None:
@@ -135,7 +135,7 @@ class Shelf:
             settings = self._own_settings[digest] = self._settings_of(self._catalog.record(digest))
         return settings
 
-    def _lend(self, place: _Place, *, compiled: bool) -> OpenedArtifact:
+    def _lend(self, place: _Place, origin: Origin) -> OpenedArtifact:
         kept = self._kept[place]
         self._kept.move_to_end(place)
         return OpenedArtifact(
@@ -143,7 +143,7 @@ class Shelf:
             size_bytes=kept.size_bytes,
             settings=place[1],
             record=kept.record,
-            compiled=compiled,
+            origin=origin,
         )
 
     def _check_refused(self, place: _Place) -> None:
@@ -153,7 +153,7 @@ class Shelf:
 
     def _make_for_all(self, place: _Place, making: Future[None]) -> OpenedArtifact:
         try:
-            kept, compiled = self._make(*place)
+            kept, origin = self._make(*place)
         except BaseException as error:
             with self._lock:
                 del self._making[place]
@@ -166,12 +166,12 @@ class Shelf:
             del self._making[place]
             self._refused.pop(place, None)
             self._kept[place] = kept
-            lent = self._lend(place, compiled=compiled)
+            lent = self._lend(place, origin)
             self._shrink()
         making.set_result(None)
         return lent
 
-    def _make(self, digest: str, settings: EngineSettings) -> tuple[_Kept, bool]:
+    def _make(self, digest: str, settings: EngineSettings) -> tuple[_Kept, Origin]:
         started = time.monotonic()
         bundle = self._catalog.fetch(digest)
         record = self._catalog.record(digest)
@@ -188,13 +188,13 @@ class Shelf:
             "%s %s is ready: %s in %.3f s",
             record.name,
             record.version,
-            "compiled" if obtained.compiled else "loaded",
+            obtained.origin,
             time.monotonic() - started,
-            extra={"action": "artifact_ready", "digest": digest, "compiled": obtained.compiled},
+            extra={"action": "artifact_ready", "digest": digest, "origin": obtained.origin},
         )
         # The manifest decides what the plugin may do: the one that was verified, not the record's copy of it.
         verified = replace(record, manifest=bundle.manifest)
-        return _Kept(fd=obtained.fd, size_bytes=size_bytes, record=verified), obtained.compiled
+        return _Kept(fd=obtained.fd, size_bytes=size_bytes, record=verified), obtained.origin
 
     def _shrink(self) -> None:
         total = sum(kept.size_bytes for kept in self._kept.values())

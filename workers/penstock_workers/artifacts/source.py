@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, Self
 
 from penstock_workers.engine import EngineSettings
@@ -12,6 +13,15 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from penstock_plugins.record import PluginRecord
+
+
+class Origin(StrEnum):
+    """Where native code came from, in the words of the log."""
+
+    MEMORY = "at hand"
+    DISK = "loaded from disk"
+    FLEET = "taken from the fleet"
+    COMPILED = "compiled here"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,8 +38,13 @@ class OpenedArtifact:
     settings: EngineSettings
     #: What the plugin is, as the catalog says: its manifest and its tools.
     record: PluginRecord
-    #: Whether somebody had to compile for this request, rather than only load.
-    compiled: bool = False
+    #: Where it came from for this request.
+    origin: Origin = Origin.MEMORY
+
+    @property
+    def compiled(self) -> bool:
+        """Whether somebody had to compile for this request, rather than only load."""
+        return self.origin is Origin.COMPILED
 
     @property
     def path(self) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penstock_workers.artifacts.shelf import Shelf
+from penstock_workers.artifacts.source import Origin
 
 if TYPE_CHECKING:
     from penstock_plugins.catalog import Catalog
@@ -26,9 +27,13 @@ class Ready:
 
     record: PluginRecord
     size_bytes: int
-    #: Whether it was compiled now, rather than read from the disk.
-    compiled: bool
+    origin: Origin
     elapsed_s: float
+
+    @property
+    def compiled(self) -> bool:
+        """Whether it was compiled now, rather than taken from somewhere."""
+        return self.origin is Origin.COMPILED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,14 +78,14 @@ class Stock:
             started = self._clock()
             try:
                 with self._shelf.take(record.digest) as opened:
-                    size_bytes, compiled = opened.size_bytes, opened.compiled
+                    size_bytes, origin = opened.size_bytes, opened.origin
             except Exception as error:  # noqa: BLE001 -- whatever it is, it is this plugin's; it is reported
                 failed.append((record, error))
                 self._note_failure(record, error)
                 continue
             self._failures.pop(record.digest, None)
             elapsed_s = self._clock() - started
-            ready.append(Ready(record=record, size_bytes=size_bytes, compiled=compiled, elapsed_s=elapsed_s))
+            ready.append(Ready(record=record, size_bytes=size_bytes, origin=origin, elapsed_s=elapsed_s))
         return Preparation(ready=tuple(ready), failed=tuple(failed))
 
     def refresh(self) -> Preparation:

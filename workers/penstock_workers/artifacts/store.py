@@ -14,28 +14,27 @@ from __future__ import annotations
 import contextlib
 import hmac
 import logging
-import mmap
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from blake3 import blake3
-
 from penstock_plugins.limits import MIB
 from penstock_workers.artifacts.file_lock import HostLocks
+from penstock_workers.artifacts.fleet import Fleet
 from penstock_workers.artifacts.folder import UNFINISHED, PrivateFolder, UnbelievableFileError
 from penstock_workers.artifacts.host_key import HostKey
 from penstock_workers.artifacts.identity import ArtifactIdentity
+from penstock_workers.artifacts.mac import MAC_BYTES, code_mac, owned_name
 from penstock_workers.artifacts.memfd import copy_file, sealed_memfd
+from penstock_workers.artifacts.source import Origin
 
 logger = logging.getLogger(__name__)
 
 #: Begins each file; changes when the layout does.
 _MAGIC = b"penstock-code-1\n"
-_MAC_BYTES = 32
-_HEADER_BYTES = len(_MAGIC) + _MAC_BYTES
+_HEADER_BYTES = len(_MAGIC) + MAC_BYTES
 _SUFFIX = ".cwasm"
 #: Bytes of native code that are read; the compile process is not allowed to write as much.
 _MAX_CODE_BYTES = 1024 * MIB
@@ -48,8 +47,12 @@ class Obtained:
     """Native code that was checked, in a sealed memfd; the caller closes it."""
 
     fd: int
-    #: Whether it was compiled just now, by this process.
-    compiled: bool
+    origin: Origin
+
+    @property
+    def compiled(self) -> bool:
+        """Whether it was compiled just now, by this process."""
+        return self.origin is Origin.COMPILED
 
 
 class ArtifactStore:
@@ -64,17 +67,22 @@ class ArtifactStore:
         folder: Path,
         *,
         key: bytes | None = None,
+        fleet: Fleet | None = None,
         max_bytes: int = 8192 * MIB,
         lock_wait_s: float = 600.0,
     ) -> None:
         self._folder = PrivateFolder(folder)
         self._locks = HostLocks()
         self._key = HostKey(self._folder, self._locks, key=key, lock_wait_s=lock_wait_s)
+        #: The other hosts, which may have compiled it and may want what this one has. None: this host alone.
+        self._fleet = fleet
         self._max_bytes = max_bytes
         self._lock_wait_s = lock_wait_s
 
     def obtain(self, identity: ArtifactIdentity, compile_it: Callable[[], int]) -> Obtained:
-        """The artifact of this identity: from the disk when it can be believed, else compiled, once per host.
+        """The artifact of this identity: from the disk, else from the fleet, when it can be believed.
+
+        Else it is compiled, once per host, and offered to the fleet.
 
         Args:
             identity: Which one.
@@ -86,17 +94,18 @@ class ArtifactStore:
         """
         with self._folder.opened() as folder_fd:
             key = self._key.use(folder_fd)
-            name = _file_name(identity, key)
-            code_fd = self._load(folder_fd, name, identity, key)
-            if code_fd is not None:
-                return Obtained(fd=code_fd, compiled=False)
+            name = owned_name(identity, key)
+            loaded = self._loaded(folder_fd, name, identity, key)
+            if loaded is not None:
+                return loaded
             with self._locks.hold(folder_fd, f"{name}.lock", wait_s=self._lock_wait_s):
-                code_fd = self._load(folder_fd, name, identity, key)
-                if code_fd is not None:  # somebody else compiled it while we waited
-                    return Obtained(fd=code_fd, compiled=False)
-                code_fd = compile_it()
-                self._save(folder_fd, name, identity, key, code_fd)
-                return Obtained(fd=code_fd, compiled=True)
+                # Somebody else may have compiled it while we waited.
+                loaded = self._loaded(folder_fd, name, identity, key)
+                if loaded is not None:
+                    return loaded
+                made = self._take_or_compile(identity, compile_it)
+                self._save(folder_fd, name, identity, key, made.fd)
+                return made
 
     def prune(self) -> None:
         """Remove what was not used for longest, until the rest fits, and what was left unfinished."""
@@ -107,6 +116,32 @@ class ArtifactStore:
         """In a pool process: hold neither the key nor a lock. This store is of no use there afterwards."""
         self._key.forget()
         self._locks.after_fork_child()
+        if self._fleet is not None:
+            self._fleet.after_fork_child()
+
+    def _take_or_compile(self, identity: ArtifactIdentity, compile_it: Callable[[], int]) -> Obtained:
+        if self._fleet is None:
+            return Obtained(fd=compile_it(), origin=Origin.COMPILED)
+        taken_fd = self._fleet.take(identity)
+        if taken_fd is not None:
+            return Obtained(fd=taken_fd, origin=Origin.FLEET)
+        try:
+            code_fd = compile_it()
+        except BaseException:
+            self._fleet.give_up(identity)
+            raise
+        self._fleet.offer(identity, code_fd)
+        return Obtained(fd=code_fd, origin=Origin.COMPILED)
+
+    def _loaded(
+        self, folder_fd: int, name: str, identity: ArtifactIdentity, key: bytearray
+    ) -> Obtained | None:
+        code_fd = self._load(folder_fd, name, identity, key)
+        if code_fd is None:
+            return None
+        if self._fleet is not None:
+            self._fleet.offer(identity, code_fd)  # compiled before there was a fleet, or forgotten by it
+        return Obtained(fd=code_fd, origin=Origin.DISK)
 
     def _load(self, folder_fd: int, name: str, identity: ArtifactIdentity, key: bytearray) -> int | None:
         try:
@@ -136,7 +171,7 @@ class ArtifactStore:
         size = os.fstat(code_fd).st_size
 
         def fill(fd: int) -> None:
-            os.write(fd, _MAGIC + _mac(key, identity, code_fd))
+            os.write(fd, _MAGIC + code_mac(key, identity, code_fd))
             if copy_file(code_fd, fd, offset=0, count=size) != size:
                 raise OSError("the copy is too short")
 
@@ -189,30 +224,10 @@ def _checked_copy(file_fd: int, identity: ArtifactIdentity, key: bytearray) -> i
             raise UnbelievableFileError("it changed while it was read")
 
     code_fd = sealed_memfd("penstock-code", fill)
-    if not hmac.compare_digest(header[len(_MAGIC) :], _mac(key, identity, code_fd)):
+    if not hmac.compare_digest(header[len(_MAGIC) :], code_mac(key, identity, code_fd)):
         os.close(code_fd)
         raise UnbelievableFileError("it was changed, or another key or another system wrote it")
     return code_fd
-
-
-def _mac(key: bytearray, identity: ArtifactIdentity, code_fd: int) -> bytes:
-    """Keyed BLAKE3 over the identity and the code in this memfd.
-
-    One thread: BLAKE3's own thread pool would not survive the fork of pool processes.
-    """
-    context = identity.context()
-    mac = blake3(key=bytes(key))
-    mac.update(len(context).to_bytes(8, "big"))
-    mac.update(context)
-    with mmap.mmap(code_fd, 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ) as code:
-        mac.update(code)
-    return mac.digest()
-
-
-def _file_name(identity: ArtifactIdentity, key: bytearray) -> str:
-    """Different keys make different names, so that their owners do not overwrite each other's files."""
-    owner = blake3(b"penstock: whose file", key=bytes(key)).hexdigest(length=4)
-    return f"{identity.name}-{owner}"
 
 
 def _remove(folder_fd: int, name: str) -> None:
