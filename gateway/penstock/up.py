@@ -62,7 +62,9 @@ async def run_up(settings: Settings, options: UpOptions, say: Say) -> int:
     """
     if options.own_redis:
         settings = settings.model_copy(update={"broker_url": None, "redis_url": None})
-    settings.signing_secret()  # a bad key is said here, not by every part in turn
+    # A bad key is said here, not by every part in turn.
+    settings.signing_secret()
+    settings.fleet_secret()
     make_private(settings.state_dir)
     lock = PidLock(settings.state_dir / "up.lock", holder="`penstock up`")
     lock.acquire()
