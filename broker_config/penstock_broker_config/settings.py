@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import orjson
 import platformdirs
@@ -95,6 +95,8 @@ class Settings(BaseSettings):
     warm: tuple[str, ...] = ()
     #: Bytes of native code and linkers that a pool process keeps warm.
     warm_bytes: int = Field(default=1 << 30, ge=1 << 20)
+    #: How calls reach wasmtime. auto: by its C functions where they fit, else by its slower Python API.
+    sandbox_path: Literal["auto", "lean", "public"] = "auto"
     #: Grace after a call's deadline before its pool process is ended.
     overrun_grace_s: float = Field(default=2.0, gt=0)
     #: Seconds in which a stopping worker finishes what runs.

@@ -1,4 +1,7 @@
-"""Every hostile guest through the executor, and after each of them a good call in the same process."""
+"""Every hostile guest through the executor, and after each of them a good call in the same process.
+
+On each way into wasmtime: lean with a pool, which is what workers take, lean without, and wasmtime's own API.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,13 @@ import pytest
 from penstock_plugins.errors import ToolError
 from tests.conformance.guest import Guest
 from tests.conformance.guests import GOOD, GUESTS, REFUSED
-from tests.conformance.house import House
+from tests.conformance.house import WAYS, House
 
 
-@pytest.fixture(scope="module")
-def house() -> House:
+@pytest.fixture(scope="module", params=WAYS.values(), ids=list(WAYS))
+def house(request: pytest.FixtureRequest) -> House:
     """The process that all guests share."""
-    return House()
+    return House(way=request.param)
 
 
 @pytest.fixture(autouse=True)

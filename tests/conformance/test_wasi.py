@@ -7,14 +7,14 @@ import pytest
 from penstock_plugins.errors import PermissionDeniedError
 from penstock_workers.surroundings import Freeze
 from tests.conformance.guest import Guest
-from tests.conformance.house import WITH_WASI, House
+from tests.conformance.house import WAYS, WITH_WASI, House
 from tests.conformance.wasi_guests import CHANCE_AND_TIME, WASI_GUESTS
 
 
-@pytest.fixture(scope="module")
-def house() -> House:
+@pytest.fixture(scope="module", params=WAYS.values(), ids=list(WAYS))
+def house(request: pytest.FixtureRequest) -> House:
     """A process whose operator grants WASI."""
-    return House(WITH_WASI)
+    return House(WITH_WASI, way=request.param)
 
 
 @pytest.mark.parametrize("guest", WASI_GUESTS.values(), ids=list(WASI_GUESTS))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from penstock_plugins.limits import MIB
 from penstock_workers.artifacts.source import ArtifactSource, OpenedArtifact
-from penstock_workers.engine import METERED, Engines
+from penstock_workers.engine import METERED
+from penstock_workers.linking import PluginLinker
 
 if TYPE_CHECKING:
     from penstock_workers.plugin import WarmPlugin
@@ -46,11 +47,11 @@ class WarmCache:
         Args:
             source: Where native code comes from.
             max_bytes: Of native code that is kept. What is pinned, and what is asked for, is kept beyond it.
-            link: Makes a plugin of native code. None: links it with engines of this process.
+            link: Makes a plugin of native code. None: `PluginLinker` does.
         """
         self._source = source
         self._max_bytes = max_bytes
-        self._link = link or _linker()
+        self._link = link or PluginLinker().link
         # Two threads that ask at the same time would load twice.
         self._lock = threading.Lock()
         self._warm: OrderedDict[_Key, tuple[WarmPlugin, int]] = OrderedDict()
@@ -131,12 +132,3 @@ class WarmCache:
                 _, size_bytes = self._warm.pop(key)
                 self._bytes -= size_bytes
                 self._counters = replace(self._counters, evictions=self._counters.evictions + 1)
-
-
-def _linker() -> Callable[[OpenedArtifact], WarmPlugin]:
-    """Links with engines that are made when the first plugin needs them."""
-    # Imported here: a process that only counts bytes needs no linker.
-    from penstock_workers.plugin import link
-
-    engines = Engines()
-    return lambda opened: link(engines.get(opened.settings), opened, opened.settings)

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from wasmtime import Engine
 
+    from penstock_workers.pool import Pool
+
 #: The wasmtime this is written against and tested with. Artifacts of another version are never loaded.
 WASMTIME_VERSION = "50.0.1"
 
@@ -48,6 +50,16 @@ _FEATURES: Mapping[str, bool] = {
     "shared_memory": False,
 }
 
+#: What has no switch in the Python API. The asynchronous ABI is off: a guest must not wait for anything, and
+#: calls are cheaper without its bookkeeping.
+_C_SWITCHES: Mapping[str, bool] = {
+    "wasm_component_model_async": False,
+    "concurrency_support": False,
+}
+
+#: How guests are stopped.
+_EPOCH_INTERRUPTION = True
+
 #: Bytes of native stack for guest frames. Interpreters compiled to wasm recurse through several large
 #: frames per level; the smallest thread stack that we run on has 8 MiB.
 _MAX_WASM_STACK_BYTES = 1024 * 1024
@@ -64,7 +76,8 @@ class EngineSettings:
     @cached_property
     def fingerprint(self) -> str:
         """A short text that is the same exactly when the settings are the same."""
-        spelled = json.dumps([_FEATURES, _MAX_WASM_STACK_BYTES, self.fuel], sort_keys=True)
+        parts = [_FEATURES, _C_SWITCHES, _EPOCH_INTERRUPTION, _MAX_WASM_STACK_BYTES, self.fuel]
+        spelled = json.dumps(parts, sort_keys=True)
         digest = hashlib.sha256(spelled.encode()).hexdigest()[:16]
         return f"{'metered' if self.fuel else 'plain'}-{digest}"
 
@@ -81,12 +94,15 @@ def engines_made() -> int:
     return _made
 
 
-def new_engine(settings: EngineSettings = PLAIN, *, parallel: bool = True) -> Engine:
+def new_engine(
+    settings: EngineSettings = PLAIN, *, parallel: bool = True, pool: Pool | None = None
+) -> Engine:
     """An engine of these settings. Never before a fork.
 
     Args:
         settings: what its artifacts depend on.
         parallel: whether it compiles with threads, which stay.
+        pool: where its instances come from. None: each from the kernel. Artifacts do not depend on it.
     """
     # Imported here: the parent process of a worker reads settings and must not load wasmtime.
     from wasmtime import Config, Engine, _ffi
@@ -94,28 +110,28 @@ def new_engine(settings: EngineSettings = PLAIN, *, parallel: bool = True) -> En
     global _made  # noqa: PLW0603 - a fact about the process
     _made += 1
     config = Config()
-    config.epoch_interruption = True
+    config.epoch_interruption = _EPOCH_INTERRUPTION
     config.consume_fuel = settings.fuel
     config.parallel_compilation = parallel
     config.max_wasm_stack = _MAX_WASM_STACK_BYTES
     for feature, on in _FEATURES.items():
         setattr(config, feature, on)
-    # The asynchronous ABI has no switch in the Python API. Off: a guest must not wait for anything, and
-    # calls are cheaper without its bookkeeping.
-    _ffi.wasmtime_config_wasm_component_model_async_set(config.ptr(), False)
-    _ffi.wasmtime_config_concurrency_support_set(config.ptr(), False)
+    for switch, on in _C_SWITCHES.items():
+        getattr(_ffi, f"wasmtime_config_{switch}_set")(config.ptr(), on)
+    if pool is not None:
+        pool.set_in(config)
     return Engine(config)
 
 
 class Engines:
-    """The engines of this process, one for each settings, made when they are first asked for."""
+    """The engines of this process, made when they are first asked for."""
 
     def __init__(self) -> None:
-        self._engines: dict[EngineSettings, Engine] = {}
+        self._engines: dict[tuple[EngineSettings, Pool | None], Engine] = {}
 
-    def get(self, settings: EngineSettings = PLAIN) -> Engine:
-        """The engine of these settings."""
-        engine = self._engines.get(settings)
+    def get(self, settings: EngineSettings = PLAIN, *, pool: Pool | None = None) -> Engine:
+        """The engine of these settings, and with such a pool."""
+        engine = self._engines.get((settings, pool))
         if engine is None:
-            engine = self._engines[settings] = new_engine(settings)
+            engine = self._engines[settings, pool] = new_engine(settings, pool=pool)
         return engine

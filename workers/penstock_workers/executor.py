@@ -34,6 +34,7 @@ from penstock_workers.surroundings import RealSurroundings, Surroundings
 if TYPE_CHECKING:
     from penstock_plugins.limits import Limits
     from penstock_workers.local import LocalExecutor
+    from penstock_workers.paths import SandboxPath
     from penstock_workers.plugin import WarmPlugin, WarmTool
     from penstock_workers.sandbox import Sandbox
 
@@ -83,6 +84,7 @@ class Executor:
         operator_policy: Callable[[str], OperatorPolicy] = lambda _: OperatorPolicy(),
         log_sink: LogSink | None = None,
         surroundings: Callable[[], Surroundings] = RealSurroundings,
+        sandbox_path: SandboxPath = "auto",
     ) -> LocalExecutor:
         """The tools of a plugin folder, to be called in this process.
 
@@ -92,6 +94,7 @@ class Executor:
             operator_policy: what the plugin is allowed, by its name.
             log_sink: takes the log lines of the guest. None: Python's logging.
             surroundings: see `__init__`.
+            sandbox_path: the way into wasmtime.
 
         Raises:
             ManifestError: the manifest cannot be used.
@@ -109,6 +112,7 @@ class Executor:
             operator_policy=operator_policy,
             log_sink=log_sink,
             surroundings=surroundings,
+            sandbox_path=sandbox_path,
         )
 
     def prepare(self, digest: str, tool: str, *, timeout_s: float | None = None) -> PreparedTool:

@@ -23,16 +23,17 @@ from penstock_plugins.result import ResultMetadata, ToolFailure, ToolResult
 from penstock_plugins.tool import Tool
 from penstock_workers.artifacts.local import LocalArtifacts
 from penstock_workers.artifacts.store import ArtifactStore
-from penstock_workers.engine import METERED, PLAIN, Engines
+from penstock_workers.engine import METERED, PLAIN
 from penstock_workers.executor import Executor
 from penstock_workers.guard import CallGuard
 from penstock_workers.inspection import Inspection, look_at, unreadable
-from penstock_workers.plugin import link
+from penstock_workers.linking import PluginLinker
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from penstock_workers.log_sink import LogSink
+    from penstock_workers.paths import SandboxPath
     from penstock_workers.plugin import WarmPlugin
     from penstock_workers.surroundings import Surroundings
 
@@ -116,6 +117,7 @@ def open_folder(
     operator_policy: Callable[[str], OperatorPolicy],
     log_sink: LogSink | None,
     surroundings: Callable[[], Surroundings],
+    sandbox_path: SandboxPath,
 ) -> LocalExecutor:
     """Read, compile, check and link the plugin in a folder. `Executor.local` says what it raises."""
     bundle = read_bundle(folder)
@@ -124,7 +126,7 @@ def open_folder(
     store = ArtifactStore(cache_dir / "artifacts")
     artifacts = LocalArtifacts(_OneBundle(bundle), store, settings_of=lambda _: settings)
     guard = CallGuard()
-    engines = Engines()
+    linker = PluginLinker(sandbox_path)
     found = Inspection(bundle=bundle)
     if (problem := unreadable(bundle)) is not None:
         raise BundleError(f"{folder}: {problem}")
@@ -134,12 +136,12 @@ def open_folder(
         artifacts.close()
         store.after_fork_child()
     with opened:
-        engine = engines.get(opened.settings)
+        engine = linker.engines.get(opened.settings)
         look_at(found, engine, opened.path, opened.settings, operator_policy(bundle.manifest.name), guard)
         if found.problems:
             raise BundleError(f"{folder}: {'; '.join(map(str, found.problems))}")
         opened.record = found.record()
-        plugin = link(engine, opened, opened.settings)
+        plugin = linker.link(opened)
     executor = Executor(
         _OnePlugin(plugin),
         operator_policy=operator_policy,

@@ -55,12 +55,14 @@ def start_runtime(plan: WorkerPlan) -> BatchRunner:
 
     Raises:
         UnsafeStartError: something of wasmtime ran before the fork.
+        ConfigurationError: the lean path was asked for and does not fit this wasmtime.
     """
     from penstock_workers.artifacts.client import ArtifactClient
     from penstock_workers.cache import WarmCache
     from penstock_workers.engine import engines_made
     from penstock_workers.executor import Executor
     from penstock_workers.guard import CallGuard
+    from penstock_workers.linking import PluginLinker
     from penstock_workers.log_sink import FileSink
     from penstock_workers.refusals import refuse_wasmtime_before_fork
     from penstock_workers.standstill import StandstillWatch
@@ -77,7 +79,8 @@ def start_runtime(plan: WorkerPlan) -> BatchRunner:
     guard = CallGuard(grace_s=settings.overrun_grace_s)
     StandstillWatch().start()
     process = process_name()
-    cache = WarmCache(ArtifactClient(plan.artifact_socket), max_bytes=settings.warm_bytes)
+    linker = PluginLinker(settings.sandbox_path)
+    cache = WarmCache(ArtifactClient(plan.artifact_socket), max_bytes=settings.warm_bytes, link=linker.link)
     sink = FileSink(settings.guest_log_file) if settings.guest_log_file else None
     executor = Executor(cache, operator_policy=settings.operator_policy, guard=guard, log_sink=sink)
     cache.pin(plan.warm)
