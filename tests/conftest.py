@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Generator
@@ -18,6 +19,8 @@ for _name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_H
     os.environ[_name] = str(_HOME / _name.split("_")[1].lower())
 # Where `make tools` puts a Node.js when the machine has none. Behind the rest: the machine's own comes first.
 os.environ["PATH"] += os.pathsep + str(Path(sys.executable).parent)
+# A run in the background has Ctrl-C ignored, and so would have all that it starts, which tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
