@@ -17,12 +17,36 @@ from penstock_workers.engine import (
     engines_made,
     new_engine,
 )
+from penstock_workers.pool import Pool
 
 
 def test_settings_are_told_apart_by_their_fingerprint() -> None:
     """Native code for one kind of engine is never taken for the other's."""
     assert PLAIN.fingerprint == EngineSettings().fingerprint
     assert PLAIN.fingerprint != METERED.fingerprint
+
+
+@pytest.mark.parametrize(
+    "changed", ["_C_SWITCHES", "_EPOCH_INTERRUPTION", "_FEATURES", "_MAX_WASM_STACK_BYTES"]
+)
+def test_fingerprint_counts_everything_that_an_engine_is_made_of(
+    changed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another version of this module takes none of its artifacts when it sets anything else."""
+    before = EngineSettings().fingerprint
+    monkeypatch.setattr(f"penstock_workers.engine.{changed}", "other")
+
+    assert EngineSettings().fingerprint != before
+
+
+def test_native_code_is_the_same_with_a_pool() -> None:
+    """So the pool is no part of the fingerprint, and a plugin may move from one kind of engine to the other."""
+    codes = [
+        bytes(Component(new_engine(pool=pool), "(component (core module (memory 1)))").serialize())
+        for pool in (None, Pool())
+    ]
+
+    assert codes[0] == codes[1]
 
 
 def test_wasmtime_is_the_version_that_this_was_written_for() -> None:
