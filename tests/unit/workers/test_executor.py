@@ -22,7 +22,7 @@ from penstock_workers.guard import CallGuard
 from penstock_workers.plugin import WarmPlugin
 from tests.conformance.guest import LOOP, guest
 from tests.conformance.guests import GOOD
-from tests.conformance.house import House, LinkedGuests
+from tests.conformance.house import WAYS, House, LinkedGuests
 from tests.conformance.wasi_guests import WASI_GUESTS
 
 ECHO = guest("echo", limits={"params_bytes": 100})
@@ -87,7 +87,7 @@ def test_nested_params_are_refused_before_they_cannot_be_written(house: House) -
 
 def test_unknown_tool_is_not_prepared() -> None:
     """The error names the plugin and its tools."""
-    plugins = LinkedGuests()
+    plugins = LinkedGuests(WAYS["lean"])
     executor = Executor(plugins, operator_policy=lambda _: OperatorPolicy(), guard=CallGuard())
 
     with pytest.raises(ToolNotFoundError, match=r"Unknown tool: good\.walk") as error:
