@@ -54,7 +54,7 @@ class LinkedGuests:
     #: the workers' caches rely on.
     _compiled: ClassVar[dict[tuple[str, EngineSettings], bytes]] = {}
 
-    def __init__(self, way: Way) -> None:
+    def __init__(self, way: Way = WAYS["pooled"]) -> None:
         self._linker = PluginLinker(way.path, pool=way.pool)
         self._guests: dict[str, Guest] = {}
         self._linked: dict[tuple[str, bool], WarmPlugin] = {}

@@ -40,7 +40,7 @@ def test_fingerprint_counts_everything_that_an_engine_is_made_of(
 
 
 def test_native_code_is_the_same_with_a_pool() -> None:
-    """So the pool is no part of the fingerprint, and a plugin may move from one kind of engine to the other."""
+    """So the pool is no part of the fingerprint, and one artifact serves both kinds of engine."""
     codes = [
         bytes(Component(new_engine(pool=pool), "(component (core module (memory 1)))").serialize())
         for pool in (None, Pool())
