@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from benchmarks import costs, latency, memory, scaling, throughput
+from benchmarks import costs, in_process, latency, memory, scaling, throughput
 from benchmarks.case import Case
 
 #: In the order in which they are run and shown.
 CASES: dict[str, Case] = {
+    **in_process.CASES,
     **throughput.CASES,
     **latency.CASES,
     **costs.CASES,

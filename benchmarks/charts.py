@@ -47,8 +47,9 @@ def _bars(chart: Bars, measured: Measured) -> str | None:
         print_values=True,
         print_values_position="top",
         value_formatter=_short,
-        show_x_guides=True,
+        show_x_guides=False,
         show_y_guides=False,
+        show_y_labels=False,
         range=(0, max(known.values()) * 1.12),
     )
     # The first bar is drawn lowest. Ours is what a reader looks for: it is named first, and stands on top.
@@ -76,6 +77,9 @@ def _curves(chart: Curves, measured: Measured) -> str | None:
         legend_at_bottom=True,
         dots_size=2,
         range=(0, top * 1.1),
+        show_y_guides=False,
+        y_labels_major_count=4,
+        show_minor_y_labels=False,
         value_formatter=_short,
         x_value_formatter=_short,
     )

@@ -84,7 +84,7 @@ def _call_all(producer: Producer, calls: int) -> None:
     inputs = {
         "text.slug": {"text": "Hello World"},
         "markdown.to_html": {"text": "# Hello\n\n*World*\n"},
-        "code.outline": {"text": source},
+        "code.outline": {"source": source},
     }
     jobs = [producer.map(tool, (params for _ in range(calls))) for tool, params in inputs.items()]
     for job in jobs:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sys
 from contextlib import AbstractContextManager
 
@@ -17,8 +16,8 @@ PROCESSES = (1, 2, 4, 8)
 ROUNDS = 3
 GUEST_ROUNDS = 5
 WARM_UP_CALLS = 300
-#: Characters of both texts whose distance is asked for. The tool's bound on their product is 1e8.
-DISTANCE_CHARS = 9_900
+#: A document that `markdown.to_html` takes 20 ms and more for.
+DOCUMENT = "# Hello *world*\n\nSome [text](https://example.org) and `code`.\n\n- one\n- two\n\n" * 50
 
 
 def sleeping(calls: int) -> Figures:
@@ -44,16 +43,13 @@ def guests(calls: int) -> Figures:
     """Two pool processes against one, with guests that compute for 20 ms and more: median of 5 turns."""
     rates: dict[int, list[float]] = {1: [], 2: []}
     execution_ms: list[float] = []
-    letters = random.Random(7)
-    texts = ["".join(letters.choices("abcdefghijklmnopqrstuvwxyz", k=DISTANCE_CHARS)) for _ in range(2)]
-    params = {"a": texts[0], "b": texts[1]}
-    with penstock_system(processes=0) as system:
+    with penstock_system(processes=0, plugins=("markdown",)) as system:
         for _ in range(GUEST_ROUNDS):
             for processes, found in rates.items():
                 with system.worker(processes=processes), system.producer() as producer:
-                    _distances(producer, params, 4 * processes)
+                    _documents(producer, 4 * processes)
                     took: list[float] = []
-                    seconds = timed(lambda p=producer, t=took: t.extend(_distances(p, params, calls)))  # type: ignore[misc]
+                    seconds = timed(lambda p=producer, t=took: t.extend(_documents(p, calls)))  # type: ignore[misc]
                     found.append(calls / seconds)
                     execution_ms += took if processes == 1 else []
     return {
@@ -82,9 +78,9 @@ def _slugs(producer: Producer, calls: int) -> None:
         result.unwrap()
 
 
-def _distances(producer: Producer, params: dict[str, str], calls: int) -> list[float]:
+def _documents(producer: Producer, calls: int) -> list[float]:
     """Milliseconds that each execution took."""
-    job = producer.map("text.distance", (params for _ in range(calls)))
+    job = producer.map("markdown.to_html", ({"text": DOCUMENT} for _ in range(calls)))
     took = []
     for result in job.results(WAIT_S):
         result.unwrap()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from benchmarks.case import EVERY_SECOND, Bars, Case, Figures, Goal
 from benchmarks.contenders import Celery, Contender, Penstock, peers
-from benchmarks.in_one_process import text_slug
+from benchmarks.bare_executor import text_slug
 from benchmarks.measuring import median, median_ratio, timed
 from benchmarks.system import System, penstock_system
 
