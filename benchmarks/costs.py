@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from benchmarks.bare_executor import text_slug
 from benchmarks.case import Bars, Case, Figures, Goal
 from benchmarks.contenders import WAIT_S
-from benchmarks.bare_executor import text_slug
 from benchmarks.measuring import cpu_s, tree
 from benchmarks.scaling import sleeping_worker
 from benchmarks.system import System, penstock_system

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from benchmarks.bare_executor import text_slug
 from benchmarks.case import EVERY_SECOND, Bars, Case, Figures, Goal
 from benchmarks.contenders import Celery, Contender, Penstock, peers
-from benchmarks.bare_executor import text_slug
 from benchmarks.measuring import median, median_ratio, timed
 from benchmarks.system import System, penstock_system
 
