@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 
@@ -86,7 +87,7 @@ def _call_all(producer: Producer, calls: int) -> None:
         "markdown.to_html": {"text": "# Hello\n\n*World*\n"},
         "code.outline": {"source": source},
     }
-    jobs = [producer.map(tool, (params for _ in range(calls))) for tool, params in inputs.items()]
+    jobs = [producer.map(tool, itertools.repeat(params, calls)) for tool, params in inputs.items()]
     for job in jobs:
         for result in job.results(WAIT_S):
             result.unwrap()
