@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 from celery.worker import state
 from celery.worker.consumer import Consumer
+from celery.worker.loops import asynloop
 
+from penstock_workers.messages import BadMessageError, check_message
 from penstock_workers.watchdog import CreditWatch, Pulse
 
 logger = logging.getLogger(__name__)
@@ -28,13 +31,37 @@ class StalledConsumerError(ConnectionResetError):
     """Credit has leaked. Ends the connection, so that Celery makes a new one."""
 
 
+class BrokenLoopError(ConnectionResetError):
+    """Something in the loop failed that is no fault of the connection; it is made anew all the same."""
+
+
+def unbreakable_loop(*arguments: Any) -> None:
+    """Celery's event loop, which a message that its transport cannot read does not end.
+
+    Celery takes such an error for its own and ends the worker. The message is gone by then, or is dropped by
+    `check_message` when it comes again.
+    """
+    consumer = arguments[0]
+    try:
+        asynloop(*arguments)
+    except consumer.connection_errors:
+        raise
+    except Exception as error:
+        logger.exception("The worker's loop failed; connecting anew", extra={"action": "loop_failed"})
+        raise BrokenLoopError(f"{type(error).__name__}: {error}") from error
+
+
 class ResilientConsumer(Consumer):
     """The consumer of every Penstock worker."""
 
+    #: What Celery runs.
+    loop = staticmethod(unbreakable_loop)
+
     #: Set by the worker before it starts.
     pulse: Pulse | None = None
-    #: Set by Celery's own steps.
+    #: Set by Celery.
     task_consumer: Any
+    connection_errors: tuple[type[Exception], ...]
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, with waits that stay short; the loop beats meanwhile."""
@@ -54,6 +81,21 @@ class ResilientConsumer(Consumer):
         )
         self.first_connection_attempt = False
         return connected
+
+    def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], Any]:
+        """What Celery calls with each message: ours look at it first."""
+        receive = super().create_task_handler(*arguments, **options)
+
+        def on_message(message: Any) -> Any:
+            try:
+                check_message(message)
+            except BadMessageError as error:
+                logger.warning("A message is dropped: %s", error, extra={"action": "message_dropped"})
+                message.reject_log_error(logger, self.connection_errors)
+                return None
+            return receive(message)
+
+        return on_message
 
     def register_with_event_loop(self, hub: Any) -> None:
         """Begin to look, as long as this connection lives."""

@@ -1,0 +1,59 @@
+"""Reads a Celery message before Celery does: what is no doorbell of ours is dropped, and ends nobody.
+
+Celery believes most of what a message says of itself. A `timelimit` that is no number ends the worker, one of
+a tenth of a second ends the pool process of whoever is named, and the message goes back to the queue for the
+next worker. A doorbell needs none of that: the ledger says what is to be done, and how long it may take.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: Longer ids than this have nothing to do with us.
+_ID_LENGTH = 200
+#: What a message may not decide, and what Celery takes for "not said".
+_NOT_ITS_BUSINESS: dict[str, Any] = {
+    "timelimit": [None, None],
+    "eta": None,
+    "expires": None,
+    "retries": 0,
+    "group_index": None,
+    "replaced_task_nesting": 0,
+    "stamps": {},
+    "stamped_headers": None,
+}
+
+
+class BadMessageError(Exception):
+    """The message is none that this worker reads; its text says why."""
+
+
+def check_message(message: Any) -> None:
+    """Refuse a message that Celery would stumble over, and take from the others what they may not decide.
+
+    Args:
+        message: kombu's.
+
+    Raises:
+        BadMessageError: it is to be dropped.
+    """
+    headers = message.headers
+    if not isinstance(headers, dict):
+        raise BadMessageError("its headers are no table")
+    for name in ("task", "id"):
+        text = headers.get(name)
+        if not isinstance(text, str) or not 0 < len(text) <= _ID_LENGTH:
+            raise BadMessageError(f"its {name} is no short text")
+    for name in ("root_id", "parent_id", "shadow", "argsrepr", "kwargsrepr", "origin"):
+        if not isinstance(headers.get(name), str | None):
+            raise BadMessageError(f"its {name} is no text")
+    try:
+        body = message.decode()
+    except Exception as error:  # decoders and decompressors have no common root
+        raise BadMessageError(f"its body cannot be read ({type(error).__name__})") from error
+    match body:
+        case [list() | tuple(), dict(), dict()]:
+            pass
+        case _:
+            raise BadMessageError("its body is not [args, kwargs, embed]")
+    headers.update(_NOT_ITS_BUSINESS)
