@@ -38,6 +38,11 @@ class Keys:
         return f"{self.prefix}dead"
 
     @property
+    def broken(self) -> str:
+        """Sorted set: batch id → when its damaged record was set aside. By claim and reap, trimmed by reap."""
+        return f"{self.prefix}broken"
+
+    @property
     def costs(self) -> str:
         """Hash: `digest:tool` → microseconds of one call, a moving average. Written by commit."""
         return f"{self.prefix}costs"

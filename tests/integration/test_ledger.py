@@ -422,6 +422,57 @@ def test_a_job_that_does_not_exist_is_an_error_of_its_own(ledger: Ledger) -> Non
             ask("nothing")
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"n": "100000000"},
+        {"n": "-1"},
+        {"n": "nan"},
+        {"n": "1.5"},
+        {"n": ""},
+        {"d": "-3"},
+        {"d": "7"},
+        {"base": "x"},
+        {"l": ""},
+        {"l": "inf"},
+        {"x": "1e99"},
+        {"r": "soon"},
+    ],
+    ids=str,
+)
+def test_B4_a_record_that_cannot_be_believed_is_set_aside_and_holds_nobody_up(
+    ledger: Ledger, client: redis.Redis, damage: dict[str, str]
+) -> None:
+    """By a claim as by the reaper; its job fails and says why, and the batches behind it are rung."""
+    for job in ("claimed", "reaped", "good"):
+        ledger.submit(header(job), calls(0, 2), base=0, total=2, ring_after_s=0)
+    for job in ("claimed", "reaped"):
+        client.hset(f"penstock:b:{job}.0", mapping=damage)
+
+    claim = ledger.claim("claimed.0", terms())
+    rung = ledger.reap(ReapTerms())
+
+    assert claim.state is ClaimState.GONE
+    assert [o.batch_id for o in rung] == ["good.0"]
+    assert {ledger.job(j).state for j in ("claimed", "reaped")} == {JobState.FAILED}
+    assert "was damaged" in ledger.job("reaped").error
+    assert set(client.zrange(Keys().broken, 0, -1)) == {b"claimed.0", b"reaped.0"}
+
+
+def test_B4_a_key_of_another_type_holds_nobody_up(ledger: Ledger, client: redis.Redis) -> None:
+    """Neither a batch that is a string, nor a job that is a list."""
+    for job in ("batch", "job", "good"):
+        ledger.submit(header(job), calls(0, 1), base=0, total=1, ring_after_s=0)
+    client.delete("penstock:b:batch.0", "penstock:j:job")
+    client.set("penstock:b:batch.0", "no hash")
+    client.rpush("penstock:j:job", "no hash")
+
+    rung = ledger.reap(ReapTerms())
+
+    assert [o.batch_id for o in rung] == ["good.0"]
+    assert ledger.claim("batch.0", terms()).state is ClaimState.GONE
+
+
 def _due_in_ms(client: redis.Redis, batch: str) -> float:
     seconds, micros = client.time()
     return float(client.zscore("penstock:open", batch) or 0) - (seconds * 1000 + micros / 1000)

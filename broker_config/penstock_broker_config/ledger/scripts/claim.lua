@@ -15,9 +15,12 @@ local jk = job_keys(prefix, ARGV[2])
 local bkey = prefix .. 'b:' .. id
 local keep = {ok = tonumber(ARGV[8]), err = tonumber(ARGV[9])}
 
-local b = redis.call('HMGET', bkey, 'n', 'base', 'd', 'l', 'w', 'x', 'a', 'careful', 'once', 'created')
-if not b[1] then
+local b, why = read_batch(bkey)
+if why == 'gone' then
   redis.call('ZREM', KEYS[1], id)
+  return {'gone'}
+elseif not b then
+  set_aside(prefix, KEYS[1], id, jk, t, keep)
   return {'gone'}
 end
 local j = redis.call('HMGET', jk.job, 'state', 'deadline')
@@ -25,26 +28,26 @@ if not j[1] or FINAL[j[1]] then
   forget_batch(prefix, KEYS[1], id, jk)
   return {'gone'}
 end
-local n, base, d = tonumber(b[1]), tonumber(b[2]), tonumber(b[3])
-local before = b[5]
-if tonumber(b[4]) > t and before ~= holder and before ~= ARGV[7] then return {'held', before} end
+local n, base, d = b.n, b.base, b.d
+local before = b.w
+if b.l > t and before ~= holder and before ~= ARGV[7] then return {'held', before} end
 if j[2] ~= '' and t > tonumber(j[2]) then
   expire_batch(prefix, KEYS[1], id, jk, base + d, n - d, t, keep)
   return {'gone'}
 end
 
-local x, a, careful = tonumber(b[6]), tonumber(b[7]), b[8]
+local x, a, careful = b.x, b.a, b.careful
 if before ~= '' and before ~= holder then
   -- Its holder was lost. In a careful batch we know which call had been started: the next unrecorded one.
   if careful == '1' then a = a + 1 else x = x + 1; careful = '1' end
   local ends = nil
-  if b[9] == '1' then ends = ARGV[10] elseif x + a >= tonumber(ARGV[6]) then ends = ARGV[11] end
+  if b.once == '1' then ends = ARGV[10] elseif x + a >= tonumber(ARGV[6]) then ends = ARGV[11] end
   if ends then
     local index = base + d
     redis.call('HSET', jk.err, index, ends)
     redis.call('XADD', jk.out, '*', 'i', index .. '-' .. index)
     redis.call('HINCRBY', jk.job, 'failed', 1)
-    if b[9] ~= '1' then
+    if b.once ~= '1' then
       local more = redis.call('HMGET', bkey, 'c', 'h', 'tool')
       local call = ARGV[2] .. '.' .. index
       local entry = cjson.decode(more[1])[d + 1]
@@ -71,4 +74,4 @@ redis.call('ZADD', KEYS[1], lease, id)
 redis.call('HSET', jk.run, id, holder)
 if j[1] == 'queued' then redis.call('HSET', jk.job, 'state', 'running', 'started', t) end
 local load = redis.call('HMGET', bkey, 'h', 'c')
-return {'granted', fence, load[1], load[2], n, d, x + a, careful, t, b[10], j[2]}
+return {'granted', fence, load[1], load[2], n, d, x + a, careful, t, b.created, j[2]}

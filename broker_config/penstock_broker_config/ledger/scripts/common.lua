@@ -56,3 +56,37 @@ local function expire_batch(prefix, open, id, jk, first, count, t, keep)
   redis.call('PUBLISH', jk.channel, 'expired')
 end
 
+-- Calls of one batch at most; more than Lua's stack could pass on to one command.
+local MAX_CALLS = 2048
+
+-- A batch's record with its numbers read. Records are in a Redis that others may write to: nil, and why, when
+-- there is none or its numbers cannot be believed.
+local function read_batch(bkey)
+  local b = redis.pcall('HMGET', bkey, 'n', 'base', 'd', 'l', 'w', 'x', 'a', 'careful', 'once', 'created', 'queue',
+    'tool', 'r', 'f')
+  if b.err then return nil, 'damaged' end
+  if not b[1] and not b[2] then return nil, 'gone' end
+  local batch = {w = b[5], careful = b[8], once = b[9], created = b[10], queue = b[11], tool = b[12], f = b[14]}
+  for i, name in pairs({[1] = 'n', [2] = 'base', [3] = 'd', [4] = 'l', [6] = 'x', [7] = 'a', [13] = 'r'}) do
+    local number = tonumber(b[i] or '')
+    if not number or number ~= number or number < 0 or number % 1 ~= 0 or number > 1e15 then return nil, 'damaged' end
+    batch[name] = number
+  end
+  if batch.n < 1 or batch.n > MAX_CALLS or batch.d >= batch.n or not (batch.w and batch.queue and batch.tool) then
+    return nil, 'damaged'
+  end
+  return batch
+end
+
+-- Takes a batch that cannot be believed out of the way of the others, kept for somebody to look at; its job fails.
+local function set_aside(prefix, open, id, jk, t, keep)
+  redis.call('ZREM', open, id)
+  redis.call('ZADD', prefix .. 'broken', t, id)
+  pcall(function()
+    local state = redis.call('HGET', jk.job, 'state')
+    if not state or FINAL[state] then return end
+    redis.call('HSET', jk.job, 'error', 'the record of batch ' .. id .. ' was damaged')
+    end_job(jk, 'failed', t, keep)
+  end)
+end
+

@@ -15,37 +15,41 @@ local deep = {}
 for k = 8, #ARGV do deep[ARGV[k]] = true end
 
 local rings = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', t, 'LIMIT', 0, tonumber(ARGV[2]))) do
+
+local function look_at(id, jk)
   local bkey = prefix .. 'b:' .. id
-  local jk = job_keys(prefix, string.match(id, '^(.*)%.%d+$') or id)
-  local b = redis.call('HMGET', bkey, 'n', 'base', 'd', 'l', 'queue', 'tool', 'r')
+  local b, why = read_batch(bkey)
+  if why == 'damaged' then return set_aside(prefix, KEYS[1], id, jk, t, keep) end
   local j = redis.call('HMGET', jk.job, 'state', 'deadline')
-  if not b[1] or not j[1] or FINAL[j[1]] then
+  if not b or not j[1] or FINAL[j[1]] then
     forget_batch(prefix, KEYS[1], id, jk)
-  elseif tonumber(b[4]) > t then
-    redis.call('ZADD', KEYS[1], b[4], id)
+  elseif b.l > t then
+    redis.call('ZADD', KEYS[1], b.l, id)
   elseif j[2] ~= '' and t > tonumber(j[2]) then
-    expire_batch(prefix, KEYS[1], id, jk, tonumber(b[2]) + tonumber(b[3]), tonumber(b[1]) - tonumber(b[3]), t, keep)
+    expire_batch(prefix, KEYS[1], id, jk, b.base + b.d, b.n - b.d, t, keep)
   else
     local k = redis.call('HINCRBY', bkey, 'k', 1)
     local look = t + math.min(tonumber(ARGV[4]), tonumber(ARGV[3]) * 2 ^ math.min(k - 1, 10))
     if j[2] ~= '' then look = math.min(look, tonumber(j[2]) + 1) end
     redis.call('ZADD', KEYS[1], look, id)
-    if not deep[b[5]] or t - tonumber(b[7]) >= tonumber(ARGV[5]) then
+    if not deep[b.queue] or t - b.r >= tonumber(ARGV[5]) then
       redis.call('HSET', bkey, 'r', t)
-      rings[#rings + 1] = id
-      rings[#rings + 1] = b[5]
-      rings[#rings + 1] = b[6]
-      rings[#rings + 1] = tonumber(b[1]) - tonumber(b[3])
+      for _, value in ipairs({id, b.queue, b.tool, b.n - b.d}) do rings[#rings + 1] = value end
     end
   end
+end
+
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', t, 'LIMIT', 0, tonumber(ARGV[2]))) do
+  local jk = job_keys(prefix, string.match(id, '^(.*)%.%d+$') or id)
+  -- One record that nobody can read must not keep the others from being looked at.
+  if not pcall(look_at, id, jk) then set_aside(prefix, KEYS[1], id, jk, t, keep) end
 end
 
 local old = t - math.max(keep.ok, keep.err)
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', old, 'LIMIT', 0, 100)) do
   local jk = job_keys(prefix, id)
-  local j = redis.call('HMGET', jk.job, 'state', 'accepted', 'done', 'failed', 'expired')
-  if not j[1] or FINAL[j[1]] then
+  local j = redis.pcall('HMGET', jk.job, 'state', 'accepted', 'done', 'failed', 'expired')
+  if j.err or not j[1] or FINAL[j[1]] or not (tonumber(j[2]) and tonumber(j[3]) and tonumber(j[4]) and tonumber(j[5])) then
     redis.call('ZREM', KEYS[2], id)
   elseif tonumber(j[3]) + tonumber(j[4]) + tonumber(j[5]) >= tonumber(j[2]) then
     -- Fed by nobody for as long as a failure is kept: its producer is gone, and nobody went on with it.
@@ -55,4 +59,5 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', old, 'LIMIT', 0
   end
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', t - keep.err)
+redis.call('ZREMRANGEBYSCORE', prefix .. 'broken', '-inf', t - keep.err)
 return rings

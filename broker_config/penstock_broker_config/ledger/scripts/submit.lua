@@ -37,6 +37,7 @@ if ARGV[17] ~= '' then
 end
 
 local base, n = tonumber(ARGV[4]), tonumber(ARGV[5])
+if n < 1 or n > MAX_CALLS then return redis.error_reply('SUBMIT of ' .. n .. ' calls: 1 to ' .. MAX_CALLS) end
 local j = redis.call('HMGET', jk.job, 'accepted', 'state', 'deadline', 'total')
 local deadline = j[3]
 if not j[1] then
