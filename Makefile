@@ -62,8 +62,8 @@ types: tools ## Check the types
 layers: tools ## Check who may import whom
 	@$(BIN)/lint-imports
 
-bench: .venv/bench.stamp ## Measure; BENCHMARKS.md says what was found; ARGS="NAME --quick"
-	@$(BIN)/python -m benchmarks $(ARGS)
+bench: .venv/bench.stamp ## Measure everything and write BENCHMARKS.md (25 min); or ARGS="NAME --quick"
+	@$(BIN)/python -m benchmarks $(or $(ARGS),--write)
 
 clean: ## Remove everything that was made here, .venv included
 	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .tools

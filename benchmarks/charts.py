@@ -46,10 +46,16 @@ def _bars(chart: Bars, measured: Measured) -> str | None:
         show_legend=False,
         print_values=True,
         print_values_position="top",
+        # Beside the bar's end, not across it.
+        css=[
+            "file://style.css",
+            "file://graph.css",
+            "inline:.text-overlay text {text-anchor: start !important}",
+        ],
         value_formatter=_short,
         show_x_guides=False,
         show_y_guides=False,
-        show_y_labels=False,
+        show_x_labels=False,
         range=(0, max(known.values()) * 1.12),
     )
     # The first bar is drawn lowest. Ours is what a reader looks for: it is named first, and stands on top.
@@ -76,6 +82,7 @@ def _curves(chart: Curves, measured: Measured) -> str | None:
         x_title=chart.along,
         legend_at_bottom=True,
         dots_size=2,
+        truncate_label=-1,
         range=(0, top * 1.1),
         show_y_guides=False,
         y_labels_major_count=4,

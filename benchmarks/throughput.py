@@ -153,7 +153,7 @@ CASES = {
     ),
     "enqueue": Case(
         run=enqueue,
-        full=2_000,
+        full=1_000,
         quick=100,
         charts=(
             Bars(
