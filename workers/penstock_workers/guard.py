@@ -59,7 +59,9 @@ class CallGuard:
     ) -> None:
         self._grace_s = grace_s
         self._on_overrun = on_overrun
-        self._changed = threading.Condition(threading.Lock())
+        # Held by itself where nothing is waited for: a condition enters its lock in Python.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._owner_pid: int | None = None
         self._watcher: threading.Thread | None = None
         #: When the timer thread looks next, by the monotonic clock. It is never later than the next thing
@@ -79,7 +81,7 @@ class CallGuard:
         Raises:
             RuntimeError: another call runs. A process runs one guest at a time.
         """
-        with self._changed:
+        with self._lock:
             if self._token is not None:
                 raise RuntimeError(f"call {self._token} still runs: a process runs one guest call at a time")
             if self._owner_pid != os.getpid():
@@ -93,12 +95,12 @@ class CallGuard:
 
     def end(self) -> None:
         """The call is over, or the part of it that a guest can hold up."""
-        with self._changed:
+        with self._lock:
             self._token = self._engine = None
 
     def cancel(self, token: str) -> bool:
         """Stop that call if it is the one that runs. Returns whether it was."""
-        with self._changed:
+        with self._lock:
             if self._token != token:
                 return False
             self._cancelled = True

@@ -43,12 +43,14 @@ class Declared(NamedTuple):
 class Sandbox:
     """Runs calls of one plugin under one set of limits, each in a store of its own."""
 
-    __slots__ = ("_fuel", "_guard", "_output_bytes", "_plugin", "_store_limits")
+    __slots__ = ("_fuel", "_guard", "_output_bytes", "_phase", "_plugin", "_store_limits")
 
     def __init__(self, plugin: WarmPlugin, limits: Limits, guard: CallGuard) -> None:
         self._plugin = plugin
         self._output_bytes = limits.output_bytes
         self._store_limits = StoreLimits.of(limits)
+        #: How far the guest that runs has come.
+        self._phase = Phase.START
         self._guard = guard
         #: A store of an engine that counts has none to begin with.
         self._fuel = (limits.fuel or _UNLIMITED_FUEL) if plugin.metered else None
@@ -58,11 +60,11 @@ class Sandbox:
     ) -> Answer | ToolFailure:
         """Run one call to its end. A guest's failure is returned, not raised."""
 
-        def use(guest: Guest, at: _At) -> Answer | ToolFailure:
+        def use(guest: Guest) -> Answer | ToolFailure:
             error = guest.init()
             if error is not None:
                 return _init_failed(error)
-            at.phase = Phase.CALL
+            self._phase = Phase.CALL
             return guest.call_tool(tool, args_json, self._output_bytes)
 
         return self._run(use, notes, token, timeout_s)
@@ -70,35 +72,35 @@ class Sandbox:
     def load(self, notes: CallNotes, *, timeout_s: float) -> Declared | ToolFailure:
         """Ask a guest what it is and which tools it has. The limits of a call apply."""
 
-        def use(guest: Guest, at: _At) -> Declared | ToolFailure:
+        def use(guest: Guest) -> Declared | ToolFailure:
             info = guest.info()
             if isinstance(info, str):
                 return _init_failed(info)
-            at.phase = Phase.CALL
+            self._phase = Phase.CALL
             return Declared(info, guest.list_tools(MAX_TOOLS, MAX_DECLARED_BYTES))
 
         return self._run(use, notes, "load", timeout_s)
 
     def _run(
         self,
-        use: Callable[[Guest, _At], T | ToolFailure],
+        use: Callable[[Guest], T | ToolFailure],
         notes: CallNotes,
         token: str,
         timeout_s: float,
     ) -> T | ToolFailure:
         plugin = self._plugin
         guard = self._guard
-        at = _At()
         guest = plugin.path.enter(self._store_limits, self._fuel)
         try:
             guard.begin(token, plugin.engine, timeout_s)
             try:
                 plugin.host.notes = notes
+                self._phase = Phase.START
                 guest.start()
-                at.phase = Phase.INIT
-                return use(guest, at)
+                self._phase = Phase.INIT
+                return use(guest)
             except WasmtimeError as error:
-                return classify(str(error), at.phase, cancelled=guard.cancelled, timeout_s=timeout_s)
+                return classify(str(error), self._phase, cancelled=guard.cancelled, timeout_s=timeout_s)
             except BadValueError as error:
                 return ToolFailure(code=ErrorCode.INVALID_OUTPUT, message=str(error))
             finally:
@@ -110,15 +112,6 @@ class Sandbox:
                     notes.fuel = self._fuel - guest.fuel_left()
         finally:
             guest.close()
-
-
-class _At:
-    """How far the guest has come."""
-
-    __slots__ = ("phase",)
-
-    def __init__(self) -> None:
-        self.phase = Phase.START
 
 
 def _init_failed(error: str) -> ToolFailure:
