@@ -39,7 +39,7 @@ class Keys:
 
     @property
     def broken(self) -> str:
-        """Sorted set: batch id → when its damaged record was set aside. By claim and reap, trimmed by reap."""
+        """Sorted set: batch id → when its damaged record was set aside. By claim and reap; trimmed."""
         return f"{self.prefix}broken"
 
     @property

@@ -6,6 +6,7 @@ The environment is read here and nowhere else. Files are `penstock.toml` in the 
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -198,8 +199,8 @@ def _limits(base: Limits, values: dict[str, float], table: str) -> Limits:
     for name, value in values.items():
         if name not in fields:
             raise ConfigurationError(f"{table}.{name}: no such limit; known are {', '.join(sorted(fields))}")
-        if value <= 0:
-            raise ConfigurationError(f"{table}.{name}: must be greater than 0, got {value}")
+        if not 0 < value < math.inf:
+            raise ConfigurationError(f"{table}.{name}: must be a number greater than 0, got {value}")
         fields[name] = value if name == "timeout_s" else int(value)
     return Limits(**fields)
 
@@ -267,7 +268,11 @@ def running_system(settings: Settings) -> dict[str, Any] | None:
     """What `penstock up` wrote about itself on this machine; None when it does not run."""
     try:
         running = orjson.loads((settings.state_dir / RUNNING_FILE).read_bytes())
-        os.kill(int(running["pid"]), 0)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        store, broker = running["redis_url"], running.get("broker_url")
+        check_redis_url(store)
+        if broker is not None:
+            check_broker_url(broker)
+        os.kill(running["pid"], 0)
+    except (OSError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, ConfigurationError):
+        return None  # whoever wrote that file, it names no system of ours that runs
     return dict(running)

@@ -132,7 +132,8 @@ class _System:
             if process.stdout is not None:
                 async for line in process.stdout:
                     self._say("plugins", line.decode(errors="replace").strip())
-            await process.wait()
+            if await process.wait() != 0:
+                self._say("up", "not every plugin was published: see the lines above")
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):

@@ -52,6 +52,8 @@ def run_scheduler(settings: Settings, *, log_level: str = "INFO", log_json: bool
     while not stop.wait(STEP_S):
         try:
             reaper.step()
+        except redis.ResponseError as error:
+            logger.warning("The ledger refuses a step: %s", error, extra={"action": "step_refused"})
         except redis.RedisError as error:
             logger.warning("The ledger does not answer: %s", error, extra={"action": "step_failed"})
     return 0

@@ -447,7 +447,8 @@ def test_B4_a_record_that_cannot_be_believed_is_set_aside_and_holds_nobody_up(
     for job in ("claimed", "reaped", "good"):
         ledger.submit(header(job), calls(0, 2), base=0, total=2, ring_after_s=0)
     for job in ("claimed", "reaped"):
-        client.hset(f"penstock:b:{job}.0", mapping=damage)
+        for field, value in damage.items():
+            client.hset(f"penstock:b:{job}.0", field, value)
 
     claim = ledger.claim("claimed.0", terms())
     rung = ledger.reap(ReapTerms())
@@ -471,6 +472,26 @@ def test_B4_a_key_of_another_type_holds_nobody_up(ledger: Ledger, client: redis.
 
     assert [o.batch_id for o in rung] == ["good.0"]
     assert ledger.claim("batch.0", terms()).state is ClaimState.GONE
+
+
+def test_a_damaged_job_is_an_error_of_ours_and_is_left_out_of_the_list(
+    ledger: Ledger, client: redis.Redis
+) -> None:
+    """One bad record must not hide the others."""
+    for job in ("number", "state", "type", "good"):
+        ledger.submit(header(job), calls(0, 1), base=0)
+    client.hset("penstock:j:number", "accepted", "many")
+    client.hset("penstock:j:state", "state", b"\xff")
+    client.delete("penstock:j:type")
+    client.set("penstock:j:type", "no hash")
+    client.zadd("penstock:jobs", {b"\xff\xfe": 1})
+
+    listed = [job.id for job in ledger.jobs()]
+
+    assert listed == ["good"]
+    for job in ("number", "state"):
+        with pytest.raises(JobNotFoundError, match="is damaged"):
+            ledger.job(job)
 
 
 def _due_in_ms(client: redis.Redis, batch: str) -> float:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
+
+import redis
 
 from penstock_broker_config import crash
 from penstock_broker_config.ledger import Claim, ClaimState, ClaimTerms
@@ -10,6 +13,8 @@ from penstock_workers.batch_run import BatchRun, Bench, Summary
 from penstock_workers.identity import holder_is_gone, next_holder
 from penstock_workers.lease import Hold
 from penstock_workers.patience import patiently
+
+logger = logging.getLogger(__name__)
 
 
 class BatchRunner:
@@ -20,7 +25,11 @@ class BatchRunner:
 
     def run(self, batch_id: str) -> Summary | None:
         """Run a batch as far as it goes. None when there was nothing to do."""
-        claim = self._claim(batch_id)
+        try:
+            claim = self._claim(batch_id)
+        except redis.ResponseError as error:
+            logger.error("The ledger refuses a claim of %r: %s", batch_id, error)  # noqa: TRY400
+            return None
         if claim.state is not ClaimState.GRANTED:
             return None
         crash.reach("worker.after_claim")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import redis.asyncio
 
 from penstock_broker_config.keys import Keys
-from penstock_broker_config.ledger.client import decode_fields, read_job, read_stream
+from penstock_broker_config.ledger.client import read_job, read_jobs, read_stream
 from penstock_broker_config.ledger.records import (
     BatchHeader,
     CallEntry,
@@ -82,16 +82,12 @@ class AsyncLedger:
 
     async def jobs(self, limit: int = 100) -> list[JobRecord]:
         """See `Ledger.jobs`."""
-        ids = [i.decode() for i in await self._redis.zrevrange(self.keys.jobs, 0, limit - 1)]
+        found = await self._redis.zrevrange(self.keys.jobs, 0, limit - 1)
+        ids = [job_id.decode(errors="replace") for job_id in found]
         async with self._redis.pipeline(transaction=False) as pipe:
             for job_id in ids:
                 pipe.hgetall(self.keys.job(job_id))
-            answers = await pipe.execute()
-        return [
-            JobRecord.from_hash(job_id, decode_fields(fields))
-            for job_id, fields in zip(ids, answers, strict=True)
-            if fields
-        ]
+            return read_jobs(ids, await pipe.execute(raise_on_error=False))
 
     async def completions(
         self, job_id: str, *, cursor: str = "0", count: int = 100

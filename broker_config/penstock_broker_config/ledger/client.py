@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
@@ -129,15 +130,12 @@ class Ledger:
 
     def jobs(self, limit: int = 100) -> list[JobRecord]:
         """The newest jobs, newest first."""
-        ids = [i.decode() for i in cast("list[bytes]", self._redis.zrevrange(self.keys.jobs, 0, limit - 1))]
+        found = cast("list[bytes]", self._redis.zrevrange(self.keys.jobs, 0, limit - 1))
+        ids = [job_id.decode(errors="replace") for job_id in found]
         with self._redis.pipeline(transaction=False) as pipe:
             for job_id in ids:
                 pipe.hgetall(self.keys.job(job_id))
-            return [
-                JobRecord.from_hash(job_id, decode_fields(fields))
-                for job_id, fields in zip(ids, pipe.execute(), strict=True)
-                if fields
-            ]
+            return read_jobs(ids, pipe.execute(raise_on_error=False))
 
     def completions(
         self, job_id: str, *, cursor: str = "0", wait_s: float | None = 0.0, count: int = 100
@@ -243,7 +241,20 @@ def read_job(job_id: str, fields: dict[bytes, bytes]) -> JobRecord:
     """
     if not fields:
         raise JobNotFoundError(f"There is no job {job_id}, or its results have expired")
-    return JobRecord.from_hash(job_id, decode_fields(fields))
+    try:
+        return JobRecord.from_hash(job_id, decode_fields(fields))
+    except ValueError as error:
+        raise JobNotFoundError(f"The record of job {job_id} is damaged: {error}") from error
+
+
+def read_jobs(ids: Sequence[str], answers: Sequence[Any]) -> list[JobRecord]:
+    """The records in many answers of HGETALL; those that are gone or damaged are left out."""
+    records = []
+    for job_id, fields in zip(ids, answers, strict=True):
+        if isinstance(fields, dict) and fields:
+            with contextlib.suppress(JobNotFoundError):
+                records.append(read_job(job_id, fields))
+    return records
 
 
 def read_stream(answer: Any, cursor: str) -> tuple[str, list[Completion]]:

@@ -61,6 +61,8 @@ def explain(error: Exception) -> tuple[str, int]:
     if (what := _unreachable(error)) is not None:
         hint = "start one with `penstock up`, or check PENSTOCK_REDIS_URL and PENSTOCK_BROKER_URL"
         return f"{what} does not answer ({_brief(error)}): {hint}", UNREACHABLE
+    if (refused := _refused_by_redis(error)) is not None:
+        return refused, FAILED
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}", USAGE
     return f"{type(error).__name__}: {_brief(error)}\n{_BUG}", FAILED
@@ -82,9 +84,17 @@ def _unreachable(error: Exception) -> str | None:
     import kombu.exceptions
     import redis
 
-    if isinstance(error, redis.RedisError):
+    if isinstance(error, redis.ConnectionError | redis.TimeoutError):
         return "Redis"
     return "The broker" if isinstance(error, kombu.exceptions.OperationalError) else None
+
+
+def _refused_by_redis(error: Exception) -> str | None:
+    import redis
+
+    if not isinstance(error, redis.RedisError):
+        return None
+    return f"Redis refuses that ({_brief(error)}): a record is damaged, or this user may not do it"
 
 
 def _brief(error: Exception) -> str:

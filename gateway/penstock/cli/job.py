@@ -39,8 +39,8 @@ def show(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None
         print_json(_shape(record))
         return
     rows: list[tuple[str, str | Text]] = [
-        ("job", Text(record.id, NUMBER)),
-        ("tool", f"{record.tool}  ({record.digest[:12]})"),
+        ("job", Text(safe(record.id), NUMBER)),
+        ("tool", safe(f"{record.tool}  ({record.digest[:12]})")),
         ("state", _state(record)),
         ("calls", _calls(record)),
         ("created", _when(record.created_ms)),
@@ -105,8 +105,8 @@ def list_jobs(
         ("job", "tool", "state", "calls", "failed", "age"),
         [
             (
-                record.id,
-                record.tool,
+                safe(record.id),
+                safe(record.tool),
                 _state(record),
                 f"{record.done + record.failed:,}/{record.total if record.total is not None else '…'}",
                 Text(f"{record.failed:,}", BAD if record.failed else ""),

@@ -66,6 +66,7 @@ def map_rows(
     run = _run(log, resume, tool, source, target)
     rows, files = InputRows(_near(run.input)), ResultFiles(_near(run.output))
     files.check()
+    files.keep_clear_of(_near(run.input))
     rows.check()
     log.check_unchanged(run)
 

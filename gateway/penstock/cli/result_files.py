@@ -54,6 +54,18 @@ class ResultFiles:
         if not os.access(self.path if self.path.exists() else folder, os.W_OK):
             raise typer.BadParameter(f"{self.path} cannot be written")
 
+    def keep_clear_of(self, rows: Path) -> None:
+        """See that no file is the input.
+
+        Raises:
+            typer.BadParameter: writing the results would destroy the rows.
+        """
+        for path in (self.path, self.failed_path):
+            if path is not None and path.exists() and rows.exists() and path.samefile(rows):
+                raise typer.BadParameter(
+                    f"{path} is the input, and would be overwritten: name another output"
+                )
+
     def open(self, *, resume: bool) -> None:
         """Open the files: empty, or with what an interrupted run wrote."""
         if self.failed_path is None:
