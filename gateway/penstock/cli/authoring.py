@@ -102,6 +102,7 @@ def run_tests(context: typer.Context, folder: _Folder = Path(), as_json: AsJson 
         cache_dir=settings.cache_dir,
         operator_policy=settings.operator_policy,
         log_sink=SilentSink(),
+        sandbox_path=settings.sandbox_path,
     ) as executor:
         comparisons = list(run_examples(examples, executor))
     if as_json:

@@ -108,6 +108,7 @@ def _run_here(
         cache_dir=settings.cache_dir,
         operator_policy=settings.operator_policy,
         log_sink=SilentSink(),
+        sandbox_path=settings.sandbox_path,
     ) as executor:
         schema = executor.tool(tool).parameters
         params = raw.typed(schema)

@@ -60,6 +60,7 @@ def try_tools(settings: Settings, folder: Path, tools: Sequence[Tool]) -> dict[s
         cache_dir=settings.cache_dir,
         operator_policy=settings.operator_policy,
         log_sink=SilentSink(),
+        sandbox_path=settings.sandbox_path,
     ) as executor:
         for tool in tools:
             params = sample_params(tool.parameters)
