@@ -60,7 +60,7 @@ def _machine(machine: Machine) -> str:
 
 
 def _goals(results: Results, cases: Mapping[str, Case]) -> str:
-    lines = ["## Goals\n", "| | goal | found | case |", "|---|---|---:|---|"]
+    lines = ["## Goals\n", "| part | | goal | found | case |", "|---:|---|---|---:|---|"]
     rows = []
     for name, case in cases.items():
         for goal in case.goals:
@@ -77,10 +77,11 @@ def _goal(goal: Goal, value: float | None, case: str) -> str:
         state, found = "not measured", ""
     else:
         state, found = ("reached" if goal.reached(value) else "**not reached**"), _number(value)
-    return f"| {state} | {goal.text} | {found} | [{case}](#{case}) |"
+    return f"| {goal.part} | {state} | {goal.text} | {found} | [{case}](#{case}) |"
 
 
 def _case(name: str, case: Case, measured: Measured, charts: list[str]) -> str:
+    quick = measured.size < case.full
     taken = (
         f"`python -m benchmarks {name}` · {measured.size:,} · {measured.took_s:.0f} s · {measured.at} UTC"
         f" · load before {measured.load_before:.1f} · Redis: {case.durability}\n"
@@ -88,6 +89,7 @@ def _case(name: str, case: Case, measured: Measured, charts: list[str]) -> str:
     lines = [
         f"## {name}\n",
         f"{case.about}\n",
+        *(["**A quick run: it shows that the case works, and measures little.**\n"] if quick else []),
         taken,
         "| | |",
         "|---|---:|",

@@ -27,9 +27,9 @@ SMALL = Goal(part=1, text="things are small", figure="things, MB", at_most=5)
 CASE = Case(run=things, full=10, quick=1, goals=(FAST, SMALL), durability=EVERY_SECOND)
 
 
-def document(figures: Figures, *, profile: str = "") -> str:
+def document(figures: Figures, *, profile: str = "", size: int = 10) -> str:
     """BENCHMARKS.md for one case with these figures."""
-    measured = Measured(size=10, took_s=1.4, at="2026-01-01 00:00", load_before=0.25, figures=figures)
+    measured = Measured(size=size, took_s=1.4, at="2026-01-01 00:00", load_before=0.25, figures=figures)
     results = Results(machine=MACHINE, cases={"things": measured})
     return render(
         results, {"things": CASE}, charts={"things": ["benchmarks/charts/things.svg"]}, profile=profile
@@ -41,8 +41,8 @@ def test_each_goal_is_reached_or_not_or_was_not_measured() -> None:
     lines = document({"things, calls/s": 99.0}).splitlines()
 
     small, fast = [line for line in lines if line.startswith("|") and "things are" in line]
-    assert small.startswith("| not measured |")
-    assert fast.startswith("| **not reached** |")
+    assert small.startswith("| 1 | not measured |")
+    assert fast.startswith("| 2 | **not reached** |")
     assert "| reached | things are small |" in document({"things, MB": 5.0})
 
 
@@ -55,6 +55,12 @@ def test_a_case_has_its_command_its_size_its_durability_and_its_charts() -> None
     assert f"Redis: {EVERY_SECOND}" in text
     assert "| things, calls/s | 1,234 |" in text
     assert "![things](benchmarks/charts/things.svg)" in text
+
+
+def test_a_quick_run_is_called_one() -> None:
+    """Its figures are not to be quoted."""
+    assert "A quick run" in document({}, size=1)
+    assert "A quick run" not in document({})
 
 
 def test_the_machine_and_its_versions_are_said() -> None:
