@@ -6,6 +6,7 @@ The environment is read here and nowhere else. Files are `penstock.toml` in the 
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 from pathlib import Path
@@ -29,6 +30,8 @@ from penstock_plugins.limits import Limits
 from penstock_plugins.policy import OperatorPolicy
 
 PROJECT_FILE = Path("penstock.toml")
+#: Variables of ours that are no settings.
+OTHER_VARIABLES = frozenset({"PENSTOCK_DEBUG"})
 #: What `penstock up` writes into the state folder.
 RUNNING_FILE = "up.json"
 
@@ -212,6 +215,7 @@ def load_settings(**arguments: Any) -> Settings:
         ConfigurationError: an unknown key or a bad value; names the key and its source.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
+    _refuse_unknown_variables()
     try:
         settings = Settings(**given)
     except ValidationError as error:
@@ -223,6 +227,16 @@ def load_settings(**arguments: Any) -> Settings:
     if settings.redis_url:
         check_redis_url(settings.redis_url)
     return settings
+
+
+def _refuse_unknown_variables() -> None:
+    """A misspelt variable is an error: it would otherwise attach to another system without a word."""
+    known = {f"PENSTOCK_{name}".upper() for name in Settings.model_fields} | OTHER_VARIABLES
+    for name in sorted(os.environ):
+        if name.startswith("PENSTOCK_") and name.partition("__")[0] not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ConfigurationError(f"{name}: unknown setting (from environment){hint}")
 
 
 def _problem(item: Any, given: dict[str, Any]) -> str:

@@ -29,6 +29,23 @@ def refuse_pool(pool: str) -> None:
     raise UnsafeStartError(f"The {name} pool is refused: {reason}. Use --pool prefork")
 
 
+def refuse_late_faulthandler(engines: int, *, enabled: bool) -> None:
+    """Enabled after an engine exists, faulthandler turns a guest's trap into the worker's crash.
+
+    Args:
+        engines: how many this process has made so far.
+        enabled: whether faulthandler is.
+
+    Raises:
+        UnsafeStartError: there are engines, and faulthandler would be enabled only now.
+    """
+    if engines and not enabled:
+        raise UnsafeStartError(
+            "faulthandler would be enabled after a wasmtime engine was made, and a guest's trap would end the "
+            "process: enable it at the start (PYTHONFAULTHANDLER=1), and make engines afterwards"
+        )
+
+
 def refuse_wasmtime_before_fork(engines: int) -> None:
     """Nothing of wasmtime may run before the fork: its threads do not survive it, and compiling hangs.
 

@@ -64,12 +64,13 @@ def start_runtime(plan: WorkerPlan) -> BatchRunner:
     from penstock_workers.guard import CallGuard
     from penstock_workers.linking import PluginLinker
     from penstock_workers.log_sink import FileSink
-    from penstock_workers.refusals import refuse_wasmtime_before_fork
+    from penstock_workers.refusals import refuse_late_faulthandler, refuse_wasmtime_before_fork
     from penstock_workers.standstill import StandstillWatch
 
     plan.artifacts.after_fork_child()
     refuse_wasmtime_before_fork(engines_made())
     # Must stand before the first engine: enabled later, it turns a guest's trap into the worker's crash.
+    refuse_late_faulthandler(engines_made(), enabled=faulthandler.is_enabled())
     if not faulthandler.is_enabled():
         faulthandler.enable()
     settings = plan.settings

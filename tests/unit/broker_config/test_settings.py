@@ -56,6 +56,14 @@ def test_G1_an_unknown_key_names_itself_and_its_source(tmp_path: Path) -> None:
         load_settings()
 
 
+def test_G1_a_misspelt_variable_is_refused_with_the_right_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would otherwise be passed over, and calls would go to another system."""
+    monkeypatch.setenv("PENSTOCK_REDIS_ULR", "redis://127.0.0.1:7001")
+
+    with pytest.raises(ConfigurationError, match="did you mean PENSTOCK_REDIS_URL"):
+        load_settings()
+
+
 def test_G1_a_bad_value_in_the_environment_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever set it can find it."""
     monkeypatch.setenv("PENSTOCK_LEASE_S", "soon")
