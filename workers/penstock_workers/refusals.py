@@ -41,7 +41,7 @@ def refuse_late_faulthandler(engines: int, *, enabled: bool) -> None:
     """
     if engines and not enabled:
         raise UnsafeStartError(
-            "faulthandler would be enabled after a wasmtime engine was made, and a guest's trap would end the "
+            "faulthandler would be enabled after a wasmtime engine was made, and a guest trap would end the "
             "process: enable it at the start (PYTHONFAULTHANDLER=1), and make engines afterwards"
         )
 
