@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from penstock.demo.corpus import Corpus, standard_library
 from tests.support.command_line import CommandLine
 
 
-def test_the_demo_measures_every_file_and_stops_what_is_hostile(tmp_path: Path) -> None:
-    """One line for each file of the standard library, measured; exit code 0."""
-    done = CommandLine(tmp_path)("demo", "--json")
+def test_the_demo_calls_tools_in_every_language_and_stops_what_is_hostile(tmp_path: Path) -> None:
+    """One line for each file, measured and outlined; exit code 0."""
+    done = CommandLine(tmp_path)("demo", "--json", "--files", "60")
 
     summary = done.json
     rows = [json.loads(line) for line in (tmp_path / "demo-results.jsonl").read_text().splitlines()]
-    files = Corpus(standard_library(), params_bytes=1).paths()
     assert (done.code, summary["problems"]) == (0, [])
-    assert summary["calls"] == summary["files"] == len(rows) == len(files)
+    assert summary["files"] == summary["tools"]["text.stats"]["calls"] == len(rows) == 60
+    assert summary["tools"]["code.outline"]["calls"] >= 50
     assert all(row["lines"] >= 0 for row in rows)
+    assert sum(row.get("outline", {}).get("functions", 0) for row in rows) > 500
     assert {call["tool"]: call["error"]["code"] for call in summary["hostile"]} == {
         "hostile.loop": "TIMEOUT",
         "hostile.hog": "OUT_OF_MEMORY",
@@ -32,7 +32,7 @@ def test_the_demo_minds_its_own_system_only(tmp_path: Path) -> None:
         {"PENSTOCK_REDIS_URL": "redis://127.0.0.1:1/0", "PENSTOCK_SIGNING_KEY": "sixteen bytes or more"},
     )
 
-    done = cli("demo", "-o", "results.jsonl")
+    done = cli("demo", "-o", "results.jsonl", "--files", "20")
 
     assert done.code == 0
     assert "All is well." in done.out

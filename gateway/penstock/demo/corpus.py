@@ -1,11 +1,11 @@
-"""The demo's input: every .py file of the running Python's standard library, as params of `text.stats`."""
+"""The demo's input: the .py files of the running Python's standard library, as params of `text.stats`."""
 
 from __future__ import annotations
 
 import os
 import sysconfig
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,10 @@ _ROOM_BYTES = 256
 class SourceFile:
     """One file as it was sent."""
 
-    #: Relative to the library's folder.
+    #: Relative to its folder. Bytes of it that are no text are escaped.
     name: str
     size_bytes: int
+    path: Path = Path()
     #: Not UTF-8: sent with replacement characters.
     replaced: bool = False
     #: Larger than a call's params may be: only its beginning was sent.
@@ -55,9 +56,8 @@ class Corpus:
             text = raw.decode(errors="replace")
             sent = fitting(text, self.params_bytes - _ROOM_BYTES)
             self.files.append(
-                SourceFile(
-                    name=str(path.relative_to(self.folder)),
-                    size_bytes=len(raw),
+                replace(
+                    source_file(path, self.folder, size_bytes=len(raw)),
                     replaced="\ufffd" in text and not _is_utf8(raw),
                     cut=len(sent) < len(text),
                 )
@@ -68,6 +68,19 @@ class Corpus:
 def standard_library() -> Path:
     """The folder of the running Python's standard library."""
     return Path(sysconfig.get_paths()["stdlib"])
+
+
+def source_file(path: Path, folder: Path, *, size_bytes: int) -> SourceFile:
+    """A file of a folder, as reports name it."""
+    name = str(path.relative_to(folder)).encode(errors="backslashreplace").decode()
+    return SourceFile(name=name, size_bytes=size_bytes, path=path.absolute())
+
+
+def spread(paths: list[Path], count: int) -> list[Path]:
+    """At most that many of the paths, evenly from all of them."""
+    if count >= len(paths):
+        return paths
+    return [paths[number * len(paths) // count] for number in range(count)]
 
 
 def fitting(text: str, limit_bytes: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -9,6 +11,7 @@ from rich.text import Text
 
 from penstock.cli.console import BAD, GOOD, NAME, NUMBER, QUIET, WARN
 from penstock.cli.words import counted, size, span
+from penstock.demo.outlines import functions
 from penstock.demo.report import Report, Stopped
 
 #: Columns of the longest bar.
@@ -59,12 +62,18 @@ def _headline(report: Report) -> RenderableType:
         (f"{totals['lines']:,} lines", NUMBER),
     )
     second = Text.assemble(
-        (counted(len(report.results), "sandboxed call"), NUMBER),
-        f" in {span(report.took_s)}  =  ",
-        (f"{report.calls_per_second:,.0f} calls/s", GOOD),
+        (counted(report.calls, "sandboxed call"), NUMBER),
         ("   each in a fresh WebAssembly instance", QUIET),
     )
-    return Group(line, second)
+    rates = Table.grid(padding=(0, 2))
+    for calls in report.runs:
+        rates.add_row(
+            Text(calls.tool, NAME),
+            counted(len(calls.results), "call"),
+            f"in {span(calls.took_s)}",
+            Text(f"{calls.per_second:,.0f} calls/s", GOOD),
+        )
+    return Group(line, second, rates)
 
 
 def _chart(report: Report) -> RenderableType:
@@ -91,7 +100,20 @@ def _tops(report: Report) -> RenderableType:
     side_by_side = Table.grid(padding=(0, 4))
     side_by_side.add_row(Text("Longest, in lines", NUMBER), Text("Most commented", NUMBER))
     side_by_side.add_row(largest, commented)
-    return side_by_side
+    return Group(side_by_side, *_complex(report))
+
+
+def _complex(report: Report) -> list[RenderableType]:
+    found = functions(report.outlines)
+    if not found:
+        return []
+    table = Table.grid(padding=(0, 1))
+    table.add_column(justify="right", style=NUMBER)
+    table.add_column(overflow="ellipsis", no_wrap=True)
+    for function in sorted(found, key=lambda function: -function.complexity)[:_TOP]:
+        where = Text.assemble(function.name, (f"  {function.file.name}:{function.line}", QUIET))
+        table.add_row(f"{function.complexity:,}", where)
+    return [Text(), Text(f"Most complex of {counted(len(found), 'function')}, in paths", NUMBER), table]
 
 
 def _notes(report: Report) -> list[Text]:
@@ -101,12 +123,17 @@ def _notes(report: Report) -> list[Text]:
         notes.append(
             Text(f"  {counted(stopped, 'hostile call')} stopped by a limit in the midst of it", QUIET)
         )
-    replaced = sum(file.replaced for file in report.files)
+    replaced = sum(file.replaced for file in report.stats.files)
     if replaced:
         notes.append(
             Text(f"  {counted(replaced, 'file')} not in UTF-8: sent with replacement characters", QUIET)
         )
-    cut = sum(file.cut for file in report.files)
+    if report.outlines.excused:
+        excused = counted(len(report.outlines.excused), "file")
+        notes.append(Text(f"  {excused} no valid Python, for us as for code.outline: to test parsers", QUIET))
+    for reason, count in Counter(skipped.reason for skipped in report.skipped).items():
+        notes.append(Text(f"  {counted(count, 'file')} not sent to code.outline: {reason}", QUIET))
+    cut = sum(file.cut for file in report.stats.files)
     if cut:
         notes.append(
             Text(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from penstock.demo.calls import Calls
 from penstock.demo.corpus import SourceFile
+from penstock.demo.whole import Skipped
 from penstock_plugins.errors import ErrorCode
 from penstock_plugins.result import ToolResult
 
@@ -40,35 +41,31 @@ class Stopped:
 class Report:
     """Everything that the demo shows at its end."""
 
-    #: As the corpus read them; a result's index is the position here.
-    files: Sequence[SourceFile]
-    results: dict[int, ToolResult] = field(default_factory=dict)
+    stats: Calls = field(default_factory=lambda: Calls("text.stats"))
+    outlines: Calls = field(default_factory=lambda: Calls("code.outline"))
+    #: Sources that `code.outline` cannot take.
+    skipped: list[Skipped] = field(default_factory=list)
     hostile: list[Stopped] = field(default_factory=list)
-    took_s: float = 0.0
-
-    def add(self, result: ToolResult) -> None:
-        """A call has ended."""
-        self.results[result.index or 0] = result
+    #: What kept the demo from making calls at all, a sentence each.
+    troubles: list[str] = field(default_factory=list)
 
     @property
-    def calls_per_second(self) -> float:
-        """Over the whole run, the reading of the files included."""
-        return len(self.results) / max(self.took_s, 1e-9)
+    def runs(self) -> tuple[Calls, ...]:
+        """The calls of each tool that was called."""
+        return tuple(calls for calls in (self.stats, self.outlines) if calls.files)
+
+    @property
+    def calls(self) -> int:
+        """Of all tools, the hostile ones left out."""
+        return sum(len(calls.results) for calls in self.runs)
 
     def problems(self) -> list[str]:
         """Everything that is not as it must be; none when the demo has succeeded."""
-        found = [] if self.files else ["no .py file was found in the standard library"]
-        missing = len(self.files) - len(self.results)
-        if missing:
-            found.append(f"{missing} files have no result")
-        failed = [result for result in self.results.values() if not result.success]
-        for result in failed[:3]:
-            error = result.error
-            what = f"{error.code}: {error.message}" if error else "failed"
-            found.append(f"{self.files[result.index or 0].name}: {what}")
-        if len(failed) > 3:
-            found.append(f"and {len(failed) - 3} more calls failed")
-        wrong = [file.name for file, stats in self._measured() if not _plausible(file, stats)]
+        found = [] if self.stats.files else ["no .py file was found in the standard library"]
+        found += self.troubles
+        for calls in self.runs:
+            found += calls.problems()
+        wrong = [file.name for file, stats in self.stats.answers() if not _plausible(file, stats)]
         if wrong:
             found.append(f"{len(wrong)} files were measured wrongly, {wrong[0]} first")
         for name, code in EXPECTED.items():
@@ -78,7 +75,7 @@ class Report:
 
     def totals(self) -> dict[str, int]:
         """Sums over all files: files, bytes, lines, words."""
-        measured = self._measured()
+        measured = self.stats.answers()
         return {
             "files": len(measured),
             "bytes": sum(file.size_bytes for file, _ in measured),
@@ -88,13 +85,13 @@ class Report:
 
     def largest(self, count: int) -> list[tuple[str, int]]:
         """The files with the most lines."""
-        ranked = sorted(self._measured(), key=lambda pair: -pair[1]["lines"])
+        ranked = sorted(self.stats.answers(), key=lambda pair: -pair[1]["lines"])
         return [(file.name, stats["lines"]) for file, stats in ranked[:count]]
 
     def most_commented(self, count: int) -> list[tuple[str, float]]:
         """The files with the largest share of comment lines, short ones left out."""
         ranked = sorted(
-            (pair for pair in self._measured() if pair[1]["lines"] >= _LEAST_LINES),
+            (pair for pair in self.stats.answers() if pair[1]["lines"] >= _LEAST_LINES),
             key=lambda pair: -pair[1]["comment_ratio"],
         )
         return [(file.name, stats["comment_ratio"]) for file, stats in ranked[:count]]
@@ -102,7 +99,7 @@ class Report:
     def ranges(self) -> list[tuple[str, int]]:
         """How many files have how many lines."""
         counts = [0] * (len(RANGES) + 1)
-        for _, stats in self._measured():
+        for _, stats in self.stats.answers():
             counts[sum(stats["lines"] >= end for end in RANGES)] += 1
         lows = (0, *RANGES)
         names = [f"{low:,} to {high - 1:,}" for low, high in zip(lows, RANGES, strict=False)]
@@ -110,29 +107,30 @@ class Report:
 
     def rows(self) -> list[dict[str, Any]]:
         """One for each file, in the corpus's order, for demo-results.jsonl."""
+        outlines = {file.name: result for file, result in self._outlined()}
         shapes = []
-        for index, file in enumerate(self.files):
+        for index, file in enumerate(self.stats.files):
             shape: dict[str, Any] = {"file": file.name, "file_bytes": file.size_bytes}
             if file.replaced:
                 shape["replaced"] = True
             if file.cut:
                 shape["cut"] = True
-            result = self.results.get(index)
-            if result is None:
-                shape["error"] = {"message": "no result"}
-            elif result.error is not None:
-                shape["error"] = result.error.to_dict()
-            else:
-                shape.update(result.data)
+            shape.update(_shape(self.stats.results.get(index)))
+            if file.name in outlines:
+                shape["outline"] = _shape(outlines[file.name])
             shapes.append(shape)
         return shapes
 
-    def _measured(self) -> list[tuple[SourceFile, dict[str, Any]]]:
-        return [
-            (self.files[index], result.data)
-            for index, result in sorted(self.results.items())
-            if result.success and isinstance(result.data, dict)
-        ]
+    def _outlined(self) -> list[tuple[SourceFile, ToolResult | None]]:
+        return [(file, self.outlines.results.get(index)) for index, file in enumerate(self.outlines.files)]
+
+
+def _shape(result: ToolResult | None) -> dict[str, Any]:
+    if result is None:
+        return {"error": {"message": "no result"}}
+    if result.error is not None:
+        return {"error": result.error.to_dict()}
+    return {name: value for name, value in result.data.items() if name != "found"}
 
 
 def _plausible(file: SourceFile, stats: dict[str, Any]) -> bool:

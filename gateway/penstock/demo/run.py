@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from penstock.cli.progress import CallProgress
+from penstock.cli.words import counted
 from penstock.demo.attack import Attack
-from penstock.demo.corpus import Corpus, standard_library
+from penstock.demo.corpus import Corpus, spread, standard_library
+from penstock.demo.outlines import condensed, is_python
 from penstock.demo.page import describe
+from penstock.demo.publishing import Publishing
 from penstock.demo.report import Report, Stopped
 from penstock.demo.system import own_system
+from penstock.demo.whole import WholeFiles
 from penstock_broker_config.settings import Settings
-from penstock_plugins.bundle import read_bundle
+from penstock_plugins.errors import ErrorCode
+from penstock_plugins.manifest import read_manifest
 from penstock_plugins.policy import narrow
+from penstock_plugins.result import ToolResult
 from penstock_plugins.shipped import shipped_plugins
 from penstock_scheduler import Producer
 
 PROCESSES = 2
-TOOL = "text.stats"
 #: The hostile calls are made when this share of the files is done.
 HOSTILE_AT = 0.1
-#: Seconds for all files; a few are enough.
+#: Seconds for all files of a tool; a few are enough, or a minute.
 DEADLINE_S = 300.0
 
+#: Published while the first calls run: native code for Python takes its time.
+_LATER = ("code",)
+_COMPILING = "Compiling Python itself for this machine, for the plugin `code`: 10 to 30 s, and only once …"
 
-def run_demo(output: Path, *, say: Callable[[str], None]) -> Report:
+
+def run_demo(output: Path, *, most_files: int | None, say: Callable[[str], None]) -> Report:
     """Run it all and write one line for each file to `output`.
+
+    Args:
+        output: for the lines.
+        most_files: sources at most, from the whole library. None: all.
+        say: gets what begins.
 
     Raises:
         PenstockError: the system does not start, or stops to answer.
@@ -37,42 +53,77 @@ def run_demo(output: Path, *, say: Callable[[str], None]) -> Report:
     say(f"Starting Redis, a scheduler and a worker with {PROCESSES} sandboxing processes …")
     plugins = [shipped_plugins() / name for name in ("text", "hostile")]
     with own_system(processes=PROCESSES, plugins=plugins) as settings:
-        corpus = Corpus(standard_library(), params_bytes=_params_bytes(settings))
-        paths = corpus.paths()
-        say(f"Calling {TOOL} for each of the {len(paths):,} .py files in {corpus.folder} …")
-        with Producer(settings) as producer:
-            report = _measure(producer, corpus, paths)
+        later = [shipped_plugins() / name for name in _LATER]
+        with Publishing(settings, later) as publishing, Producer(settings) as producer:
+            report = _Demo(settings, producer, say).run(publishing, most_files)
     with output.open("wb") as lines:
         for row in report.rows():
             lines.write(orjson.dumps(row) + b"\n")
     return report
 
 
-def _measure(producer: Producer, corpus: Corpus, paths: list[Path]) -> Report:
-    report = Report(files=corpus.files)
-    attack: Attack | None = None
-    started = time.monotonic()
-    with CallProgress(TOOL, len(paths)) as progress:
+@dataclass(slots=True)
+class _Demo:
+    settings: Settings
+    producer: Producer
+    say: Callable[[str], None]
+    report: Report = field(default_factory=Report)
 
-        def tell(stopped: list[Stopped]) -> None:
-            for one in stopped:
-                report.hostile.append(one)
-                progress.note(describe(one))
+    def run(self, publishing: Publishing, most_files: int | None) -> Report:
+        corpus = Corpus(standard_library(), params_bytes=self._params_bytes("text"))
+        paths = corpus.paths()
+        paths = paths if most_files is None else spread(paths, most_files)
+        self._stats(corpus, paths)
+        trouble = publishing.wait(_COMPILING)
+        if trouble is not None:
+            self.report.troubles.append(f"{', '.join(_LATER)} could not be published: {trouble}")
+            return self.report
+        self._outlines(corpus.folder, paths)
+        return self.report
 
-        for result in producer.map(TOOL, corpus.rows(paths)).results(wait_s=DEADLINE_S):
-            report.add(result)
-            report.took_s = time.monotonic() - started
-            progress.advance(failed=not result.success)
-            if attack is None and len(report.results) >= HOSTILE_AT * len(paths):
-                attack = Attack(producer, ended=lambda: len(report.results))
-            elif attack is not None:
-                tell(attack.news())
-        if attack is not None:
-            tell(attack.rest())
-    return report
+    def _stats(self, corpus: Corpus, paths: list[Path]) -> None:
+        calls = self.report.stats
+        calls.files = corpus.files
+        self.say(f"Calling {calls.tool} for each of {counted(len(paths), '.py file')} in {corpus.folder} …")
+        attack: Attack | None = None
+        with CallProgress(calls.tool, len(paths)) as progress:
 
+            def tell(stopped: list[Stopped]) -> None:
+                for one in stopped:
+                    self.report.hostile.append(one)
+                    progress.note(describe(one))
 
-def _params_bytes(settings: Settings) -> int:
-    """What a call of the tool may take: by its manifest, and by the operator."""
-    manifest = read_bundle(shipped_plugins() / "text").manifest
-    return narrow(manifest, settings.operator_policy(manifest.name)).limits.params_bytes
+            for result, at_s in self._map(calls.tool, corpus.rows(paths)):
+                calls.add(result, at_s=at_s)
+                progress.advance(failed=not result.success)
+                if attack is None and len(calls.results) >= HOSTILE_AT * len(paths):
+                    attack = Attack(self.producer, ended=lambda: len(calls.results))
+                elif attack is not None:
+                    tell(attack.news())
+            if attack is not None:
+                tell(attack.rest())
+
+    def _outlines(self, folder: Path, paths: list[Path]) -> None:
+        calls = self.report.outlines
+        sources = WholeFiles(folder, lambda text: {"source": text}, self._params_bytes("code"))
+        calls.files, self.report.skipped = sources.files, sources.skipped
+        self.say(f"Calling {calls.tool}, which is written in Python, for the same files …")
+        with CallProgress(calls.tool, len(paths)) as progress:
+            for result, at_s in self._map(calls.tool, sources.rows(paths)):
+                index = result.index or 0
+                refused = result.error is not None and result.error.code == ErrorCode.VALIDATION_ERROR
+                if refused and not is_python(calls.files[index].path):
+                    calls.excused.add(index)
+                calls.add(condensed(result), at_s=at_s)
+                progress.advance(failed=not result.success and index not in calls.excused)
+            progress.total(len(calls.files))
+
+    def _map(self, tool: str, rows: Iterator[dict[str, Any]]) -> Iterator[tuple[ToolResult, float]]:
+        started = time.monotonic()
+        for result in self.producer.map(tool, rows).results(wait_s=DEADLINE_S):
+            yield result, time.monotonic() - started
+
+    def _params_bytes(self, plugin: str) -> int:
+        """What a call of its tools may take: by its manifest, and by the operator."""
+        manifest = read_manifest((shipped_plugins() / plugin / "plugin.toml").read_bytes())
+        return narrow(manifest, self.settings.operator_policy(manifest.name)).limits.params_bytes

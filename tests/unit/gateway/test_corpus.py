@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import orjson
 import pytest
 
-from penstock.demo.corpus import Corpus, fitting, standard_library
+from penstock.demo.corpus import Corpus, fitting, source_file, spread, standard_library
 
 
 def make_corpus(folder: Path, files: dict[str, bytes], *, params_bytes: int = 100_000) -> Corpus:
@@ -57,6 +58,24 @@ def test_the_size_that_counts_is_that_of_the_json(text: str) -> None:
     assert fitting(text * 50, size) in {text * n for n in range(50)} | {
         "".join((text * 50).splitlines(keepends=True)[:n]) for n in range(100)
     }
+
+
+def test_a_part_is_taken_from_all_of_them() -> None:
+    """Evenly; and a part that is larger than all is all."""
+    paths = [Path(f"{number}.py") for number in range(10)]
+
+    assert spread(paths, 3) == [paths[0], paths[3], paths[6]]
+    assert spread(paths, 11) == paths
+
+
+def test_a_name_that_is_no_text_is_escaped(tmp_path: Path) -> None:
+    """Reports are in UTF-8; the path still leads to the file."""
+    path = tmp_path / os.fsdecode(b"caf\xe9.py")
+
+    file = source_file(path, tmp_path, size_bytes=0)
+
+    assert file.name.encode() == b"caf\\udce9.py"
+    assert file.path == path
 
 
 def test_the_standard_library_is_found() -> None:

@@ -53,11 +53,11 @@ def both_stopped() -> list[Stopped]:
 
 def report_of(*results: ToolResult, files: list[SourceFile] | None = None) -> Report:
     """A report on that many files of ten bytes."""
-    report = Report(files or [SourceFile(name=f"f{n}.py", size_bytes=10) for n in range(len(results))])
+    report = Report()
+    report.stats.files = files or [SourceFile(name=f"f{n}.py", size_bytes=10) for n in range(len(results))]
     for result in results:
-        report.add(result)
+        report.stats.add(result, at_s=2.0)
     report.hostile = both_stopped()
-    report.took_s = 2.0
     return report
 
 
@@ -67,7 +67,7 @@ def test_a_run_without_problems_has_none() -> None:
 
     assert report.problems() == []
     assert report.totals() == {"files": 2, "bytes": 20, "lines": 7, "words": 4}
-    assert report.calls_per_second == 1.0
+    assert (report.calls, report.stats.per_second) == (2, 1.0)
 
 
 def test_every_kind_of_trouble_is_a_problem() -> None:
@@ -75,10 +75,12 @@ def test_every_kind_of_trouble_is_a_problem() -> None:
     files = [SourceFile(name=f"f{n}.py", size_bytes=10) for n in range(3)]
     report = report_of(failure("text.stats", ErrorCode.TRAP, 0), success(1, size=9), files=files)
     report.hostile = [Stopped(result=failure("hostile.loop", ErrorCode.TRAP), took_s=1.0, meanwhile=0)]
+    report.troubles.append("code could not be published: no room")
 
     assert report.problems() == [
-        "1 files have no result",
-        "f0.py: TRAP: stopped",
+        "code could not be published: no room",
+        "text.stats: 1 files have no result",
+        "text.stats of f0.py: TRAP: stopped",
         "1 files were measured wrongly, f1.py first",
         "hostile.loop did not end with TIMEOUT",
         "hostile.hog did not end with OUT_OF_MEMORY",
@@ -141,6 +143,27 @@ def test_there_is_one_row_for_each_file() -> None:
     assert rows[2]["error"] == {"message": "no result"}
 
 
+def test_a_row_has_the_outline_in_short() -> None:
+    """Or why there is none; a file that was not sent has none at all."""
+    report = report_of(success(0), success(1), success(2))
+    report.outlines.files = report.stats.files[:2]
+    counts = {"classes": 0, "functions": 1, "complexity": 2, "max_complexity": 3}
+    outline = ToolResult(
+        call_id="k.0",
+        tool="code.outline",
+        success=True,
+        data={**counts, "found": [["f", 1, 3]]},
+        index=0,
+    )
+    report.outlines.add(outline, at_s=1.0)
+
+    rows = report.rows()
+
+    assert rows[0]["outline"] == counts
+    assert rows[1]["outline"] == {"error": {"message": "no result"}}
+    assert "outline" not in rows[2]
+
+
 def test_a_bar_is_as_long_as_its_share() -> None:
     """To an eighth of a column, and never invisible when there is something."""
     assert bar(1.0, 4) == "████"
@@ -158,7 +181,8 @@ def test_the_page_says_what_happened() -> None:
 
     page = console.export_text()
     assert "2 files  20 B  152 lines" in page
-    assert "2 sandboxed calls in 2.0 s  =  1 calls/s" in page
+    assert "2 sandboxed calls" in page
+    assert "text.stats  2 calls  in 2.0 s  1 calls/s" in page
     assert "25% f0.py" in page
     assert "2 hostile calls stopped by a limit in the midst of it" in page
     assert "\x1b" not in page
