@@ -17,6 +17,7 @@ def test_the_demo_calls_tools_in_every_language_and_stops_what_is_hostile(tmp_pa
     assert (done.code, summary["problems"]) == (0, [])
     assert summary["files"] == summary["tools"]["text.stats"]["calls"] == len(rows) == 60
     assert summary["tools"]["code.outline"]["calls"] >= 50
+    assert summary["tools"]["markdown.to_html"]["calls"] >= 5
     assert all(row["lines"] >= 0 for row in rows)
     assert sum(row.get("outline", {}).get("functions", 0) for row in rows) > 500
     assert {call["tool"]: call["error"]["code"] for call in summary["hostile"]} == {

@@ -43,6 +43,9 @@ class Report:
 
     stats: Calls = field(default_factory=lambda: Calls("text.stats"))
     outlines: Calls = field(default_factory=lambda: Calls("code.outline"))
+    documents: Calls = field(default_factory=lambda: Calls("markdown.to_html"))
+    #: Where the documents are from.
+    documents_of: str = ""
     #: Sources that `code.outline` cannot take.
     skipped: list[Skipped] = field(default_factory=list)
     hostile: list[Stopped] = field(default_factory=list)
@@ -52,7 +55,7 @@ class Report:
     @property
     def runs(self) -> tuple[Calls, ...]:
         """The calls of each tool that was called."""
-        return tuple(calls for calls in (self.stats, self.outlines) if calls.files)
+        return tuple(calls for calls in (self.stats, self.documents, self.outlines) if calls.files)
 
     @property
     def calls(self) -> int:

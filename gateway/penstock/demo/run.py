@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from penstock.cli.progress import CallProgress
 from penstock.cli.words import counted
 from penstock.demo.attack import Attack
 from penstock.demo.corpus import Corpus, spread, standard_library
+from penstock.demo.documents import own_documents
 from penstock.demo.outlines import condensed, is_python
 from penstock.demo.page import describe
 from penstock.demo.publishing import Publishing
@@ -35,7 +37,7 @@ HOSTILE_AT = 0.1
 DEADLINE_S = 300.0
 
 #: Published while the first calls run: native code for Python takes its time.
-_LATER = ("code",)
+_LATER = ("markdown", "code")
 _COMPILING = "Compiling Python itself for this machine, for the plugin `code`: 10 to 30 s, and only once …"
 
 
@@ -78,6 +80,7 @@ class _Demo:
         if trouble is not None:
             self.report.troubles.append(f"{', '.join(_LATER)} could not be published: {trouble}")
             return self.report
+        self._documents()
         self._outlines(corpus.folder, paths)
         return self.report
 
@@ -103,11 +106,21 @@ class _Demo:
             if attack is not None:
                 tell(attack.rest())
 
+    def _documents(self) -> None:
+        calls = self.report.documents
+        with tempfile.TemporaryDirectory(prefix="penstock-demo-") as unpacked:
+            found = own_documents(Path(unpacked))
+            texts = WholeFiles(found.folder, lambda text: {"text": text}, self._params_bytes("markdown"))
+            calls.files, self.report.documents_of = texts.files, found.origin
+            self.say(f"Calling {calls.tool} for {counted(len(found.paths), 'document')} of {found.origin} …")
+            for result, at_s in self._map(calls.tool, texts.rows(list(found.paths))):
+                calls.add(result, at_s=at_s)
+
     def _outlines(self, folder: Path, paths: list[Path]) -> None:
         calls = self.report.outlines
         sources = WholeFiles(folder, lambda text: {"source": text}, self._params_bytes("code"))
         calls.files, self.report.skipped = sources.files, sources.skipped
-        self.say(f"Calling {calls.tool}, which is written in Python, for the same files …")
+        self.say(f"Calling {calls.tool}, which is Python in WebAssembly, for the same files …")
         with CallProgress(calls.tool, len(paths)) as progress:
             for result, at_s in self._map(calls.tool, sources.rows(paths)):
                 index = result.index or 0
