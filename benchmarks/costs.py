@@ -12,7 +12,15 @@ from benchmarks.measuring import cpu_s, tree
 from benchmarks.scaling import sleeping_worker
 from benchmarks.system import System, penstock_system
 from penstock import Producer
-from penstock_broker_config.ledger import BatchHeader, CallEntry, ClaimState, ClaimTerms, Commit, Ledger
+from penstock_broker_config.ledger import (
+    BatchHeader,
+    CallEntry,
+    ClaimState,
+    ClaimTerms,
+    Commit,
+    Ledger,
+    RecordKind,
+)
 from penstock_broker_config.store import connect_store
 from penstock_plugins.result import to_record
 
@@ -95,7 +103,7 @@ def _ledger_costs(system: System, chunk: int, batches: int) -> dict[str, tuple[f
         def commit(batch: int) -> None:
             answer = ledger.commit(
                 f"{header.job}.{batch * chunk}",
-                [(True, _RECORD)] * chunk,
+                [(RecordKind.SUCCESS, _RECORD)] * chunk,
                 fence=fences[batch],
                 position=0,
                 lease_s=_LEASE_S,

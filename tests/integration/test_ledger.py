@@ -24,13 +24,14 @@ from penstock_broker_config.ledger import (
     JobState,
     Ledger,
     ReapTerms,
+    RecordKind,
     Retention,
 )
 from penstock_plugins.errors import ConflictError, ErrorCode, JobNotFoundError
 from penstock_plugins.result import from_record, to_record
 
-GOOD = (True, to_record(content=b"1", error=None, metadata={}))
-BAD = (False, b'{"e":{"code":"TRAP","message":"x"},"m":{}}')
+GOOD = (RecordKind.SUCCESS, to_record(content=b"1", error=None, metadata={}))
+BAD = (RecordKind.FAILURE, b'{"e":{"code":"TRAP","message":"x"},"m":{}}')
 
 
 def header(job: str, *, once: bool = False, tenant: str = "t") -> BatchHeader:

@@ -16,7 +16,7 @@ import redis
 
 from penstock_broker_config.envelope import Signer, read_calls, read_header
 from penstock_broker_config.keys import Keys
-from penstock_broker_config.ledger import ClaimState, ClaimTerms, Commit, Ledger
+from penstock_broker_config.ledger import ClaimState, ClaimTerms, Commit, Ledger, RecordKind
 from penstock_broker_config.redis_catalog import RedisCatalog
 from penstock_plugins.bundle import bundle_from
 from penstock_plugins.errors import ParamsError, ToolError
@@ -150,12 +150,14 @@ class LedgerWorker:
             position += len(records)
         return True
 
-    def _call(self, function: Function, params: str) -> tuple[bool, bytes]:
+    def _call(self, function: Function, params: str) -> tuple[RecordKind, bytes]:
         try:
             values = orjson.loads(params)
             if not isinstance(values, dict):
                 raise ParamsError(f"$: {params} is not of type object")
             content = orjson.dumps(function(values))
         except ToolError as error:
-            return False, to_record(content=None, error=ToolFailure.from_exception(error), metadata={})
-        return True, to_record(content=content, error=None, metadata={})
+            return RecordKind.FAILURE, to_record(
+                content=None, error=ToolFailure.from_exception(error), metadata={}
+            )
+        return RecordKind.SUCCESS, to_record(content=content, error=None, metadata={})

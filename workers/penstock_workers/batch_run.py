@@ -14,7 +14,15 @@ from dataclasses import dataclass
 
 from penstock_broker_config import crash
 from penstock_broker_config.envelope import Signer, read_calls, read_header
-from penstock_broker_config.ledger import BatchHeader, CallEntry, Claim, Commit, Ledger, job_of
+from penstock_broker_config.ledger import (
+    BatchHeader,
+    CallEntry,
+    Claim,
+    Commit,
+    Ledger,
+    RecordKind,
+    job_of,
+)
 from penstock_plugins.errors import (
     CatalogError,
     CompileError,
@@ -74,7 +82,7 @@ class BatchRun:
         self._hold = hold
         self._started_at = time.monotonic()
         self._position = claim.recorded
-        self._pending: list[tuple[bool, bytes]] = []
+        self._pending: list[tuple[RecordKind, bytes]] = []
         self._pending_bytes = 0
         self._committed_at = self._started_at
         self._succeeded = self._failed = 0
@@ -178,13 +186,14 @@ class BatchRun:
         metadata["worker"] = self._bench.worker
         if self._claim.attempts and not self._pending and self._succeeded + self._failed == 0:
             metadata["attempts"] = self._claim.attempts + 1
+        kind = RecordKind.SUCCESS if outcome.failure is None else RecordKind.FAILURE
         if outcome.failure is None:
             self._succeeded += 1
         else:
             self._failed += 1
             self._first_failure = self._first_failure or outcome.failure
         record = outcome.to_record()
-        self._pending.append((outcome.failure is None, record))
+        self._pending.append((kind, record))
         self._pending_bytes += len(record)
 
     def _commit_is_due(self) -> bool:

@@ -17,14 +17,16 @@ from penstock_broker_config.ledger.records import (
     JobRecord,
     JobState,
     Overdue,
+    RecordKind,
     Submitted,
 )
-from penstock_broker_config.ledger.requests import ClaimTerms, ReapTerms, Retention, job_of
+from penstock_broker_config.ledger.requests import Bounds, ClaimTerms, ReapTerms, Retention, job_of
 
 __all__ = [
     "FINAL_STATES",
     "AsyncLedger",
     "BatchHeader",
+    "Bounds",
     "CallEntry",
     "Claim",
     "ClaimState",
@@ -36,6 +38,7 @@ __all__ = [
     "Ledger",
     "Overdue",
     "ReapTerms",
+    "RecordKind",
     "Retention",
     "Submitted",
     "job_of",

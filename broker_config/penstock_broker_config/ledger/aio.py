@@ -17,7 +17,7 @@ from penstock_broker_config.ledger.records import (
     JobState,
     Submitted,
 )
-from penstock_broker_config.ledger.requests import LedgerRequests, Request, Retention
+from penstock_broker_config.ledger.requests import Bounds, LedgerRequests, Request, Retention
 from penstock_broker_config.ledger.scripts import load_script
 
 T = TypeVar("T")
@@ -26,9 +26,15 @@ T = TypeVar("T")
 class AsyncLedger:
     """The producers' side of `Ledger`, awaitable; arguments, answers and errors are the same."""
 
-    def __init__(self, client: redis.asyncio.Redis, keys: Keys, retention: Retention | None = None) -> None:
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        keys: Keys,
+        retention: Retention | None = None,
+        bounds: Bounds | None = None,
+    ) -> None:
         self._redis: Any = client
-        self._requests = LedgerRequests(keys, retention or Retention())
+        self._requests = LedgerRequests(keys, retention or Retention(), bounds or Bounds())
         self._scripts: dict[str, Any] = {}
         self.keys = keys
 

@@ -18,9 +18,11 @@ from penstock_broker_config.ledger.records import (
     JobRecord,
     JobState,
     Overdue,
+    RecordKind,
     Submitted,
 )
 from penstock_broker_config.ledger.requests import (
+    Bounds,
     ClaimTerms,
     LedgerRequests,
     ReapTerms,
@@ -44,9 +46,15 @@ class Ledger:
     script records once however often it is sent.
     """
 
-    def __init__(self, client: redis.Redis, keys: Keys, retention: Retention | None = None) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        keys: Keys,
+        retention: Retention | None = None,
+        bounds: Bounds | None = None,
+    ) -> None:
         self._redis = client
-        self._requests = LedgerRequests(keys, retention or Retention())
+        self._requests = LedgerRequests(keys, retention or Retention(), bounds or Bounds())
         self._scripts: dict[str, Any] = {}
         self.keys = keys
 
@@ -173,31 +181,33 @@ class Ledger:
         """Take the lease of a batch, if it may be run now."""
         return self._run(self._requests.claim(batch_id, terms))
 
-    def renew(self, batch_id: str, *, fence: int, lease_s: float) -> Commit:
-        """Keep the lease while a call takes long."""
-        return self._run(self._requests.renew(batch_id, fence=fence, lease_s=lease_s))
+    def renew(self, batch_id: str, *, fence: int, lease_s: float, position: int | None = None) -> Commit:
+        """Keep the lease while a call takes long; `position` says which one of the batch."""
+        return self._run(self._requests.renew(batch_id, fence=fence, lease_s=lease_s, position=position))
 
     def commit(
         self,
         batch_id: str,
-        records: Sequence[tuple[bool, bytes]],
+        records: Sequence[tuple[RecordKind, bytes]],
         *,
         fence: int,
         position: int,
         lease_s: float,
         cost_field: str = "",
         cost_us: float | None = None,
+        pause_s: float | None = None,
     ) -> Commit:
         """Record the results of the next calls of a batch, all or none.
 
         Args:
             batch_id: the batch.
-            records: for each call, whether it succeeded and its result record.
+            records: for each call, what is recorded and its result record.
             fence: from the claim.
             position: of the first record in the batch (0-based).
             lease_s: the lease goes on for this long.
             cost_field: `digest:tool`, where the measured cost is kept.
             cost_us: measured microseconds of one call.
+            pause_s: seconds for which nothing new starts under the batch's limits.
         """
         return self._run(
             self._requests.commit(
@@ -208,6 +218,7 @@ class Ledger:
                 lease_s=lease_s,
                 cost_field=cost_field,
                 cost_us=cost_us,
+                pause_s=pause_s,
             )
         )
 

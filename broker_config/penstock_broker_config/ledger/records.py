@@ -56,6 +56,11 @@ class BatchHeader:
     request: dict[str, Any] | None = None
     v: int = SCHEMA_VERSION
 
+    @property
+    def policy(self) -> str:
+        """What calls must have in common, beside tool, digest, tenant and queue, to run in one batch."""
+        return "" if self.timeout_s is None else f"timeout_s={self.timeout_s:g}"
+
     def to_json(self) -> bytes:
         """As JSON. The fields stand in one order, so that equal headers have equal bytes."""
         return orjson.dumps(self)
@@ -87,6 +92,8 @@ class Submitted(NamedTuple):
     catalog_version: int
     #: Where the job stands; a job that is final accepts no more calls.
     state: JobState
+    #: The operator limits this tool or tenant: nothing was accepted, `enqueue` the calls.
+    limited: bool = False
 
 
 class Completion(NamedTuple):
@@ -165,6 +172,8 @@ class ClaimState(StrEnum):
     GONE = "gone"
     #: Somebody else holds the lease.
     HELD = "held"
+    #: A limit is reached; a dispatcher rings when it may run.
+    PARKED = "parked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,9 +185,10 @@ class Claim:
     holder: str = ""
     #: Grows with every claim; commits with an older one are refused.
     fence: int = 0
-    #: The header as the producer wrote it (JSON).
+    #: The header as the producer wrote it (JSON); of a formed batch, one a line.
     header: bytes = b""
-    #: All calls of the batch as the producer wrote them (JSON array of [index, params, mac]).
+    #: All calls of the batch, a JSON array: [index, params, mac], as the producer wrote them; of a formed
+    #: batch [number of its header, index, attempts, accepted at, params, mac].
     calls: bytes = b""
     #: How many calls the batch has.
     calls_in_batch: int = 0
@@ -192,8 +202,25 @@ class Claim:
     now_ms: int = 0
     #: When the batch was accepted.
     created_ms: int = 0
-    #: By when the job must have ended. None: no deadline.
+    #: By when the job must have ended. None: no deadline, or the calls have theirs in their headers.
     deadline_ms: int | None = None
+    #: Formed of calls of several jobs; else a stretch of one job's.
+    formed: bool = False
+    #: It holds slots of limits: no call may run longer than the lease.
+    limited: bool = False
+    #: Positions whose calls must not run: their jobs have ended, or their deadlines have passed.
+    closed: frozenset[int] = frozenset()
+
+
+class RecordKind(StrEnum):
+    """What is recorded of one call."""
+
+    SUCCESS = "s"
+    FAILURE = "f"
+    #: It failed and is tried again later; nothing is recorded yet.
+    RETRY = "r"
+    #: Its job has ended: nothing is recorded.
+    NOTHING = "n"
 
 
 class Commit(StrEnum):
@@ -205,6 +232,8 @@ class Commit(StrEnum):
     FINISHED = "finished"
     #: The job was cancelled or has expired: stop, nothing more is recorded.
     STOPPED = "stopped"
+    #: The job of the call that runs has ended; the other calls go on.
+    SKIP = "skip"
     #: The lease went to somebody else, or the batch is gone.
     LOST = "lost"
 

@@ -22,9 +22,10 @@ from penstock_broker_config.ledger.records import (
     Completion,
     JobState,
     Overdue,
+    RecordKind,
     Submitted,
 )
-from penstock_plugins.errors import ConflictError, ErrorCode, JobNotFoundError
+from penstock_plugins.errors import ConflictError, ErrorCode, JobNotFoundError, OverloadedError
 from penstock_plugins.result import ToolFailure, to_record
 
 T = TypeVar("T")
@@ -51,6 +52,21 @@ class Retention:
     def args(self) -> tuple[int, int]:
         """Milliseconds for successes and failures."""
         return int(self.result_ttl_s * 1000), int(self.failure_ttl_s * 1000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How much may be accepted and not at its end (B-3). Beyond it, submitting is refused as OVERLOADED."""
+
+    #: Calls of one batch key, of all, and bytes of their params.
+    key_calls: int = 100_000
+    calls: int = 2_000_000
+    size_bytes: int = 1 << 30
+
+    @property
+    def args(self) -> tuple[int, int]:
+        """Of all: calls and bytes."""
+        return self.calls, self.size_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +122,10 @@ def _lost_worker_records(max_attempts: int) -> tuple[bytes, bytes]:
 class LedgerRequests:
     """Builds the requests of one system."""
 
-    def __init__(self, keys: Keys, retention: Retention) -> None:
+    def __init__(self, keys: Keys, retention: Retention, bounds: Bounds) -> None:
         self.keys = keys
         self._keep = retention.args
+        self._bounds = bounds
 
     def open_job(
         self, job_id: str, *, tool: str, digest: str, tenant: str, queue: str, deadline_s: float | None
@@ -162,6 +179,8 @@ class LedgerRequests:
                 int(ring_after_s * 1000),
                 params_digest if key else "",
                 *self._keep,
+                *self._bounds.args,
+                header.policy,
             ],
             read=_read_submitted,
         )
@@ -188,7 +207,6 @@ class LedgerRequests:
             keys=[self.keys.open, self.keys.dead],
             args=[
                 self.keys.prefix,
-                job_of(batch_id),
                 batch_id,
                 terms.holder,
                 int(terms.lease_s * 1000),
@@ -200,31 +218,32 @@ class LedgerRequests:
             read=_read_claim,
         )
 
-    def renew(self, batch_id: str, *, fence: int, lease_s: float) -> Request[Commit]:
+    def renew(self, batch_id: str, *, fence: int, lease_s: float, position: int | None) -> Request[Commit]:
+        running = "" if position is None else position
         return Request(
             script="renew",
             keys=[self.keys.open],
-            args=[self.keys.prefix, job_of(batch_id), batch_id, fence, int(lease_s * 1000)],
+            args=[self.keys.prefix, batch_id, fence, int(lease_s * 1000), running],
             read=_read_commit,
         )
 
     def commit(
         self,
         batch_id: str,
-        records: Sequence[tuple[bool, bytes]],
+        records: Sequence[tuple[RecordKind, bytes]],
         *,
         fence: int,
         position: int,
         lease_s: float,
         cost_field: str,
         cost_us: float | None,
+        pause_s: float | None,
     ) -> Request[Commit]:
         return Request(
             script="commit",
             keys=[self.keys.open, self.keys.costs],
             args=[
                 self.keys.prefix,
-                job_of(batch_id),
                 batch_id,
                 fence,
                 position,
@@ -232,7 +251,8 @@ class LedgerRequests:
                 *self._keep,
                 cost_field,
                 "" if cost_us is None else round(cost_us, 1),
-                "".join("s" if success else "f" for success, _ in records),
+                "" if pause_s is None else int(pause_s * 1000),
+                "".join(kind.value for kind, _ in records),
                 *(record for _, record in records),
             ],
             read=_read_commit,
@@ -242,7 +262,7 @@ class LedgerRequests:
         return Request(
             script="release",
             keys=[self.keys.open],
-            args=[self.keys.prefix, job_of(batch_id), batch_id, fence],
+            args=[self.keys.prefix, batch_id, fence],
             read=_read_commit,
         )
 
@@ -264,7 +284,7 @@ class LedgerRequests:
 
 
 def _read_submitted(answer: list[Any]) -> Submitted:
-    word, job_id, cost, finished, version, state = answer
+    word, job_id, cost, finished, version, state, full, wait_ms = answer
     job = _text(job_id)
     match _text(word):
         case "conflict":
@@ -275,6 +295,11 @@ def _read_submitted(answer: list[Any]) -> Submitted:
             raise JobNotFoundError(
                 f"Job {job} does not continue there: it has expired, or was fed by another"
             )
+        case "overloaded":
+            raise OverloadedError(
+                f"Too much is waiting ({_text(full)}): try again later",
+                {"retry_after_s": int(wait_ms) / 1000},
+            )
     if _text(word) == "closed" and not JobState(_text(state)).final:
         raise JobNotFoundError(f"Job {job} accepts no more calls: its input was ended by another")
     return Submitted(
@@ -284,6 +309,7 @@ def _read_submitted(answer: list[Any]) -> Submitted:
         finished=int(finished),
         catalog_version=int(version),
         state=JobState(_text(state)),
+        limited=_text(word) == "limited",
     )
 
 
@@ -293,7 +319,10 @@ def _read_claim(answer: list[Any]) -> Claim:
         return Claim(state=state, holder=_text(answer[1]))
     if state is ClaimState.GONE:
         return Claim(state=state)
-    _, fence, header, calls, count, recorded, attempts, careful, now, created, deadline = answer
+    if state is ClaimState.PARKED:
+        return Claim(state=state)
+    _, fence, header, calls, count, recorded, attempts, careful, now, created, deadline, *rest = answer
+    formed, limited, closed = rest
     return Claim(
         state=state,
         fence=int(fence),
@@ -306,6 +335,9 @@ def _read_claim(answer: list[Any]) -> Claim:
         now_ms=int(now),
         created_ms=int(created),
         deadline_ms=int(deadline) if deadline else None,
+        formed=bool(formed),
+        limited=bool(limited),
+        closed=frozenset(int(position) for position in closed),
     )
 
 

@@ -4,57 +4,129 @@
 --
 -- KEYS 1 open   sorted set, batch → next look
 --      2 costs  hash, digest:tool → µs
--- b:{batch}, j:{job}…  as in submit.lua
--- ARGV 1 prefix 2 job 3 batch 4 fence 5 position of the first record in the batch 6 lease ms
---      7 keep ok ms 8 keep err ms 9 cost field 10 measured µs per call ('' = not measured)
---      11 one letter a record: s success, f failure   12… the records
+-- j:{job}…: jobs.lua; b:{batch}: batches.lua; limits: limits.lua; calls that are tried again: buffers.lua
+-- ARGV 1 prefix 2 batch 3 fence 4 position of the first record in the batch 5 lease ms
+--      6 keep ok ms 7 keep err ms 8 cost field 9 measured µs per call ('' = not measured)
+--      10 ms for which the batch's limits pause ('' = not at all)
+--      11 one letter a record: s success, f failure, r to be tried again, n nothing (its job has ended)
+--      12… the records; of r: "delay-ms attempts", the header and the call, a line each
 -- Returns 'ok' | 'finished' | 'stopped' | 'lost'
 local t = now_ms()
-local prefix, id = ARGV[1], ARGV[3]
-local jk = job_keys(prefix, ARGV[2])
-local bkey = prefix .. 'b:' .. id
-local keep = {ok = tonumber(ARGV[7]), err = tonumber(ARGV[8])}
+local prefix, id = ARGV[1], ARGV[2]
+local keep = {ok = tonumber(ARGV[6]), err = tonumber(ARGV[7])}
+local lease = t + tonumber(ARGV[5])
 
-local state = redis.call('HGET', jk.job, 'state')
-local b = redis.call('HMGET', bkey, 'f', 'd', 'n', 'base')
-if not state or FINAL[state] then
-  if b[1] then forget_batch(prefix, KEYS[1], id, jk) end
+local b = read_batch(prefix, id)
+local state
+if not b then
+  state = redis.call('HGET', job_keys(prefix, string.match(id, '^(.*)%.%d+$') or id).job, 'state')
+elseif not b.owners then
+  state = redis.call('HGET', b.jk.job, 'state')
+  if not state or FINAL[state] then
+    forget_batch(prefix, KEYS[1], b, t)
+    b = nil
+  end
+end
+if not b then
   -- A finished job means that this batch was recorded: the first answer got lost on its way.
-  if state == 'cancelled' or state == 'expired' then return 'stopped' end
-  return 'lost'
+  return (state == 'cancelled' or state == 'expired') and 'stopped' or 'lost'
 end
-if not b[1] or b[1] ~= ARGV[4] then return 'lost' end
+if b.f ~= ARGV[3] then return 'lost' end
 
-local d, n, base = tonumber(b[2]), tonumber(b[3]), tonumber(b[4])
-local from, count = tonumber(ARGV[5]), #ARGV - 11
-local oks, errs, done, failed = {}, {}, 0, 0
-for k = d - from + 1, count do
-  local into = errs
-  if string.sub(ARGV[11], k, k) == 's' then into = oks; done = done + 1 else failed = failed + 1 end
-  into[#into + 1] = base + from + k - 1
-  into[#into + 1] = ARGV[11 + k]
+local from, letters, count = tonumber(ARGV[4]), ARGV[11], #ARGV - 11
+if from > b.d or from + count > b.n then return redis.error_reply('COMMIT out of order') end
+
+-- Puts a call into the line of those that are tried again later.
+local function try_again(jk, index, text)
+  local delay, attempts, header, call = string.match(text, '^(%d+) (%d+)\n([^\n]*)\n(.*)$')
+  local spec = redis.call('HMGET', prefix .. 'b:' .. id, 'queue', 'tool', 'tenant', 'policy', 'once')
+  local digest = string.match(ARGV[8], '^[^:]*')
+  local into = '~' .. redis.sha1hex(table.concat({spec[2], digest, spec[3], spec[1], spec[4] or '', spec[5],
+    pack_keys(b.keys)}, '\n'))
+  local due = math.ceil((t + tonumber(delay)) / 10) * 10
+  local buffer = into .. '@' .. due
+  open_buffer(prefix, buffer, {'tool', spec[2], 'digest', digest, 'tenant', spec[3], 'queue', spec[1], 'once',
+    spec[5], 'policy', spec[4] or '', 'key', '', 'limits', pack_keys(b.keys), 'size', 64, 'bytes', 1048576,
+    'wait', 0, 'into', into})
+  local item = table.concat({jk.id, index, #call, t, attempts, keep_header(jk, header), call}, ' ')
+  redis.call('HINCRBY', jk.job, 'waiting', 1)
+  local deadline = redis.call('HGET', jk.job, 'deadline')
+  if deadline and deadline ~= '' then redis.call('ZADD', prefix .. 'late', tonumber(deadline) + 1, jk.id) end
+  pend(prefix, 1, #call)
+  if append(prefix, buffer, item, #call, due, t) then wake_dispatchers(prefix) end
 end
-if from > d or from + count > n then return redis.error_reply('COMMIT out of order') end
-if done + failed > 0 then
+
+local function record_stretch(jk)
+  local oks, errs, done, failed, open_end = {}, {}, 0, 0, nil
+  local first = b.base + b.d
+  local function say(last)
+    if open_end then redis.call('XADD', jk.out, '*', 'i', open_end .. '-' .. last); open_end = nil end
+  end
+  for k = b.d - from + 1, count do
+    local letter, index = string.sub(letters, k, k), b.base + from + k - 1
+    if letter == 's' or letter == 'f' then
+      local into = errs
+      if letter == 's' then into = oks; done = done + 1 else failed = failed + 1 end
+      into[#into + 1] = index
+      into[#into + 1] = ARGV[11 + k]
+      open_end = open_end or index
+    else
+      say(index - 1)
+      if letter == 'r' then try_again(jk, index, ARGV[11 + k]) end
+    end
+  end
   if done > 0 then redis.call('HSET', jk.ok, unpack(oks)); redis.call('HINCRBY', jk.job, 'done', done) end
   if failed > 0 then redis.call('HSET', jk.err, unpack(errs)); redis.call('HINCRBY', jk.job, 'failed', failed) end
-  redis.call('XADD', jk.out, '*', 'i', (base + d) .. '-' .. (base + from + count - 1))
-  d = from + count
+  say(b.base + from + count - 1)
+end
+
+local function record_each()
+  for k = b.d - from + 1, count do
+    local letter = string.sub(letters, k, k)
+    local jk, index = owner(b, from + k - 1)
+    local state = redis.call('HGET', jk.job, 'state')
+    if letter ~= 'n' and state and not FINAL[state] and not b.closed[from + k - 1] then
+      if letter == 'r' then
+        try_again(jk, index, ARGV[11 + k])
+      else
+        redis.call('HSET', letter == 's' and jk.ok or jk.err, index, ARGV[11 + k])
+        redis.call('HINCRBY', jk.job, letter == 's' and 'done' or 'failed', 1)
+        redis.call('XADD', jk.out, '*', 'i', index .. '-' .. index)
+        end_job_if_complete(jk, t, keep)
+        redis.call('PUBLISH', jk.channel, 'recorded')
+      end
+    end
+  end
+end
+
+if from + count > b.d then
+  if b.owners then record_each() else record_stretch(b.jk) end
+  b.d = from + count
+end
+if ARGV[9] ~= '' then
+  local old = redis.call('HGET', KEYS[2], ARGV[8])
+  local cost = tonumber(ARGV[9])
+  if old then cost = 0.7 * tonumber(old) + 0.3 * cost end
+  redis.call('HSET', KEYS[2], ARGV[8], string.format('%.1f', cost))
 end
 if ARGV[10] ~= '' then
-  local old = redis.call('HGET', KEYS[2], ARGV[9])
-  local cost = tonumber(ARGV[10])
-  if old then cost = 0.7 * tonumber(old) + 0.3 * cost end
-  redis.call('HSET', KEYS[2], ARGV[9], string.format('%.1f', cost))
+  for _, key in ipairs(b.keys) do pause_limit(prefix, key, tonumber(ARGV[10]), t) end
 end
-if d == n then
-  forget_batch(prefix, KEYS[1], id, jk)
-  end_job_if_complete(jk, t, keep)
-  redis.call('PUBLISH', jk.channel, 'recorded')
-  return 'finished'
+local answer = 'ok'
+if b.d == b.n then
+  forget_batch(prefix, KEYS[1], b, t)
+  if not b.owners then end_job_if_complete(b.jk, t, keep) end
+  answer = 'finished'
+elseif #b.keys > 0 and not keep_slots(prefix, b.keys, id, t, lease) then
+  -- The lease was over, and its slots went to others: what is recorded stays, the rest waits for a slot.
+  redis.call('HINCRBY', prefix .. 'b:' .. id, 'f', 1)
+  redis.call('HSET', prefix .. 'b:' .. id, 'd', b.d, 'a', 0, 'l', 0, 'w', '')
+  redis.call('ZADD', KEYS[1], t, id)
+  answer = 'lost'
+else
+  redis.call('HSET', prefix .. 'b:' .. id, 'd', b.d, 'a', 0, 'l', lease)
+  redis.call('ZADD', KEYS[1], lease, id)
+  if b.owners then redis.call('ZADD', prefix .. 'busy:' .. b.queue, lease, id) end
 end
-local lease = t + tonumber(ARGV[6])
-redis.call('HSET', bkey, 'd', d, 'a', 0, 'l', lease)
-redis.call('ZADD', KEYS[1], lease, id)
-redis.call('PUBLISH', jk.channel, 'recorded')
-return 'ok'
+if not b.owners then redis.call('PUBLISH', b.jk.channel, 'recorded') end
+return answer

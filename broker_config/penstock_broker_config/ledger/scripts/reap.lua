@@ -16,33 +16,35 @@ for k = 8, #ARGV do deep[ARGV[k]] = true end
 
 local rings = {}
 
-local function look_at(id, jk)
-  local bkey = prefix .. 'b:' .. id
-  local b, why = read_batch(bkey)
-  if why == 'damaged' then return set_aside(prefix, KEYS[1], id, jk, t, keep) end
-  local j = redis.call('HMGET', jk.job, 'state', 'deadline')
-  if not b or not j[1] or FINAL[j[1]] then
-    forget_batch(prefix, KEYS[1], id, jk)
-  elseif b.l > t then
+local function look_at(id)
+  local b, why = read_batch(prefix, id)
+  if why == 'damaged' then return set_aside(prefix, KEYS[1], id, t, keep) end
+  if not b then
+    redis.call('ZREM', KEYS[1], id)
+  elseif b.l > t and (b.owners or not FINAL[redis.call('HGET', b.jk.job, 'state') or 'cancelled']) then
     redis.call('ZADD', KEYS[1], b.l, id)
-  elseif j[2] ~= '' and t > tonumber(j[2]) then
-    expire_batch(prefix, KEYS[1], id, jk, b.base + b.d, b.n - b.d, t, keep)
-  else
-    local k = redis.call('HINCRBY', bkey, 'k', 1)
+  elseif not close_calls(prefix, KEYS[1], b, t, keep) then
+    local k = redis.call('HINCRBY', prefix .. 'b:' .. id, 'k', 1)
     local look = t + math.min(tonumber(ARGV[4]), tonumber(ARGV[3]) * 2 ^ math.min(k - 1, 10))
-    if j[2] ~= '' then look = math.min(look, tonumber(j[2]) + 1) end
+    if b.deadline ~= '' then look = math.min(look, tonumber(b.deadline) + 1) end
     redis.call('ZADD', KEYS[1], look, id)
     if not deep[b.queue] or t - b.r >= tonumber(ARGV[5]) then
-      redis.call('HSET', bkey, 'r', t)
+      redis.call('HSET', prefix .. 'b:' .. id, 'r', t)
       for _, value in ipairs({id, b.queue, b.tool, b.n - b.d}) do rings[#rings + 1] = value end
     end
   end
 end
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', t, 'LIMIT', 0, tonumber(ARGV[2]))) do
-  local jk = job_keys(prefix, string.match(id, '^(.*)%.%d+$') or id)
   -- One record that nobody can read must not keep the others from being looked at.
-  if not pcall(look_at, id, jk) then set_aside(prefix, KEYS[1], id, jk, t, keep) end
+  if not pcall(look_at, id) then set_aside(prefix, KEYS[1], id, t, keep) end
+end
+
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'late', '-inf', t, 'LIMIT', 0, 1000)) do
+  if not pcall(expire_waiting, prefix, job_keys(prefix, id), t, keep) then redis.call('ZREM', prefix .. 'late', id) end
+end
+for _, key in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'limits', '-inf', t - IDLE_LIMIT_MS, 'LIMIT', 0, 1000)) do
+  if redis.call('SISMEMBER', prefix .. 'set', key) == 0 then redis.call('ZREM', prefix .. 'limits', key) end
 end
 
 local old = t - math.max(keep.ok, keep.err)

@@ -1,12 +1,19 @@
 -- RELEASE: gives a lease back before the batch is finished (a worker that stops). Nobody is charged.
 --
 -- KEYS 1 open  sorted set, batch → next look
--- ARGV 1 prefix 2 job 3 batch 4 fence
+-- ARGV 1 prefix 2 batch 3 fence
 -- Returns 'ok' | 'lost'
-local bkey = ARGV[1] .. 'b:' .. ARGV[3]
-if redis.call('HGET', bkey, 'f') ~= ARGV[4] then return 'lost' end
+local t = now_ms()
+local b = read_batch(ARGV[1], ARGV[2])
+if not b or b.f ~= ARGV[3] then return 'lost' end
+local bkey = ARGV[1] .. 'b:' .. b.id
 redis.call('HSET', bkey, 'l', 0, 'w', '')
 redis.call('HINCRBY', bkey, 'f', 1)  -- whoever gave it back cannot commit any more
-redis.call('HDEL', job_keys(ARGV[1], ARGV[2]).run, ARGV[3])
-redis.call('ZADD', KEYS[1], now_ms(), ARGV[3])
+if b.owners then
+  for _, jk in ipairs(owners_of(b)) do redis.call('HDEL', jk.run, b.id) end
+else
+  redis.call('HDEL', b.jk.run, b.id)
+end
+leave_line(ARGV[1], b, t)
+redis.call('ZADD', KEYS[1], t, b.id)
 return 'ok'

@@ -1,18 +1,31 @@
 -- RENEW: keeps a lease while a call takes long. Also how a holder learns of a cancel that it did not hear.
 --
 -- KEYS 1 open  sorted set, batch → next look
--- ARGV 1 prefix 2 job 3 batch 4 fence 5 lease ms
--- Returns 'ok' | 'stopped' (cancelled or expired) | 'lost'
+-- ARGV 1 prefix 2 batch 3 fence 4 lease ms 5 position of the call that runs ('' = none)
+-- Returns 'ok' | 'stopped' (cancelled or expired) | 'skip' (the job of that call has ended, others go on) |
+--         'lost'
 local t = now_ms()
-local bkey = ARGV[1] .. 'b:' .. ARGV[3]
-local fence = redis.call('HGET', bkey, 'f')
-if not fence then
-  local state = redis.call('HGET', job_keys(ARGV[1], ARGV[2]).job, 'state')
+local id = ARGV[2]
+local b = read_batch(ARGV[1], id)
+if not b then
+  local state = redis.call('HGET', job_keys(ARGV[1], string.match(id, '^(.*)%.%d+$') or id).job, 'state')
   return (state == 'cancelled' or state == 'expired') and 'stopped' or 'lost'
 end
-if fence ~= ARGV[4] then return 'lost' end
-if FINAL[redis.call('HGET', job_keys(ARGV[1], ARGV[2]).job, 'state') or 'cancelled'] then return 'stopped' end
-local lease = t + tonumber(ARGV[5])
-redis.call('HSET', bkey, 'l', lease)
-redis.call('ZADD', KEYS[1], lease, ARGV[3])
+if b.f ~= ARGV[3] then return 'lost' end
+local function over(jk) return FINAL[redis.call('HGET', jk.job, 'state') or 'cancelled'] end
+if not b.owners and over(b.jk) then return 'stopped' end
+local lease = t + tonumber(ARGV[4])
+if #b.keys > 0 and not keep_slots(ARGV[1], b.keys, id, t, lease) then
+  redis.call('HINCRBY', ARGV[1] .. 'b:' .. id, 'f', 1)
+  redis.call('HSET', ARGV[1] .. 'b:' .. id, 'l', 0, 'w', '')
+  redis.call('ZADD', KEYS[1], t, id)
+  return 'lost'
+end
+redis.call('HSET', ARGV[1] .. 'b:' .. id, 'l', lease)
+redis.call('ZADD', KEYS[1], lease, id)
+if b.owners then
+  redis.call('ZADD', ARGV[1] .. 'busy:' .. b.queue, lease, id)
+  local position = tonumber(ARGV[5])
+  if position and position < b.n and over((owner(b, position))) then return 'skip' end
+end
 return 'ok'

@@ -1,0 +1,87 @@
+-- ENQUEUE: accepts calls that do not leave at once: they have a batch key, a limit or a delay. Like SUBMIT it
+-- creates the job with its first calls; the calls wait in buffers until DISPATCH forms batches of them.
+--
+-- KEYS 1 jobs   sorted set, job → created
+--      2 costs  hash, digest:tool → µs
+--      3 version  the catalog's counter
+--      4 idem   string "job|params digest" (only touched when ARGV has a digest)
+-- j:{job}: jobs.lua; the buffers' keys: buffers.lua; the limits': limits.lua
+-- ARGV 1 prefix 2 job 3 base 4 n 5 header 6 queue 7 tool 8 digest 9 tenant 10 once 11 policy
+--      12 deadline (ms from now or '') 13 total ('' = not known yet) 14 single 15 delay (ms from now or '')
+--      16 params digest of the idempotency key ('' = none) 17 keep ok ms 18 keep err ms
+--      19 calls of a buffer at most 20 calls of all at most 21 bytes of all at most
+--      22 number of buffers; for each: name, key, size, bytes, wait ms, number of limits, and for each of
+--         those: key, concurrency, rate, burst
+--      then for each call: number of its buffer, its params and MAC as JSON text (["params","mac"])
+-- Returns {word, job, cost, finished, version, state, what, ms}; word: ok again first conflict gap closed
+--         overloaded (what is full, after how many ms to try again)
+local t = now_ms()
+local prefix, id = ARGV[1], ARGV[2]
+local jk = job_keys(prefix, id)
+local base, n = tonumber(ARGV[3]), tonumber(ARGV[4])
+if n < 1 or n > MAX_CALLS then return redis.error_reply('ENQUEUE of ' .. n .. ' calls: 1 to ' .. MAX_CALLS) end
+
+local sent = {tool = ARGV[7], tenant = ARGV[9], digest = ARGV[8], queue = ARGV[6], single = ARGV[14],
+  total = ARGV[13], deadline = ARGV[12], idem = ARGV[16], idem_key = KEYS[4]}
+
+local at = 23
+local buffers = {}
+for b = 1, tonumber(ARGV[22]) do
+  local buffer = {name = ARGV[at], key = ARGV[at + 1], size = ARGV[at + 2], bytes = ARGV[at + 3],
+    wait = ARGV[at + 4], limits = {}, calls = 0}
+  local limits = tonumber(ARGV[at + 5])
+  at = at + 6
+  for l = 1, limits do
+    buffer.limits[l] = {key = ARGV[at], concurrency = ARGV[at + 1], rate = ARGV[at + 2], burst = ARGV[at + 3]}
+    at = at + 4
+  end
+  buffers[b] = buffer
+end
+
+local size = 0
+for c = 0, n - 1 do
+  local buffer = buffers[tonumber(ARGV[at + 2 * c])]
+  buffer.calls = buffer.calls + 1
+  size = size + #ARGV[at + 2 * c + 1]
+end
+
+local word, speaks_of = may_accept(jk, sent, base)
+if word == 'new' or word == 'next' then
+  local what, wait_ms = overloaded(prefix, n, size, tonumber(ARGV[20]), tonumber(ARGV[21]))
+  for _, buffer in ipairs(buffers) do
+    local waiting = tonumber(redis.call('HGET', prefix .. 'qs:' .. buffer.name, 'n') or 0)
+    if not what and waiting > 0 and waiting + buffer.calls > tonumber(ARGV[19]) then
+      what, wait_ms = 'calls that wait under one key', 1000
+    end
+  end
+  if what then return accept_answer(prefix, 'overloaded', id, KEYS[2], KEYS[3], sent, what, wait_ms) end
+  local deadline = accept(jk, sent, word, n, KEYS[1], t)
+  local header = keep_header(jk, ARGV[5])
+  redis.call('HINCRBY', jk.job, 'waiting', n)
+  if deadline ~= '' then redis.call('ZADD', prefix .. 'late', tonumber(deadline) + 1, id) end
+  pend(prefix, n, size)
+
+  local delayed = ARGV[15] ~= ''
+  local look = false
+  for _, buffer in ipairs(buffers) do
+    local keys = {}
+    for l, limit in ipairs(buffer.limits) do
+      declare_limit(prefix, limit.key, limit.concurrency, limit.rate, limit.burst, t)
+      keys[l] = limit.key
+    end
+    buffer.into = delayed and buffer.name or ''
+    if delayed then buffer.name = buffer.name .. '@' .. id .. '.' .. base end
+    open_buffer(prefix, buffer.name, {'tool', ARGV[7], 'digest', ARGV[8], 'tenant', ARGV[9], 'queue', ARGV[6],
+      'once', ARGV[10], 'policy', ARGV[11], 'key', buffer.key, 'limits', pack_keys(keys), 'size', buffer.size,
+      'bytes', buffer.bytes, 'wait', buffer.wait, 'into', buffer.into})
+  end
+  local due = delayed and t + tonumber(ARGV[15]) or t
+  for c = 0, n - 1 do
+    local buffer, call = buffers[tonumber(ARGV[at + 2 * c])], ARGV[at + 2 * c + 1]
+    local item = table.concat({id, base + c, #call, t, 0, header, call}, ' ')
+    look = append(prefix, buffer.name, item, #call, due, t) or look
+  end
+  if look then wake_dispatchers(prefix) end
+  word = 'ok'
+end
+return accept_answer(prefix, word, speaks_of, KEYS[2], KEYS[3], sent)

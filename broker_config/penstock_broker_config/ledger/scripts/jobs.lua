@@ -1,0 +1,106 @@
+-- Shared by every script (prepended when it is loaded): the clock, jobs, and how they accept calls and end.
+-- Times are milliseconds of this server's clock.
+--
+-- j:{job}       hash: tool tenant digest queue state single accepted done failed expired total created
+--               started finished deadline status error idem; waiting calls in buffers
+-- j:{job}:ok :err  hashes, index → result record;  j:{job}:out  stream of what ended, in that order
+-- j:{job}:run   hash, batch → who holds its lease
+-- j:{job}:h     hash, digest → header, of calls that wait in buffers
+
+local FINAL = {succeeded = true, failed = true, cancelled = true, expired = true}
+
+-- Calls of one batch at most; more than Lua's stack could pass on to one command.
+local MAX_CALLS = 2048
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- The keys of one job, from the prefix (ARGV of each script) and the job's id.
+local function job_keys(prefix, id)
+  local j = prefix .. 'j:' .. id
+  return {id = id, job = j, ok = j .. ':ok', err = j .. ':err', out = j .. ':out', run = j .. ':run',
+    headers = j .. ':h', channel = j}
+end
+
+-- Keeps what a finished job leaves behind for as long as the operator wants, and tells who waits.
+-- keep.ok, keep.err: milliseconds for successes and failures.
+local function end_job(jk, state, t, keep)
+  redis.call('HSET', jk.job, 'state', state, 'finished', t)
+  redis.call('XADD', jk.out, '*', 's', state)
+  local longer = math.max(keep.ok, keep.err)
+  redis.call('PEXPIRE', jk.job, longer)
+  redis.call('PEXPIRE', jk.out, longer)
+  redis.call('PEXPIRE', jk.ok, keep.ok)
+  redis.call('PEXPIRE', jk.err, keep.err)
+  redis.call('DEL', jk.run, jk.headers)
+  local idem = redis.call('HGET', jk.job, 'idem')
+  if idem and idem ~= '' then redis.call('PEXPIRE', idem, longer) end
+end
+
+-- Ends the job when its input has ended and every accepted call has.
+local function end_job_if_complete(jk, t, keep)
+  local j = redis.call('HMGET', jk.job, 'total', 'done', 'failed', 'expired', 'error')
+  if not j[1] or j[1] == '' then return false end
+  local failed, expired = tonumber(j[3]), tonumber(j[4])
+  if tonumber(j[2]) + failed + expired < tonumber(j[1]) then return false end
+  local state = 'succeeded'
+  if expired > 0 then state = 'expired' elseif failed > 0 or j[5] ~= '' then state = 'failed' end
+  end_job(jk, state, t, keep)
+  return true
+end
+
+-- Some calls of a job ended without having run, since its deadline has passed.
+local function expire_calls(jk, first, count, t, keep)
+  redis.call('XADD', jk.out, '*', 'i', first .. '-' .. (first + count - 1), 'c', 'expired')
+  redis.call('HINCRBY', jk.job, 'expired', count)
+  end_job_if_complete(jk, t, keep)
+  redis.call('PUBLISH', jk.channel, 'expired')
+end
+
+-- Whether a job accepts calls that begin at `base`. A word (new | next when it does; or again first conflict
+-- gap closed), and the job that the answer speaks of.
+local function may_accept(jk, sent, base)
+  if sent.idem ~= '' then
+    local first = redis.call('GET', sent.idem_key)
+    if first then
+      local bar = string.find(first, '|', 1, true)
+      local id, digest = string.sub(first, 1, bar - 1), string.sub(first, bar + 1)
+      if digest ~= sent.idem then return 'conflict', id end
+      if id ~= jk.id then return 'first', id end
+    end
+  end
+  local j = redis.call('HMGET', jk.job, 'accepted', 'state', 'total')
+  if not j[1] then return base == 0 and 'new' or 'gap', jk.id end
+  local accepted = tonumber(j[1])
+  if base < accepted then return 'again', jk.id end
+  if FINAL[j[2]] or j[3] ~= '' then return 'closed', jk.id end
+  return base == accepted and 'next' or 'gap', jk.id
+end
+
+-- Counts calls as accepted, and creates their job with the first ones. Returns the job's deadline, or ''.
+local function accept(jk, sent, word, n, jobs, t)
+  local deadline
+  if word == 'new' then
+    deadline = sent.deadline ~= '' and tostring(t + tonumber(sent.deadline)) or ''
+    redis.call('HSET', jk.job, 'tool', sent.tool, 'tenant', sent.tenant, 'digest', sent.digest, 'queue', sent.queue,
+      'state', 'queued', 'single', sent.single, 'accepted', n, 'done', 0, 'failed', 0, 'expired', 0,
+      'total', sent.total, 'created', t, 'deadline', deadline, 'status', '', 'error', '',
+      'idem', sent.idem ~= '' and sent.idem_key or '')
+    redis.call('ZADD', jobs, t, jk.id)
+    if sent.idem ~= '' then redis.call('SET', sent.idem_key, jk.id .. '|' .. sent.idem) end
+  else
+    deadline = redis.call('HGET', jk.job, 'deadline') or ''
+    redis.call('HINCRBY', jk.job, 'accepted', n)
+  end
+  return deadline
+end
+
+-- What a producer is told: {word, job, cost, finished, version, state, what, ms}.
+local function accept_answer(prefix, word, id, costs, version, sent, what, ms)
+  local j = redis.call('HMGET', prefix .. 'j:' .. id, 'done', 'failed', 'expired', 'state')
+  local finished = tonumber(j[1] or 0) + tonumber(j[2] or 0) + tonumber(j[3] or 0)
+  return {word, id, redis.call('HGET', costs, sent.digest .. ':' .. sent.tool) or '', finished,
+    redis.call('GET', version) or '0', j[4] or 'queued', what or '', ms or 0}
+end

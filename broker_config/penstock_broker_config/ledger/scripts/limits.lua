@@ -1,0 +1,155 @@
+-- Limits: how many batches of a key run at once (slots with a lease), and how many of its calls start in a
+-- second (tokens). A batch holds one slot of each of its keys, since it runs one call at a time.
+--
+-- l:{key}       hash: c r b  concurrency, calls a second, burst: the operator's ('' or missing = as declared,
+--               'inf' = none); dc dr db  what the tool declares; p paused until; t tokens, a when counted
+-- l:{key}:held  sorted set, batch → until when its slot is leased
+-- l:{key}:wait  sorted set, who waits for the key (a buffer, or =BATCH) → since when
+-- limits        sorted set, key → last used; the operator's own keys never leave it
+-- set           set, keys that the operator has set
+-- wake          sorted set, key → when its waiters may be looked at again
+
+local IDLE_LIMIT_MS = 3600000
+
+local function wake_dispatchers(prefix)
+  redis.call('PUBLISH', prefix .. 'dispatch', '1')
+end
+
+-- Reads a limit: concurrency, rate, burst (nil = none), paused until, tokens now.
+local function read_limit(prefix, key, t)
+  local l = redis.call('HMGET', prefix .. 'l:' .. key, 'c', 'r', 'b', 'dc', 'dr', 'db', 'p', 't', 'a')
+  local function either(own, declared)
+    local value = tonumber((own and own ~= '') and own or declared or '')
+    if value == math.huge then return nil end
+    return value
+  end
+  local limit = {concurrency = either(l[1], l[4]), rate = either(l[2], l[5]), paused = tonumber(l[7] or '') or 0}
+  if limit.rate then
+    limit.burst = math.max(1, either(l[3], l[6]) or limit.rate)
+    local tokens, at = tonumber(l[8] or ''), tonumber(l[9] or '')
+    limit.tokens = limit.burst
+    if tokens and at then
+      limit.tokens = math.min(limit.burst, tokens + math.max(0, t - at) / 1000 * limit.rate)
+    end
+  end
+  return limit
+end
+
+-- How many of `want` calls may start now. 0 comes with the key that forbids it and when to look again.
+-- Slots that the batch `own` holds already are not asked for again.
+local function admitted(prefix, keys, want, t, own)
+  local n = want
+  for _, key in ipairs(keys) do
+    local limit = read_limit(prefix, key, t)
+    if limit.paused > t then return 0, key, limit.paused end
+    if limit.concurrency then
+      local held = prefix .. 'l:' .. key .. ':held'
+      redis.call('ZREMRANGEBYSCORE', held, '-inf', t)
+      if not (own and redis.call('ZSCORE', held, own)) and redis.call('ZCARD', held) >= limit.concurrency then
+        local first = redis.call('ZRANGE', held, 0, 0, 'WITHSCORES')
+        return 0, key, first[2] and tonumber(first[2]) or t + 60000
+      end
+    end
+    if limit.rate and not own then
+      if limit.rate <= 0 then return 0, key, t + 60000 end
+      if limit.tokens < 1 then return 0, key, t + math.ceil((1 - limit.tokens) / limit.rate * 1000) end
+      n = math.min(n, math.floor(limit.tokens))
+    end
+  end
+  return n
+end
+
+-- Takes a slot of each key for a batch, and a token for each of its calls (0: they were taken before).
+local function take_slots(prefix, keys, id, calls, t, until_ms)
+  for _, key in ipairs(keys) do
+    local lkey = prefix .. 'l:' .. key
+    redis.call('ZADD', lkey .. ':held', until_ms, id)
+    if calls > 0 then
+      local limit = read_limit(prefix, key, t)
+      if limit.rate then redis.call('HSET', lkey, 't', string.format('%.6f', limit.tokens - calls), 'a', t) end
+    end
+    redis.call('PEXPIRE', lkey .. ':held', math.max(IDLE_LIMIT_MS, until_ms - t + 60000))
+    if redis.call('SISMEMBER', prefix .. 'set', key) == 0 then redis.call('PEXPIRE', lkey, IDLE_LIMIT_MS) end
+    redis.call('ZADD', prefix .. 'limits', t, key)
+  end
+end
+
+-- Keeps the slots of a batch together with its lease. False when one was lost meanwhile and is taken.
+local function keep_slots(prefix, keys, id, t, until_ms)
+  local allowed = admitted(prefix, keys, 1, t, id)
+  if allowed == 0 then
+    -- A pause holds up what has not begun; what runs goes on.
+    for _, key in ipairs(keys) do
+      if not redis.call('ZSCORE', prefix .. 'l:' .. key .. ':held', id) then return false end
+    end
+  end
+  for _, key in ipairs(keys) do redis.call('ZADD', prefix .. 'l:' .. key .. ':held', until_ms, id) end
+  return true
+end
+
+local function holds_slots(prefix, keys, id, t)
+  for _, key in ipairs(keys) do
+    local until_ms = redis.call('ZSCORE', prefix .. 'l:' .. key .. ':held', id)
+    if not until_ms or tonumber(until_ms) <= t then return false end
+  end
+  return true
+end
+
+-- Somebody may be able to use the key now.
+local function wake_waiters(prefix, key, at, t)
+  if redis.call('EXISTS', prefix .. 'l:' .. key .. ':wait') == 1 then
+    redis.call('ZADD', prefix .. 'wake', 'LT', at, key)
+    if at <= t then wake_dispatchers(prefix) end
+  end
+end
+
+local function free_slots(prefix, keys, id, t)
+  for _, key in ipairs(keys) do
+    if redis.call('ZREM', prefix .. 'l:' .. key .. ':held', id) == 1 then wake_waiters(prefix, key, t, t) end
+  end
+end
+
+local function wait_for(prefix, waiter, key, at, t)
+  redis.call('ZADD', prefix .. 'l:' .. key .. ':wait', 'NX', t, waiter)
+  redis.call('ZADD', prefix .. 'wake', 'LT', at, key)
+end
+
+-- What a tool declares; the operator's own figures stand beside it and count first.
+local function declare_limit(prefix, key, concurrency, rate, burst, t)
+  local lkey = prefix .. 'l:' .. key
+  redis.call('HSET', lkey, 'dc', concurrency, 'dr', rate, 'db', burst)
+  if redis.call('SISMEMBER', prefix .. 'set', key) == 0 then redis.call('PEXPIRE', lkey, IDLE_LIMIT_MS) end
+  redis.call('ZADD', prefix .. 'limits', t, key)
+end
+
+-- A pause is never shortened: whoever met the limit last and was told to wait longest is right.
+local function pause_limit(prefix, key, for_ms, t)
+  local lkey = prefix .. 'l:' .. key
+  local at = t + for_ms
+  if at > (tonumber(redis.call('HGET', lkey, 'p') or '') or 0) then redis.call('HSET', lkey, 'p', at) end
+  redis.call('ZADD', prefix .. 'limits', t, key)
+  if redis.call('SISMEMBER', prefix .. 'set', key) == 0 then
+    redis.call('PEXPIRE', lkey, math.max(IDLE_LIMIT_MS, for_ms + 60000))
+  end
+end
+
+-- The keys that every call of a tool and of a tenant has, where the operator has set them.
+local function add_standing_keys(prefix, keys, tool, tenant)
+  if redis.call('EXISTS', prefix .. 'set') == 0 then return keys end
+  for _, key in ipairs({'tool:' .. tool, 'tenant:' .. tenant}) do
+    if redis.call('SISMEMBER', prefix .. 'set', key) == 1 then
+      local there = false
+      for _, known in ipairs(keys) do there = there or known == key end
+      if not there then keys[#keys + 1] = key end
+    end
+  end
+  return keys
+end
+
+local function pack_keys(keys) return table.concat(keys, '\n') end
+
+local function unpack_keys(text)
+  local keys = {}
+  for key in string.gmatch(text or '', '[^\n]+') do keys[#keys + 1] = key end
+  return keys
+end
