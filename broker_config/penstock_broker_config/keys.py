@@ -37,6 +37,55 @@ class Keys:
         """Sorted set: call id → when it was set aside. Written by claim, trimmed by reap."""
         return f"{self.prefix}dead"
 
+    # Calls that wait, and limits (scripts/buffers.lua and limits.lua say what is in each) --------------
+
+    @property
+    def buffers(self) -> str:
+        """Sorted set of the buffers in which calls wait. Written by enqueue, commit and dispatch.
+
+        Beside it, all written by the same scripts and gone when nothing waits: `q:{buffer}` list of calls,
+        `qs:{buffer}` hash, `due`, `turns`, `ft:…`, `fb:…`, `fv:…` (whose turn it is), `formed:…`, `busy:…`
+        (batches by queue), `late` (deadlines of what waits); and `weights`, which the operator sets.
+        """
+        return f"{self.prefix}buffers"
+
+    @property
+    def pending(self) -> str:
+        """Hash: `calls` and `bytes` that are accepted and not at their end."""
+        return f"{self.prefix}pend"
+
+    @property
+    def limits(self) -> str:
+        """Sorted set: limit key → last used. Trimmed by reap after an hour, but for the operator's own."""
+        return f"{self.prefix}limits"
+
+    @property
+    def operator_limits(self) -> str:
+        """Set: limit keys that the operator has set. Written by limit."""
+        return f"{self.prefix}set"
+
+    @property
+    def weights(self) -> str:
+        """Hash: `tenant:NAME` or `key:NAME` → its share. Written by limit."""
+        return f"{self.prefix}weights"
+
+    def limit(self, key: str) -> str:
+        """Hash: figures and tokens of a limit. Expires an hour after its last use, if not the operator's."""
+        return f"{self.prefix}l:{key}"
+
+    def limit_slots(self, key: str) -> str:
+        """Sorted set: batch → until when its slot is leased. An entry goes with its batch or its lease."""
+        return f"{self.prefix}l:{key}:held"
+
+    def limit_waiters(self, key: str) -> str:
+        """Sorted set: who waits for a slot or a token (a buffer, or `=batch`) → since when."""
+        return f"{self.prefix}l:{key}:wait"
+
+    @property
+    def dispatch_channel(self) -> str:
+        """Channel: something may leave now; dispatchers look. A hint only."""
+        return f"{self.prefix}dispatch"
+
     @property
     def broken(self) -> str:
         """Sorted set: batch id → when its damaged record was set aside. By claim and reap; trimmed."""

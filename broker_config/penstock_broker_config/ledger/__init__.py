@@ -5,7 +5,15 @@ promised, and why no crash loses a call, stands in the folder's README.
 """
 
 from penstock_broker_config.ledger.aio import AsyncLedger
+from penstock_broker_config.ledger.buffering import (
+    Buffer,
+    BufferedCall,
+    DeclaredLimit,
+    Dispatched,
+    DispatchTerms,
+)
 from penstock_broker_config.ledger.client import Ledger
+from penstock_broker_config.ledger.limits import UNLIMITED, LimitChange, LimitState
 from penstock_broker_config.ledger.records import (
     FINAL_STATES,
     BatchHeader,
@@ -24,18 +32,26 @@ from penstock_broker_config.ledger.requests import Bounds, ClaimTerms, ReapTerms
 
 __all__ = [
     "FINAL_STATES",
+    "UNLIMITED",
     "AsyncLedger",
     "BatchHeader",
     "Bounds",
+    "Buffer",
+    "BufferedCall",
     "CallEntry",
     "Claim",
     "ClaimState",
     "ClaimTerms",
     "Commit",
     "Completion",
+    "DeclaredLimit",
+    "DispatchTerms",
+    "Dispatched",
     "JobRecord",
     "JobState",
     "Ledger",
+    "LimitChange",
+    "LimitState",
     "Overdue",
     "ReapTerms",
     "RecordKind",

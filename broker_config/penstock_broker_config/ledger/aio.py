@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import redis.asyncio
 
 from penstock_broker_config.keys import Keys
+from penstock_broker_config.ledger.buffering import Buffer, BufferedCall, BufferRequests
 from penstock_broker_config.ledger.client import read_job, read_jobs, read_stream
 from penstock_broker_config.ledger.records import (
     BatchHeader,
@@ -34,7 +35,9 @@ class AsyncLedger:
         bounds: Bounds | None = None,
     ) -> None:
         self._redis: Any = client
-        self._requests = LedgerRequests(keys, retention or Retention(), bounds or Bounds())
+        retention, bounds = retention or Retention(), bounds or Bounds()
+        self._requests = LedgerRequests(keys, retention, bounds)
+        self._buffers = BufferRequests(keys, retention, bounds)
         self._scripts: dict[str, Any] = {}
         self.keys = keys
 
@@ -73,6 +76,38 @@ class AsyncLedger:
                 ring_after_s=ring_after_s,
             )
         )
+
+    async def enqueue(
+        self,
+        header: BatchHeader,
+        calls: Sequence[BufferedCall],
+        buffers: Sequence[Buffer],
+        *,
+        base: int,
+        deadline_s: float | None = None,
+        total: int | None = None,
+        idempotency: tuple[str, str] | None = None,
+        single: bool = False,
+        delay_s: float | None = None,
+    ) -> Submitted:
+        """See `Ledger.enqueue`."""
+        return await self._run(
+            self._buffers.enqueue(
+                header,
+                calls,
+                buffers,
+                base=base,
+                deadline_s=deadline_s,
+                total=total,
+                idempotency=idempotency,
+                single=single,
+                delay_s=delay_s,
+            )
+        )
+
+    async def flush(self, *, tenant: str, tool: str, key: str) -> int:
+        """See `Ledger.flush`."""
+        return await self._run(self._buffers.flush(tenant, tool, key))
 
     async def seal(self, job_id: str, *, error: str = "") -> JobState:
         """See `Ledger.seal`."""

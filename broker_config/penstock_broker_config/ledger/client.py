@@ -9,6 +9,14 @@ from typing import Any, TypeVar, cast
 import redis
 
 from penstock_broker_config.keys import Keys
+from penstock_broker_config.ledger.buffering import (
+    Buffer,
+    BufferedCall,
+    BufferRequests,
+    Dispatched,
+    DispatchTerms,
+)
+from penstock_broker_config.ledger.limits import LimitChange, LimitRequests, LimitState, read_limit
 from penstock_broker_config.ledger.records import (
     BatchHeader,
     CallEntry,
@@ -54,7 +62,10 @@ class Ledger:
         bounds: Bounds | None = None,
     ) -> None:
         self._redis = client
-        self._requests = LedgerRequests(keys, retention or Retention(), bounds or Bounds())
+        retention, bounds = retention or Retention(), bounds or Bounds()
+        self._requests = LedgerRequests(keys, retention, bounds)
+        self._buffers = BufferRequests(keys, retention, bounds)
+        self._limits = LimitRequests(keys)
         self._scripts: dict[str, Any] = {}
         self.keys = keys
 
@@ -110,6 +121,54 @@ class Ledger:
                 ring_after_s=ring_after_s,
             )
         )
+
+    def enqueue(
+        self,
+        header: BatchHeader,
+        calls: Sequence[BufferedCall],
+        buffers: Sequence[Buffer],
+        *,
+        base: int,
+        deadline_s: float | None = None,
+        total: int | None = None,
+        idempotency: tuple[str, str] | None = None,
+        single: bool = False,
+        delay_s: float | None = None,
+    ) -> Submitted:
+        """Accept calls that do not leave at once: dispatchers form batches of them.
+
+        Args:
+            header: what the calls share.
+            calls: each with the position of its buffer; their indexes count on from `base`.
+            buffers: where they wait.
+            base: as for `submit`, like all that follows.
+            deadline_s: seconds from now in which the whole job must end.
+            total: how many calls there will be.
+            idempotency: the key and the digest of the params that it stands for.
+            single: the job is one call.
+            delay_s: seconds from now before which none of them leaves.
+
+        Raises:
+            OverloadedError: too much waits; nothing was accepted.
+            ConflictError, JobNotFoundError: as for `submit`.
+        """
+        return self._run(
+            self._buffers.enqueue(
+                header,
+                calls,
+                buffers,
+                base=base,
+                deadline_s=deadline_s,
+                total=total,
+                idempotency=idempotency,
+                single=single,
+                delay_s=delay_s,
+            )
+        )
+
+    def flush(self, *, tenant: str, tool: str, key: str) -> int:
+        """What waits under a batch key leaves now; returns how many calls that are."""
+        return self._run(self._buffers.flush(tenant, tool, key))
 
     def seal(self, job_id: str, *, error: str = "") -> JobState:
         """The input has ended: what was accepted is all there will be. `error` says why it ended early.
@@ -231,6 +290,37 @@ class Ledger:
     def reap(self, terms: ReapTerms, *, deep_queues: Sequence[str] = ()) -> list[Overdue]:
         """End what has expired, and say which doorbells to ring again."""
         return self._run(self._requests.reap(terms, deep_queues=deep_queues))
+
+    def dispatch(self, terms: DispatchTerms) -> Dispatched:
+        """Form batches of what may leave, and say which doorbells to ring."""
+        return self._run(self._buffers.dispatch(terms))
+
+    def change_limit(self, key: str, change: LimitChange) -> None:
+        """Set figures of a limit; they hold from the next batch on."""
+        self._run(self._limits.change(key, change))
+
+    def clear_limit(self, key: str) -> bool:
+        """Take back what the operator has set; False when nothing is left of the limit."""
+        return bool(self._run(self._limits.clear(key)))
+
+    def limits(self, count: int = 1000) -> list[LimitState]:
+        """The limits in use and those that the operator has set, by name."""
+        keys, client = self.keys, self._redis
+        used = cast("list[bytes]", client.zrevrange(keys.limits, 0, count - 1))
+        own = cast("set[bytes]", client.smembers(keys.operator_limits))
+        names = sorted(name.decode(errors="replace") for name in {*used, *own})
+        seconds, micros = client.time()
+        with client.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.hgetall(keys.limit(name))
+                pipe.sismember(keys.operator_limits, name)
+                pipe.zcount(keys.limit_slots(name), seconds * 1000, "+inf")
+                pipe.zcard(keys.limit_waiters(name))
+            answers = pipe.execute()
+        return [
+            read_limit(name, answers[4 * i : 4 * i + 4], seconds * 1000 + micros // 1000)
+            for i, name in enumerate(names)
+        ]
 
     def _run(self, request: Request[T]) -> T:
         script = self._scripts.get(request.script)

@@ -182,7 +182,7 @@ class LedgerRequests:
                 *self._bounds.args,
                 header.policy,
             ],
-            read=_read_submitted,
+            read=read_submitted,
         )
 
     def seal(self, job_id: str, *, error: str) -> Request[JobState]:
@@ -279,11 +279,11 @@ class LedgerRequests:
                 *self._keep,
                 *deep_queues,
             ],
-            read=_read_overdue,
+            read=read_overdue,
         )
 
 
-def _read_submitted(answer: list[Any]) -> Submitted:
+def read_submitted(answer: list[Any]) -> Submitted:
     word, job_id, cost, finished, version, state, full, wait_ms = answer
     job = _text(job_id)
     match _text(word):
@@ -345,7 +345,7 @@ def _read_commit(answer: bytes) -> Commit:
     return Commit(_text(answer))
 
 
-def _read_overdue(answer: list[Any]) -> list[Overdue]:
+def read_overdue(answer: list[Any]) -> list[Overdue]:
     return [
         Overdue(_text(answer[i]), _text(answer[i + 1]), _text(answer[i + 2]), int(answer[i + 3]))
         for i in range(0, len(answer), 4)

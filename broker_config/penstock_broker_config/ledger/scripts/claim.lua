@@ -87,7 +87,10 @@ if #b.keys > 0 and not holds_slots(prefix, b.keys, id, t) then
     return {'parked'}
   end
 end
-if #b.keys > 0 then take_slots(prefix, b.keys, id, 0, t, lease) end
+if #b.keys > 0 then
+  take_slots(prefix, b.keys, id, 0, t, lease)
+  for _, key in ipairs(b.keys) do wake_waiters(prefix, key, lease, t) end
+end
 
 local fence = redis.call('HINCRBY', bkey, 'f', 1)
 redis.call('HSET', bkey, 'l', lease, 'w', holder)
