@@ -49,6 +49,8 @@ class PluginPolicy(_Table):
     env: dict[str, str] = Field(default_factory=dict)
     #: Narrows `[limits]` for this plugin.
     limits: dict[str, float] = Field(default_factory=dict)
+    #: Replaces `batch_entry_point` for this plugin.
+    batch_entry_point: bool | None = None
 
 
 class Settings(BaseSettings):
@@ -101,6 +103,9 @@ class Settings(BaseSettings):
     warm_bytes: int = Field(default=1 << 30, ge=1 << 20)
     #: How calls reach wasmtime. auto: by its C functions where they fit, else by its slower Python API.
     sandbox_path: Literal["auto", "lean", "public"] = "auto"
+    #: Whether calls of one batch may share an instance where a plugin is made for it and asks for it. Off:
+    #: nothing that a call leaves behind in an instance can reach another call.
+    batch_entry_point: bool = True
     #: Grace after a call's deadline before its pool process is ended.
     overrun_grace_s: float = Field(default=2.0, gt=0)
     #: Seconds in which a stopping worker finishes what runs.
@@ -176,7 +181,10 @@ class Settings(BaseSettings):
         granted = self.capabilities if own.capabilities is None else own.capabilities
         limits = _limits(OperatorPolicy().limits, self.limits, "limits")
         limits = _limits(limits, own.limits, f"plugins.{plugin}.limits")
-        return OperatorPolicy(capabilities=granted, env=dict(own.env), limits=limits)
+        shared = self.batch_entry_point if own.batch_entry_point is None else own.batch_entry_point
+        return OperatorPolicy(
+            capabilities=granted, env=dict(own.env), limits=limits, batch_entry_point=shared
+        )
 
 
 def _secret(name: str, key: SecretStr | None, file: Path | None) -> bytes | None:

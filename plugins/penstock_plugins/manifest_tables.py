@@ -142,6 +142,8 @@ class ToolTable(Table):
     retryable: bool = False
     timeout_s: Seconds | None = None
     batch_key: str | None = None
+    #: Calls of one batch may share an instance, by the component's `call-tool-batch`.
+    batch_entry_point: bool = False
     cache_ttl_s: Annotated[float, Field(ge=0, le=31_536_000)] | None = None
     retry: RetryTable | None = None
 

@@ -41,6 +41,8 @@ class OperatorPolicy:
     env: Mapping[str, str] = field(default_factory=dict)
     #: No call gets more than this.
     limits: Limits = WIDEST_LIMITS
+    #: Whether calls of one batch may share an instance where a plugin is made for it.
+    batch_entry_point: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

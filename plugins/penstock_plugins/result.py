@@ -64,6 +64,9 @@ class ResultMetadata:
     #: Who executed it: host and process.
     worker: str = ""
     plugin_digest: str = ""
+    #: Calls that shared an instance, this one included, by the plugin's batch entry point; `execution_ms` is
+    #: then this one's share. 0: it had an instance of its own.
+    batched: int = 0
     #: Fuel used. None: not metered.
     fuel: int | None = None
     #: Log lines of the guest, `{level, message}`, capped.

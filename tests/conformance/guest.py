@@ -13,11 +13,12 @@ import wasmtime
 from penstock_plugins.bundle import Bundle, bundle_from
 from penstock_plugins.errors import ErrorCode
 from penstock_plugins.record import PluginRecord
-from penstock_plugins.tool import Tool
+from penstock_plugins.tool import Tool, Traits
 from tests.conformance.wat import component
 
 #: The time that a guest gets which would go on for ever.
 SHORT_S = 0.2
+_TOGETHER = ("[[tool]]", 'name = "run"', "idempotent = true", "batch_entry_point = true")
 #: A body that goes round for ever.
 LOOP = "(loop $l (br $l)) unreachable"
 
@@ -42,6 +43,9 @@ class Guest:
     #: What its result's metadata must hold.
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    #: Whether its tool is idempotent and asks for the batch entry point.
+    together: bool = False
+
     #: Another `plugin.toml` than the one that the fields above make.
     written: str = ""
 
@@ -65,6 +69,7 @@ class Guest:
                 'allow = ["GREETING"]',
                 "[wasm.limits]",
                 *(f"{name} = {value}" for name, value in limits.items()),
+                *(_TOGETHER if self.together else ()),
             )
         )
 
@@ -85,7 +90,8 @@ class Guest:
     @property
     def tools(self) -> tuple[Tool, ...]:
         """What a catalog is told about it, whether or not it is true."""
-        return (Tool(name="run", plugin=self.name, version="1.0.0"),)
+        traits = Traits(idempotent=self.together)
+        return (Tool(name="run", plugin=self.name, version="1.0.0", traits=traits),)
 
     @cached_property
     def record(self) -> PluginRecord:
@@ -106,6 +112,7 @@ def guest(
     capabilities: tuple[str, ...] = ("log", "env"),
     limits: Mapping[str, float] | None = None,
     metadata: Mapping[str, Any] | None = None,
+    together: bool = False,
     **parts: Any,
 ) -> Guest:
     """A guest whose component is made of these parts; see `wat.component`."""
@@ -119,4 +126,5 @@ def guest(
         capabilities=capabilities,
         limits=limits or {},
         metadata=metadata or {},
+        together=together,
     )

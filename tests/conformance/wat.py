@@ -75,6 +75,41 @@ _EXPORTS = """
     (export "grain:plugin/plugin" (instance $out))"""
 
 
+#: The export of `call-tool-batch`.
+_BATCH = """
+    (func $batch' (param "name" string) (param "args-json" (list string)) (result (list $result'))
+      (canon lift (core func $main "call-tool-batch") (memory $memory) (realloc $realloc)))
+    (component $batch-interface
+      (type $result'' (record (field "content-json" string) (field "is-error" bool)))
+      (import "import-type-tool-result" (type $result (eq $result'')))
+      (import "import-func-call-tool-batch"
+        (func $batch (param "name" string) (param "args-json" (list string)) (result (list $result))))
+      (export $result-out "tool-result" (type $result''))
+      (export "call-tool-batch" (func $batch)
+        (func (param "name" string) (param "args-json" (list string)) (result (list $result-out)))))
+    (instance $batch-out (instantiate $batch-interface
+      (with "import-type-tool-result" (type $result'))
+      (with "import-func-call-tool-batch" (func $batch'))))
+    (export "penstock:batch/batch" (instance $batch-out))"""
+
+#: A body of `call-tool-batch` that makes each call as `call-tool` would, one after the other.
+EACH = """
+      (local.set $out (call $grab (i32.mul (local.get $count) (i32.const 12))))
+      (i32.store (i32.const 32) (local.get $out))
+      (i32.store (i32.const 36) (local.get $count))
+      (block $done (loop $next
+        (br_if $done (i32.eqz (local.get $count)))
+        (local.set $at (call $call-tool (local.get $name) (local.get $name-size)
+          (i32.load (local.get $list)) (i32.load offset=4 (local.get $list))))
+        (i32.store (local.get $out) (i32.load (local.get $at)))
+        (i32.store offset=4 (local.get $out) (i32.load offset=4 (local.get $at)))
+        (i32.store offset=8 (local.get $out) (i32.load offset=8 (local.get $at)))
+        (local.set $out (i32.add (local.get $out) (i32.const 12)))
+        (local.set $list (i32.add (local.get $list) (i32.const 8)))
+        (local.set $count (i32.sub (local.get $count) (i32.const 1)))
+        (br $next)))
+      (i32.const 32)"""
+
 #: A body of `call-tool` that returns the params as it got them.
 ECHO = """
       (i32.store (i32.const 16) (local.get $args))
@@ -150,6 +185,7 @@ def component(
     *,
     name: str = "guest",
     call: str | None = None,
+    batch: str | None = None,
     init: str | None = None,
     listed: str | None = None,
     data: Data | None = None,
@@ -169,6 +205,8 @@ def component(
     Args:
         name: of the plugin, as `init` says it.
         call: body of `call-tool`; its params are `$name $name-size $args $args-size`. None: echoes the args.
+        batch: body of `call-tool-batch`; its params are `$name $name-size $list $count`, its locals
+            `$out` and `$at`. None: there is no batch entry point.
         init: body of `init`. None: returns `name` and version 1.0.0.
         listed: body of `list-tools`. None: one tool, "run".
         data: the strings that the bodies refer to.
@@ -199,8 +237,13 @@ def component(
       {declarations}
       (func (export "init") (result i32) {init})
       (func (export "list-tools") (result i32) {listed})
-      (func (export "call-tool") (param $name i32) (param $name-size i32)
+      (func $grab (param $size i32) (result i32)
+        (call $realloc (i32.const 0) (i32.const 0) (i32.const 8) (local.get $size)))
+      (func $call-tool (export "call-tool") (param $name i32) (param $name-size i32)
             (param $args i32) (param $args-size i32) (result i32) {call})
+      (func (export "call-tool-batch") (param $name i32) (param $name-size i32)
+            (param $list i32) (param $count i32) (result i32) (local $out i32) (local $at i32)
+            {batch or "unreachable"})
       (func (export "post") (param $result i32) {post_return or ""})
       {" ".join(data.segments)})"""
     return f"""(component
@@ -219,7 +262,7 @@ def component(
     {lowered}
     (core instance $main (instantiate $Main (with "env" (instance $lib))
       {_with_host(host)} {wiring}))
-    {exports})"""
+    {exports} {_BATCH if batch else ""})"""
 
 
 _BUMP = """

@@ -1,42 +1,34 @@
-"""Executes calls: checks the params, runs the guest in its sandbox, reads what came back.
+"""Executes calls: from a plugin's digest and a tool's name to a tool that is ready to be called.
 
 The same in a worker's pool process and in a program of its own; no broker, no queue and no ledger here.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import orjson
-
 from penstock_plugins.errors import (
     CatalogError,
     CompileError,
-    OutputTooLargeError,
-    ParamsError,
     PermissionDeniedError,
-    ToolError,
     ToolNotReadyError,
-    ToolTimeoutError,
 )
 from penstock_plugins.policy import OperatorPolicy, narrow
-from penstock_plugins.result import ToolFailure
-from penstock_workers.content import read_content
 from penstock_workers.guard import CallGuard
 from penstock_workers.host import CallNotes
 from penstock_workers.log_sink import LoggerSink, LogSink
-from penstock_workers.outcome import Outcome
+from penstock_workers.prepared import PreparedTool
 from penstock_workers.surroundings import RealSurroundings, Surroundings
+from penstock_workers.together import may_run_together
 
 if TYPE_CHECKING:
-    from penstock_plugins.limits import Limits
     from penstock_workers.local import LocalExecutor
     from penstock_workers.paths import SandboxPath
-    from penstock_workers.plugin import WarmPlugin, WarmTool
-    from penstock_workers.sandbox import Sandbox
+    from penstock_workers.plugin import WarmPlugin
+
+__all__ = ["Executor", "PreparedTool", "WarmPlugins"]
 
 
 class WarmPlugins(Protocol):
@@ -137,7 +129,8 @@ class Executor:
         table = plugin.manifest.tool_table(tool)
         if table is not None and table.timeout_s is not None:
             timeout_s = table.timeout_s if timeout_s is None else min(timeout_s, table.timeout_s)
-        grants = narrow(plugin.manifest, self._operator_policy(plugin.name), timeout_s=timeout_s)
+        operator = self._operator_policy(plugin.name)
+        grants = narrow(plugin.manifest, operator, timeout_s=timeout_s)
         if grants.limits.fuel is not None and not plugin.metered:
             self._metered.add(digest)
             plugin = self._plugin(digest, metered=True)
@@ -152,6 +145,11 @@ class Executor:
             Sandbox(plugin, grants.limits, self._guard),
             new_notes=lambda: CallNotes(grants, self._sink, self._surroundings()),
             limits=grants.limits,
+            quiet_notes=(
+                (lambda: CallNotes(grants, _NoSink(), self._surroundings()))
+                if operator.batch_entry_point and may_run_together(plugin, warm.tool, grants)
+                else None
+            ),
         )
 
     def _plugin(self, digest: str, *, metered: bool) -> WarmPlugin:
@@ -161,91 +159,8 @@ class Executor:
             raise ToolNotReadyError(error.message, {"plugin_digest": digest}) from error
 
 
-class PreparedTool:
-    """One tool, ready for any number of calls."""
+class _NoSink:
+    """Log lines of a run that may have to be repeated go nowhere."""
 
-    __slots__ = ("_limits", "_name", "_new_notes", "_plugin", "_sandbox", "_schema")
-
-    def __init__(
-        self,
-        plugin: WarmPlugin,
-        tool: WarmTool,
-        sandbox: Sandbox,
-        *,
-        new_notes: Callable[[], CallNotes],
-        limits: Limits,
-    ) -> None:
-        #: Kept alive, whatever the cache evicts meanwhile.
-        self._plugin = plugin
-        self._name = tool.tool.name.encode()
-        self._schema = tool.schema
-        self._sandbox = sandbox
-        self._new_notes = new_notes
-        self._limits = limits
-
-    def invoke(self, params_json: str | bytes, *, token: str, timeout_s: float | None = None) -> Outcome:
-        """Run one call to its end; whatever goes wrong with it is in the outcome.
-
-        Args:
-            params_json: the params as JSON text.
-            token: what `CallGuard.cancel` knows this call by.
-            timeout_s: the time that is left, when that may be less than the tool's own.
-        """
-        started_at = time.perf_counter()
-        notes = self._new_notes()
-        try:
-            args_json = self._checked(params_json)
-            content = self._answer(args_json, notes, token, timeout_s)
-        except ToolError as error:
-            content = ToolFailure.from_exception(error)
-        if notes.interruption is not None:
-            raise notes.interruption
-        took_s = time.perf_counter() - started_at
-        metadata = notes.metadata()
-        metadata["execution_ms"] = round(took_s * 1000, 3)
-        if isinstance(content, ToolFailure):
-            return Outcome(failure=content, metadata=metadata, execution_s=took_s)
-        return Outcome(content=content, metadata=metadata, execution_s=took_s)
-
-    def _checked(self, params_json: str | bytes) -> bytes:
-        """The params as the guest gets them: what was checked, and nothing else.
-
-        They are written anew, because a text with the same key twice means one thing to our parser and
-        perhaps another to the guest's.
-
-        Raises:
-            ParamsError: they are too large, no JSON, or not what the schema says.
-        """
-        raw = params_json.encode() if isinstance(params_json, str) else params_json
-        limit = self._limits.params_bytes
-        if len(raw) > limit:
-            raise _refused(f"The params have {len(raw)} bytes; at most {limit} are allowed")
-        try:
-            params = orjson.loads(raw)
-            rewritten = orjson.dumps(params)
-        except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
-            raise _refused(f"The params are not JSON: {error}") from None
-        self._schema.check(params)
-        return rewritten
-
-    def _answer(
-        self, args_json: bytes, notes: CallNotes, token: str, timeout_s: float | None
-    ) -> bytes | ToolFailure:
-        limit_s = self._limits.timeout_s
-        if timeout_s is not None and timeout_s < limit_s:
-            limit_s = timeout_s
-        if limit_s <= 0:
-            raise ToolTimeoutError("There was no time left for the call")
-        answer = self._sandbox.call(self._name, args_json, notes, token=token, timeout_s=limit_s)
-        if isinstance(answer, ToolFailure):
-            return answer
-        if answer.size_bytes > self._limits.output_bytes:
-            raise OutputTooLargeError(
-                f"The guest's output has {answer.size_bytes} bytes;"
-                f" at most {self._limits.output_bytes} are allowed"
-            )
-        return read_content(answer.content, is_error=answer.is_error)
-
-
-def _refused(message: str) -> ParamsError:
-    return ParamsError(message, {"errors": [{"path": "$", "message": message}]})
+    def write(self, *, level: str, plugin: str, message: str) -> None:
+        """Drop the line."""

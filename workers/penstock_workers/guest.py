@@ -1,4 +1,4 @@
-"""One fresh instance of a component, and the three functions that it exports: the seam to wasmtime.
+"""One fresh instance of a component, and the functions that it exports: the seam to wasmtime.
 
 The sandbox knows what is here and no more. There are two ways behind it: `public_path`, which is wasmtime's
 own Python API, and `lean`, which calls the same library with less Python in between.
@@ -6,12 +6,13 @@ own Python API, and `lean`, which calls the same library with less Python in bet
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from wasmtime.component import Component, ExportIndex
 
-from penstock_workers.world import PLUGIN
+from penstock_workers.world import BATCH, PLUGIN
 
 if TYPE_CHECKING:
     from penstock_plugins.limits import Limits
@@ -70,15 +71,18 @@ class StoreLimits(NamedTuple):
 
 
 class Exports:
-    """Where a component keeps its three functions, looked up once."""
+    """Where a component keeps its functions, looked up once."""
 
-    __slots__ = ("call_tool", "init", "list_tools")
+    __slots__ = ("call_batch", "call_tool", "init", "list_tools")
 
     def __init__(self, component: Component) -> None:
         plugin = component.get_export_index(PLUGIN)
         self.init = _index(component, "init", plugin)
         self.list_tools = _index(component, "list-tools", plugin)
         self.call_tool = _index(component, "call-tool", plugin)
+        batch = component.get_export_index(BATCH)
+        #: None: it has no batch entry point.
+        self.call_batch = None if batch is None else _index(component, "call-tool-batch", batch)
 
 
 class Guest(Protocol):
@@ -102,6 +106,16 @@ class Guest(Protocol):
 
     def call_tool(self, name: bytes, args_json: bytes, max_bytes: int) -> Answer:
         """Call a tool. Both texts are UTF-8; content beyond `max_bytes` is not read."""
+        ...
+
+    def call_batch(self, name: bytes, args_json: Sequence[bytes], max_bytes: int) -> list[Answer]:
+        """Call a tool several times through the batch entry point, which must be there.
+
+        Content is read up to `max_bytes` in all; what is beyond comes back empty.
+
+        Raises:
+            BadValueError: there are not as many answers as calls.
+        """
         ...
 
     def list_tools(self, max_tools: int, max_bytes: int) -> list[ToolDef]:

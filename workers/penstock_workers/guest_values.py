@@ -8,9 +8,12 @@ world's when the component was linked.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any
 
-from penstock_workers.guest import ERROR_BYTES, BadValueError, PluginInfo, ToolDef
+from wasmtime import _ffi
+
+from penstock_workers.guest import ERROR_BYTES, Answer, BadValueError, PluginInfo, ToolDef
 
 
 def read_text(value: Any, max_bytes: int) -> str:
@@ -49,3 +52,38 @@ def read_tools(value: Any, max_tools: int, max_bytes: int) -> list[ToolDef]:
         name, label, description, parameters = (read_text(text, max_bytes) for text in texts)
         defs.append(ToolDef(name=name, label=label, description=description, parameters_json=parameters))
     return defs
+
+
+def batch_arguments(name: bytes, args_json: Sequence[bytes]) -> tuple[Any, list[Any]]:
+    """The arguments of `call-tool-batch` as two values, and what must live as long as they do."""
+    values = (_ffi.wasmtime_component_val_t * 2)()
+    texts = (_ffi.wasmtime_component_val_t * len(args_json))()
+    for text, raw in zip((values[0], *texts), (name, *args_json), strict=True):
+        text.kind = _ffi.WASMTIME_COMPONENT_STRING
+        text.of.string.size = len(raw)
+        text.of.string.data = ctypes.cast(ctypes.c_char_p(raw), ctypes.POINTER(ctypes.c_uint8))
+    values[1].kind = _ffi.WASMTIME_COMPONENT_LIST
+    values[1].of.list.size = len(args_json)
+    values[1].of.list.data = texts
+    return values, [name, args_json, texts]
+
+
+def read_answers(value: Any, calls: int, max_bytes: int) -> list[Answer]:
+    """What `call-tool-batch` returned.
+
+    Raises:
+        BadValueError: there are not as many answers as calls.
+    """
+    listed = value.of.list
+    if listed.size != calls:
+        raise BadValueError(f"call-tool-batch answered {listed.size} calls of {calls}")
+    answers = []
+    left = max_bytes
+    for i in range(calls):
+        fields = listed.data[i].of.record.data
+        text = fields[0].val.of.string
+        size = text.size
+        content = ctypes.string_at(text.data, size) if size <= left else b""
+        left -= len(content)
+        answers.append(Answer(content, fields[1].val.of.boolean, size))
+    return answers

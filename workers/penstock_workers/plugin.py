@@ -54,6 +54,8 @@ class WarmPlugin:
     host: Host
     #: Whether it imports WASI, and so needs that capability to run at all.
     uses_wasi: bool
+    #: Whether it exports `call-tool-batch`.
+    has_batch_entry_point: bool
     tools: Mapping[str, WarmTool]
     #: Bytes of native code.
     size_bytes: int
@@ -148,6 +150,7 @@ def link_component(
             with root.add_instance(HOST) as instance:
                 callbacks += host.define_in(instance)
         callbacks += wasi.define_in(root, imports, host)
+    exports = Exports(component)
     uses_wasi = any(wasi.is_wasi(name) for name in imports)
     if uses_wasi:
         linker.define_unknown_imports_as_traps(component)
@@ -157,9 +160,10 @@ def link_component(
         metered=settings.fuel,
         component=component,
         linker=linker,
-        path=path_to(engine, linker, component, Exports(component), path),
+        path=path_to(engine, linker, component, exports, path),
         host=host,
         uses_wasi=uses_wasi,
+        has_batch_entry_point=exports.call_batch is not None,
         tools=_warm_tools(record),
         size_bytes=size_bytes,
         callbacks=callbacks,

@@ -1,7 +1,7 @@
 """The way through wasmtime's Python API: slower, and right wherever that API is.
 
 What the lean path is compared with, and what takes its place where the library is not the one that it was
-written for. Only `list-tools` is read from the C values, by wasmtime-py's own declarations of them: see
+written for. Only lists are read from the C values, by wasmtime-py's own declarations of them: see
 `guest_values`.
 """
 
@@ -10,13 +10,15 @@ written for. Only `list-tools` is read from the C values, by wasmtime-py's own d
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from wasmtime import Store, WasmtimeError, _ffi
 
 from penstock_workers.guard import EPOCH_STEPS
 from penstock_workers.guest import ERROR_BYTES, Answer, BadValueError, Exports, PluginInfo, StoreLimits
-from penstock_workers.guest_values import read_tools
+from penstock_workers.guest_values import batch_arguments, read_answers, read_tools
 
 if TYPE_CHECKING:
     from wasmtime import Engine
@@ -88,19 +90,33 @@ class PublicGuest:
         size = len(content)
         return Answer(content if size <= max_bytes else b"", getattr(told, "is-error"), size)
 
+    def call_batch(self, name: bytes, args_json: Sequence[bytes], max_bytes: int) -> list[Answer]:
+        """See `Guest`."""
+        if self._exports.call_batch is None:
+            raise BadValueError("there is no batch entry point")
+        arguments, _kept = batch_arguments(name, args_json)
+        with self._called(self._exports.call_batch, arguments, 2) as listed:
+            return read_answers(listed, len(args_json), max_bytes)
+
     def list_tools(self, max_tools: int, max_bytes: int) -> list[ToolDef]:
         """See `Guest`."""
-        function = ctypes.byref(self._function(self._exports.list_tools)._func)
-        listed = _ffi.wasmtime_component_val_t()  # all zero: the value `false`, which owns nothing
+        with self._called(self._exports.list_tools, None, 0) as listed:
+            return read_tools(listed, max_tools, max_bytes)
+
+    @contextmanager
+    def _called(self, index: ExportIndex, arguments: Any, count: int) -> Iterator[Any]:
+        """A function's result, not converted yet."""
+        function = ctypes.byref(self._function(index)._func)
+        result = _ffi.wasmtime_component_val_t()  # all zero: the value `false`, which owns nothing
         error = _ffi.wasmtime_component_func_call(
-            function, self._store._context(), None, 0, ctypes.byref(listed), 1
+            function, self._store._context(), arguments, count, ctypes.byref(result), 1
         )
         if bool(error):  # no null pointer
             raise WasmtimeError._from_ptr(error)
         try:
-            return read_tools(listed, max_tools, max_bytes)
+            yield result
         finally:
-            _ffi.wasmtime_component_val_delete(ctypes.byref(listed))
+            _ffi.wasmtime_component_val_delete(ctypes.byref(result))
 
     def fuel_left(self) -> int:
         """See `Guest`."""

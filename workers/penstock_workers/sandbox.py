@@ -1,11 +1,13 @@
 """One call in one sandbox: a fresh store and instance, `init`, the tool, and nothing left behind.
 
+Or several calls of one batch, where the plugin has an entry point for that: `together` decides when.
+
 Everything that may stop a guest is set before its first instruction runs, start functions included.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from wasmtime import WasmtimeError
@@ -31,6 +33,8 @@ _UNLIMITED_FUEL = 1 << 62
 #: Tools that one plugin may declare, and bytes of all that it says about them.
 MAX_TOOLS = 64
 MAX_DECLARED_BYTES = 1024 * 1024
+#: Bytes of output that calls in one instance may give in all, where a single one may not give more.
+TOGETHER_BYTES = 4 * 1024 * 1024
 
 
 class Declared(NamedTuple):
@@ -66,6 +70,20 @@ class Sandbox:
                 return _init_failed(error)
             self._phase = Phase.CALL
             return guest.call_tool(tool, args_json, self._output_bytes)
+
+        return self._run(use, notes, token, timeout_s)
+
+    def call_together(
+        self, tool: bytes, args_json: Sequence[bytes], notes: CallNotes, *, token: str, timeout_s: float
+    ) -> list[Answer] | ToolFailure:
+        """Run several calls in one instance, by its batch entry point, under the limits of one call."""
+
+        def use(guest: Guest) -> list[Answer] | ToolFailure:
+            error = guest.init()
+            if error is not None:
+                return _init_failed(error)
+            self._phase = Phase.CALL
+            return guest.call_batch(tool, args_json, max(self._output_bytes, TOGETHER_BYTES))
 
         return self._run(use, notes, token, timeout_s)
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 PLUGIN = "grain:plugin/plugin"
 HOST = "grain:plugin/host"
+#: An interface of ours, which a component may export as well.
+BATCH = "penstock:batch/batch"
 
 _HEADERS = "list<tuple<string, string>>"
 _RESPONSE = f"record{{status: u16, headers: {_HEADERS}, body: string}}"
@@ -28,6 +30,12 @@ EXPORTS: Mapping[str, str] = {
     "init": "func() -> result<record{name: string, version: string}, string>",
     "list-tools": f"func() -> list<{_TOOL_DEF}>",
     "call-tool": "func(name: string, args-json: string) -> record{content-json: string, is-error: bool}",
+}
+
+#: What it must export of `BATCH` when it exports that at all.
+BATCH_EXPORTS: Mapping[str, str] = {
+    "call-tool-batch": "func(name: string, args-json: list<string>)"
+    " -> list<record{content-json: string, is-error: bool}>",
 }
 
 #: What a component may import of the host.
@@ -73,11 +81,16 @@ def export_problems(component: Component, engine: Engine) -> list[str]:
     exports = ty.exports(engine)
     if PLUGIN not in exports:
         return [f"it does not export {PLUGIN} (it exports {', '.join(exports) or 'nothing'})"]
-    try:
-        functions = _functions(PLUGIN, exports[PLUGIN].ty, engine)
-    except PermissionDeniedError as error:
-        return [error.message]
-    return _differences(PLUGIN, functions, EXPORTS, missing_is_fine=False)
+    problems = []
+    for interface, expected in ((PLUGIN, EXPORTS), (BATCH, BATCH_EXPORTS)):
+        if interface not in exports:
+            continue
+        try:
+            functions = _functions(interface, exports[interface].ty, engine)
+        except PermissionDeniedError as error:
+            return [error.message]
+        problems += _differences(interface, functions, expected, missing_is_fine=False)
+    return problems
 
 
 def host_problems(functions: Mapping[str, str]) -> list[str]:

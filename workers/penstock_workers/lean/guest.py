@@ -14,6 +14,7 @@ from wasmtime import _ffi
 from penstock_workers.guard import EPOCH_STEPS
 from penstock_workers.guest import Answer, BadValueError, StoreLimits
 from penstock_workers.guest_values import read_info, read_tools
+from penstock_workers.lean.batch import BatchArguments, read_answers
 from penstock_workers.lean.library import (
     BOOL,
     RECORD,
@@ -21,6 +22,7 @@ from penstock_workers.lean.library import (
     RESULT,
     RESULT_FIELDS,
     RESULT_VALUE,
+    SEQUENCE_VALUE,
     STRING,
     Texts,
     address,
@@ -39,6 +41,8 @@ from penstock_workers.lean.library import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wasmtime import Engine
     from wasmtime.component import Component, Linker
 
@@ -56,6 +60,7 @@ class LeanPath:
         "at_func",
         "at_instance",
         "at_result",
+        "call_batch",
         "call_tool",
         "component",
         "engine",
@@ -77,6 +82,7 @@ class LeanPath:
         self.init = address(exports.init.ptr())
         self.list_tools = address(exports.list_tools.ptr())
         self.call_tool = address(exports.call_tool.ptr())
+        self.call_batch = 0 if exports.call_batch is None else address(exports.call_batch.ptr())
         self.instance = _ffi.wasmtime_component_instance_t()
         self.func = _ffi.wasmtime_component_func_t()
         self.args = Texts(first_kind=STRING, second_kind=STRING)
@@ -159,6 +165,18 @@ class LeanGuest:
             if text != STRING or flag != BOOL:
                 raise BadValueError("call-tool returned another tool-result")
             return Answer(string_at(at, size) if size <= max_bytes else b"", is_error, size)
+        finally:
+            val_delete(path.at_result)
+
+    def call_batch(self, name: bytes, args_json: Sequence[bytes], max_bytes: int) -> list[Answer]:
+        """See `Guest`."""
+        path = self._path
+        if not path.call_batch:
+            raise BadValueError("there is no batch entry point")
+        arguments = BatchArguments(name, args_json)
+        self._call(path.call_batch, arguments.at, 2)
+        try:
+            return read_answers(string_at(path.at_result, SEQUENCE_VALUE.size), len(args_json), max_bytes)
         finally:
             val_delete(path.at_result)
 

@@ -61,6 +61,7 @@ BOOL: int = _ffi.WASMTIME_COMPONENT_BOOL.value
 STRING: int = _ffi.WASMTIME_COMPONENT_STRING.value
 RECORD: int = _ffi.WASMTIME_COMPONENT_RECORD.value
 RESULT: int = _ffi.WASMTIME_COMPONENT_RESULT.value
+LIST: int = _ffi.WASMTIME_COMPONENT_LIST.value
 
 
 class Texts(ctypes.Structure):
@@ -81,6 +82,8 @@ class Texts(ctypes.Structure):
     ]
 
 
+#: A text's or a list's value: its kind, its size, and where it is.
+SEQUENCE_VALUE = struct.Struct("@B7xQQ8x")
 #: A record's value: its kind, how many fields it has, and where they are.
 RECORD_VALUE = struct.Struct("@B7xQQ")
 #: The two fields of a tool's result, names left out: kind, size and address of the text; kind and flag.
@@ -121,7 +124,10 @@ def problem() -> str | None:
         _ffi.wasmtime_component_valresult_t,
         _ffi.wasm_name_t,
     )
+    listed: Any = _ffi.wasmtime_component_vallist_t
     layouts = {
+        "a list": ((listed.size.offset, listed.data.offset), (0, 8)),
+        "a list's value": (SEQUENCE_VALUE.size, ctypes.sizeof(val)),
         "a pointer": (ctypes.sizeof(c_void_p), 8),
         "a value": (ctypes.sizeof(val), 32),
         "a value's kind": (val.kind.offset, 0),

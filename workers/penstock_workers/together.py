@@ -1,0 +1,184 @@
+"""Calls of one batch that share an instance, by the batch entry point of their plugin.
+
+What comes of a call must be what it gives in an instance of its own, so a group of calls is a quick way to
+successes and to nothing else. Together its calls have the limits of one: if all of them kept within these,
+so would each. A group that traps, takes too long or breaks another limit is halved, in fresh instances, until
+the guilty call is alone; a call whose answer is an error, or cannot be believed, runs alone as well.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from penstock_plugins.errors import ErrorCode, ToolError
+from penstock_plugins.result import ToolFailure
+from penstock_workers.outcome import Outcome
+
+if TYPE_CHECKING:
+    from penstock_plugins.policy import Grants
+    from penstock_plugins.tool import Tool
+    from penstock_workers.executor import PreparedTool
+    from penstock_workers.plugin import WarmPlugin
+
+#: Calls of the first group, and of any.
+FIRST_CALLS = 8
+MAX_CALLS = 64
+#: Bytes of a group's params; a call that has more is alone.
+MAX_PARAMS_BYTES = 1 << 20
+#: Seconds that a group should take: readers see progress, and a cancel or a stop is looked for in between.
+TARGET_S = 0.05
+#: Seconds after which a group is given up, however much time one call has; and how much slower than
+#: expected a group may be before that.
+LONGEST_S = 1.0
+SLACK = 20
+#: Halvings of one group; what is left of it then runs call by call. One guilty call of 64 takes six.
+MAX_SPLITS = 12
+#: Groups that are worth the trouble no more, or gave mostly errors, after which every call runs alone.
+MAX_BAD_GROUPS = 2
+
+#: Capabilities whose use is the same for a group as for each of its calls, or is noticed.
+_HARMLESS = frozenset({"log", "env"})
+
+
+def may_run_together(plugin: WarmPlugin, tool: Tool, grants: Grants) -> bool:
+    """Whether calls of a tool may share an instance: its author says so, and nobody can tell the difference.
+
+    Halving runs calls again, so the tool must be idempotent. Fuel is counted per call. Frozen clocks and
+    random numbers begin anew in each instance.
+    """
+    table = plugin.manifest.tool_table(tool.name)
+    return (
+        table is not None
+        and table.batch_entry_point
+        and plugin.has_batch_entry_point
+        and tool.traits.idempotent
+        and grants.limits.fuel is None
+        and not plugin.uses_wasi
+        and grants.capabilities <= _HARMLESS
+    )
+
+
+class TogetherCalls:
+    """The calls of one batch, in groups. They are asked for in order; what a group found out is kept."""
+
+    def __init__(
+        self,
+        prepared: PreparedTool,
+        params_json: Sequence[str | bytes],
+        *,
+        may_run: Callable[[int], bool] = lambda _: True,
+    ) -> None:
+        """
+        Args:
+            prepared: the tool.
+            params_json: of each call.
+            may_run: whether a call may be run before it is asked for.
+        """
+        self._prepared = prepared
+        self._params = params_json
+        self._may_run = may_run
+        #: Calls that are looked at so far, and the checked params of those that are not done.
+        self._seen = 0
+        self._args: dict[int, bytes] = {}
+        self._known: dict[int, Outcome] = {}
+        #: Groups that wait for their turn, the next one last.
+        self._groups: list[list[int]] = []
+        self._size = FIRST_CALLS if prepared.runs_together else 1
+        self._call_s: float | None = None
+        self._splits = 0
+        self._bad_groups = 0
+
+    def knows(self, index: int) -> bool:
+        """Whether the outcome of a call is known without running anything."""
+        return index in self._known
+
+    def invoke(self, index: int, *, token: str, timeout_s: float | None = None) -> Outcome:
+        """The outcome of a call, by running it or the group that it is in. See `PreparedTool.invoke`."""
+        if index >= self._seen and self._size > 1:
+            self._look_ahead(index)
+        while index not in self._known:
+            group = self._groups.pop() if self._groups and self._groups[-1][0] == index else []
+            if len(group) < 2 or (timeout_s is not None and timeout_s <= 0):
+                self._args.pop(index, None)
+                return self._prepared.invoke(self._params[index], token=token, timeout_s=timeout_s)
+            failure = self._run(group, token, timeout_s)
+            if failure is not None and failure.code is ErrorCode.CANCELLED:
+                return Outcome(failure=failure)
+        self._args.pop(index, None)
+        return self._known.pop(index)
+
+    def _look_ahead(self, index: int) -> None:
+        """Form the next group, and check the params of its calls."""
+        self._splits = 0
+        group: list[int] = []
+        left_bytes = MAX_PARAMS_BYTES
+        self._seen = index
+        while len(group) < self._size and self._seen < len(self._params):
+            if self._may_run(self._seen):
+                args = self._check(self._seen)
+                if args is not None:
+                    left_bytes -= len(args)
+                    if left_bytes < 0 and group:
+                        break
+                    self._args[self._seen] = args
+                    group.append(self._seen)
+            self._seen += 1
+        self._groups = [group] if group else []
+
+    def _check(self, index: int) -> bytes | None:
+        """The params as the guest gets them; a call whose params are refused is known."""
+        begun_at = time.perf_counter()
+        try:
+            return self._prepared.checked(self._params[index])
+        except ToolError as error:
+            took_s = time.perf_counter() - begun_at
+            self._known[index] = Outcome(
+                failure=ToolFailure.from_exception(error),
+                metadata={"execution_ms": round(took_s * 1000, 3)},
+                execution_s=took_s,
+            )
+            return None
+
+    def _run(self, group: list[int], token: str, timeout_s: float | None) -> ToolFailure | None:
+        """Run a group, or halve it. Returns what ended its instance."""
+        begun_at = time.perf_counter()
+        contents = self._prepared.try_together(
+            [self._args[index] for index in group], token=token, timeout_s=self._time_of(group, timeout_s)
+        )
+        took_s = time.perf_counter() - begun_at
+        if isinstance(contents, ToolFailure):
+            self._halve(group, contents)
+            return contents
+        share_s = took_s / len(group)
+        for index, content in zip(group, contents, strict=True):
+            if content is not None:
+                metadata = {"execution_ms": round(share_s * 1000, 3), "batched": len(group)}
+                self._known[index] = Outcome(content=content, metadata=metadata, execution_s=share_s)
+        self._call_s = share_s
+        self._size = max(1, min(MAX_CALLS, 4 * len(group), int(TARGET_S / share_s)))
+        if contents.count(None) * 2 > len(group):
+            self._note_bad_group()
+        return None
+
+    def _time_of(self, group: list[int], timeout_s: float | None) -> float:
+        expected_s = LONGEST_S if self._call_s is None else SLACK * self._call_s * len(group) + 0.1
+        longest_s = min(LONGEST_S, expected_s)
+        return longest_s if timeout_s is None else min(longest_s, timeout_s)
+
+    def _halve(self, group: list[int], failure: ToolFailure) -> None:
+        self._splits += 1
+        if failure.code is ErrorCode.INIT_FAILED or self._splits > MAX_SPLITS:
+            self._groups.clear()
+            self._note_bad_group()
+            return
+        if failure.code is ErrorCode.TIMEOUT:
+            self._size = max(1, min(self._size, len(group) // 2))
+        middle = (len(group) + 1) // 2
+        self._groups += [group[middle:], group[:middle]]
+
+    def _note_bad_group(self) -> None:
+        self._bad_groups += 1
+        if self._bad_groups >= MAX_BAD_GROUPS:
+            self._size = 1
