@@ -36,6 +36,7 @@ from penstock_workers.executor import Executor, PreparedTool
 from penstock_workers.lease import Hold, LeaseKeeper
 from penstock_workers.outcome import Outcome
 from penstock_workers.patience import patiently
+from penstock_workers.together import TogetherCalls
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ class BatchRun:
         self._first_failure: ToolFailure | None = None
         self._busy_s = 0.0
         self._cost_field = ""
+        self._refusals: dict[int, ToolFailure | None] = {}
 
     def to_the_end(self) -> Summary:
         """Run what is not recorded yet."""
@@ -137,18 +139,22 @@ class BatchRun:
         )
 
     def _run_calls(self, prepared: PreparedTool, header: BatchHeader, calls: Sequence[CallEntry]) -> None:
-        for call in calls:
+        together = TogetherCalls(
+            prepared, [call.params for call in calls], may_run=lambda k: self._may_run_ahead(calls[k])
+        )
+        for position, call in enumerate(calls):
             if self._ended():
                 return
-            if self._bench.stopping():
+            known = together.knows(position)
+            if self._bench.stopping() and not known:
                 self._give_back()
                 return
             left_s = self._time_left_s()
-            if left_s is not None and left_s <= 0:
+            if left_s is not None and left_s <= 0 and not known:
                 # The next claim, or the reaper, ends what is left as expired.
                 self._give_back()
                 return
-            outcome = self._run_call(prepared, call, left_s)
+            outcome = self._run_call(together, position, call, left_s)
             if self._ended():
                 logger.info(
                     "A running call was stopped",
@@ -169,13 +175,28 @@ class BatchRun:
         """Whether the keeper's threads have heard that this batch must not go on."""
         return self._hold.ended is not None
 
-    def _run_call(self, prepared: PreparedTool, call: CallEntry, left_s: float | None) -> Outcome:
-        try:
-            self._bench.signer.check(self._claim.header, call)
-        except EnvelopeError as error:
-            return Outcome(failure=ToolFailure(code=ErrorCode.PERMISSION_DENIED, message=error.message))
+    def _may_run_ahead(self, call: CallEntry) -> bool:
+        """Whether a call may run with others. Not while we look for the one that kills workers."""
+        return not self._claim.careful and self._refusal(call) is None
+
+    def _refusal(self, call: CallEntry) -> ToolFailure | None:
+        """Why a call must not run. Looked for once."""
+        if call.index not in self._refusals:
+            self._refusals[call.index] = None
+            try:
+                self._bench.signer.check(self._claim.header, call)
+            except EnvelopeError as error:
+                failure = ToolFailure(code=ErrorCode.PERMISSION_DENIED, message=error.message)
+                self._refusals[call.index] = failure
+        return self._refusals[call.index]
+
+    def _run_call(
+        self, together: TogetherCalls, position: int, call: CallEntry, left_s: float | None
+    ) -> Outcome:
+        if (refusal := self._refusal(call)) is not None:
+            return Outcome(failure=refusal)
         begun_at = time.monotonic()
-        outcome = prepared.invoke(call.params, token=self._hold.batch_id, timeout_s=left_s)
+        outcome = together.invoke(position, token=self._hold.batch_id, timeout_s=left_s)
         self._busy_s += outcome.execution_s
         waited_ms = self._claim.now_ms - self._claim.created_ms + (begun_at - self._started_at) * 1000
         outcome.metadata["queued_ms"] = round(waited_ms, 3)
