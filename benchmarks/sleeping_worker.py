@@ -17,9 +17,11 @@ from penstock_broker_config.envelope import Signer
 from penstock_broker_config.ledger import Ledger
 from penstock_broker_config.settings import Settings, load_settings
 from penstock_broker_config.store import connect_store
-from penstock_workers.batch_run import Bench
 from penstock_workers.batch_runner import BatchRunner
+from penstock_workers.bench import Bench
+from penstock_workers.consumer import ResilientConsumer
 from penstock_workers.executor import Executor, PreparedTool
+from penstock_workers.finished import FinishedBatches
 from penstock_workers.guard import CallGuard
 from penstock_workers.identity import process_name
 from penstock_workers.lease import LeaseKeeper
@@ -59,7 +61,7 @@ class SleepingExecutor(Executor):
         return SleepingTool(self._sleep_s)
 
 
-def start_runner(settings: Settings, sleep_s: float) -> BatchRunner:
+def start_runner(settings: Settings, sleep_s: float, finished: FinishedBatches) -> BatchRunner:
     """What `penstock_workers.runtime` does after the fork, but for everything about plugins."""
     client = connect_store(settings)
     ledger = Ledger(client, settings.keys, settings.retention)
@@ -75,6 +77,9 @@ def start_runner(settings: Settings, sleep_s: float) -> BatchRunner:
             max_attempts=settings.max_attempts,
             worker="sleeping",
             stopping=lambda: False,
+            queues=settings.queues,
+            chain_s=settings.chain_s,
+            finished=finished,
         )
     )
 
@@ -84,6 +89,8 @@ def main(processes: int, sleep_s: float) -> int:
     settings = load_settings()
     app = create_app(settings)
     runners: list[BatchRunner] = []
+    finished = ResilientConsumer.finished = FinishedBatches()
+    app.conf.worker_consumer = f"{ResilientConsumer.__module__}:{ResilientConsumer.__qualname__}"
 
     @app.task(name=RUN_TASK)
     def run(batch_id: str) -> None:
@@ -91,7 +98,7 @@ def main(processes: int, sleep_s: float) -> int:
 
     @signals.worker_process_init.connect(weak=False)
     def start(**_: object) -> None:
-        runners.append(start_runner(settings, sleep_s))
+        runners.append(start_runner(settings, sleep_s, finished))
 
     @signals.worker_ready.connect(weak=False)
     def ready(**_: object) -> None:

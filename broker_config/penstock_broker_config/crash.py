@@ -18,6 +18,7 @@ CRASH_POINTS = (
     "worker.after_claim",
     "worker.before_commit",
     "worker.after_commit",
+    "worker.after_next_claim",
     "worker.before_release",
     "scheduler.after_reap",
     "scheduler.after_ring",

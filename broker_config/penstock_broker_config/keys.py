@@ -27,6 +27,17 @@ class Keys:
         """
         return f"{self.prefix}open"
 
+    def waiting(self, queue: str) -> str:
+        """Sorted set: batch id → when it was accepted, µs. The batches of one queue that nobody has taken.
+
+        Written by submit and release; an entry goes when its batch is claimed or ends.
+        """
+        return f"{self.prefix}wait:{queue}"
+
+    def next_of(self, holder: str) -> str:
+        """String: the batch that a commit gave to this holder. By commit-and-claim; as long as the lease."""
+        return f"{self.prefix}next:{holder}"
+
     @property
     def jobs(self) -> str:
         """Sorted set: job id → when it was created. Trimmed by reap after the longer retention."""

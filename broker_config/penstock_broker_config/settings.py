@@ -95,6 +95,9 @@ class Settings(BaseSettings):
 
     #: Pool processes of a worker. 0: one per processor.
     processes: int = Field(default=0, ge=0)
+    #: Seconds after a doorbell in which a pool process goes on with the next batch of the queue by itself.
+    #: 0: each batch waits for its own doorbell.
+    chain_s: float = Field(default=1.0, ge=0, le=60)
     #: Queues a worker serves; pools are added as `penstock.pool.NAME`.
     queues: tuple[str, ...] = ("penstock.high", "penstock.default", "penstock.bulk")
     #: Plugins that are warm before a worker accepts work. Empty: all that the catalog lists.

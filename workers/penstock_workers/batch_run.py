@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from penstock_broker_config import crash
-from penstock_broker_config.envelope import Signer, read_calls, read_header
+from penstock_broker_config.envelope import read_calls, read_header
 from penstock_broker_config.ledger import (
     BatchHeader,
     CallEntry,
     Claim,
     Commit,
-    Ledger,
     RecordKind,
     job_of,
 )
@@ -32,8 +30,9 @@ from penstock_plugins.errors import (
     ToolTimeoutError,
 )
 from penstock_plugins.result import ToolFailure
-from penstock_workers.executor import Executor, PreparedTool
-from penstock_workers.lease import Hold, LeaseKeeper
+from penstock_workers.bench import Bench, Summary
+from penstock_workers.executor import PreparedTool
+from penstock_workers.lease import Hold
 from penstock_workers.outcome import Outcome
 from penstock_workers.patience import patiently
 from penstock_workers.together import TogetherCalls
@@ -45,42 +44,23 @@ COMMIT_EVERY_S = 0.25
 COMMIT_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """What a pool process runs its batches with."""
-
-    ledger: Ledger
-    executor: Executor
-    keeper: LeaseKeeper
-    signer: Signer
-    lease_s: float
-    #: Executions that may be started before a call is set aside.
-    max_attempts: int
-    #: Who executes, for the results' metadata.
-    worker: str
-    #: Whether this worker stops, and batches are to be given back.
-    stopping: Callable[[], bool]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """What came of a doorbell, for logs and for Flower."""
-
-    #: Full name of the tool.
-    tool: str
-    succeeded: int
-    failed: int
-    #: The failure of a single call, or of the first one when all of a batch failed.
-    failure: ToolFailure | None
-
-
 class BatchRun:
-    """One claimed batch on its way."""
+    """One claimed batch on its way.
 
-    def __init__(self, bench: Bench, claim: Claim, hold: Hold) -> None:
+    Args:
+        bench: what it is run with.
+        claim: the batch.
+        hold: its lease.
+        follow_until: monotonic seconds up to which the next batch may be asked for at its end.
+    """
+
+    def __init__(self, bench: Bench, claim: Claim, hold: Hold, *, follow_until: float) -> None:
         self._bench = bench
         self._claim = claim
         self._hold = hold
+        self._follow_until = follow_until
+        #: The next batch of the queue and its claim, which came with the last commit.
+        self.following: tuple[str, Claim] | None = None
         self._started_at = time.monotonic()
         self._position = claim.recorded
         self._pending: list[tuple[RecordKind, bytes]] = []
@@ -228,17 +208,8 @@ class BatchRun:
         crash.reach("worker.before_commit")
         asked_at = time.monotonic()
         measured = self._busy_s / len(self._pending) * 1e6
-        answer = patiently(
-            lambda: self._bench.ledger.commit(
-                self._hold.batch_id,
-                self._pending,
-                fence=self._hold.fence,
-                position=self._position,
-                lease_s=self._bench.lease_s,
-                cost_field=self._cost_field,
-                cost_us=measured or None,
-            )
-        )
+        send = self._send_and_follow if self._may_follow() else self._send
+        answer = send(measured or None)
         crash.reach("worker.after_commit")
         self._position += len(self._pending)
         self._pending, self._pending_bytes, self._busy_s = [], 0, 0.0
@@ -247,7 +218,55 @@ class BatchRun:
             self._hold.extended_at = asked_at
         else:
             self._hold.ended = answer
+        if answer is Commit.FINISHED or self.following is not None:
+            self._bench.finished.add(self._hold.batch_id)
         return answer
+
+    def _may_follow(self) -> bool:
+        """Whether this commit ends the batch, and another may follow.
+
+        A batch of which nothing succeeded ends the chain, so that its message is red in Flower.
+        """
+        return (
+            self._position + len(self._pending) == self._claim.calls_in_batch
+            and self._succeeded > 0
+            and not self._claim.formed
+            and not self._claim.limited
+            and time.monotonic() < self._follow_until
+            and not self._bench.stopping()
+        )
+
+    def _send(self, cost_us: float | None) -> Commit:
+        commit = self._bench.ledger.commit
+        return patiently(
+            lambda: commit(
+                self._hold.batch_id,
+                self._pending,
+                fence=self._hold.fence,
+                position=self._position,
+                lease_s=self._bench.lease_s,
+                cost_field=self._cost_field,
+                cost_us=cost_us,
+            )
+        )
+
+    def _send_and_follow(self, cost_us: float | None) -> Commit:
+        ledger, terms = self._bench.ledger, self._bench.next_terms()
+        committed = patiently(
+            lambda: ledger.commit_and_claim(
+                self._hold.batch_id,
+                self._pending,
+                fence=self._hold.fence,
+                position=self._position,
+                cost_field=self._cost_field,
+                cost_us=cost_us,
+                terms=terms,
+                queues=self._bench.queues,
+            )
+        )
+        if committed.batch_id is not None and committed.claim is not None:
+            self.following = committed.batch_id, committed.claim
+        return committed.answer
 
     def _give_back(self) -> None:
         if self._pending and self._commit() is not Commit.OK:

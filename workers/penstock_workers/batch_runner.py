@@ -1,16 +1,22 @@
-"""Answers a doorbell: claims the batch that it names, and runs it if there is something to run."""
+"""Answers a doorbell: claims the batch that it names, runs it, and goes on while batches follow.
+
+The next batch of the queue comes with the commit that ends the one before. Its own doorbell, when it is
+heard, finds that there is nothing to do.
+"""
 
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import replace
 
 import redis
 
 from penstock_broker_config import crash
-from penstock_broker_config.ledger import Claim, ClaimState, ClaimTerms
-from penstock_workers.batch_run import BatchRun, Bench, Summary
-from penstock_workers.identity import holder_is_gone, next_holder
+from penstock_broker_config.ledger import Claim, ClaimState
+from penstock_workers.batch_run import BatchRun
+from penstock_workers.bench import Bench, Summary
+from penstock_workers.identity import holder_is_gone
 from penstock_workers.lease import Hold
 from penstock_workers.patience import patiently
 
@@ -33,17 +39,29 @@ class BatchRunner:
         if claim.state is not ClaimState.GRANTED:
             return None
         crash.reach("worker.after_claim")
+        follow_until = time.monotonic() + self._bench.chain_s
+        done, following = self._run_claimed(batch_id, claim, follow_until)
+        while following is not None:
+            crash.reach("worker.after_next_claim")
+            more, following = self._run_claimed(*following, follow_until)
+            done = done.and_then(more)
+        return done
+
+    def _run_claimed(
+        self, batch_id: str, claim: Claim, follow_until: float
+    ) -> tuple[Summary, tuple[str, Claim] | None]:
         hold = Hold(batch_id, claim.fence)
         self._bench.keeper.take(hold)
         try:
-            return BatchRun(self._bench, claim, hold).to_the_end()
+            run = BatchRun(self._bench, claim, hold, follow_until=follow_until)
+            return run.to_the_end(), run.following
         finally:
             self._bench.keeper.drop()
 
     def _claim(self, batch_id: str) -> Claim:
         crash.reach("worker.before_claim")
         bench = self._bench
-        terms = ClaimTerms(holder=next_holder(), lease_s=bench.lease_s, max_attempts=bench.max_attempts)
+        terms = bench.next_terms()
         claim = patiently(lambda: bench.ledger.claim(batch_id, terms))
         if claim.state is ClaimState.HELD and holder_is_gone(claim.holder):
             takeover = replace(terms, takeover=claim.holder)

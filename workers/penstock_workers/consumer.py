@@ -16,7 +16,8 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.loops import asynloop
 
-from penstock_workers.messages import BadMessageError, check_message
+from penstock_workers.finished import FinishedBatches
+from penstock_workers.messages import BadMessageError, batch_of, check_message
 from penstock_workers.watchdog import CreditWatch, Pulse
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,8 @@ class ResilientConsumer(Consumer):
 
     #: Set by the worker before it starts.
     pulse: Pulse | None = None
+    #: Set by the worker before it starts: what need not be looked at any more.
+    finished: FinishedBatches | None = None
     #: Set by Celery.
     task_consumer: Any
     connection_errors: tuple[type[Exception], ...]
@@ -83,7 +86,7 @@ class ResilientConsumer(Consumer):
         return connected
 
     def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], Any]:
-        """What Celery calls with each message: ours look at it first."""
+        """What Celery calls with each message: ours looks at it first, and drops what is finished."""
         receive = super().create_task_handler(*arguments, **options)
 
         def on_message(message: Any) -> Any:
@@ -92,6 +95,9 @@ class ResilientConsumer(Consumer):
             except BadMessageError as error:
                 logger.warning("A message is dropped: %s", error, extra={"action": "message_dropped"})
                 message.reject_log_error(logger, self.connection_errors)
+                return None
+            if self.finished is not None and batch_of(message) in self.finished:
+                message.ack_log_error(logger, self.connection_errors)
                 return None
             return receive(message)
 

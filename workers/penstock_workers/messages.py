@@ -57,3 +57,11 @@ def check_message(message: Any) -> None:
         case _:
             raise BadMessageError("its body is not [args, kwargs, embed]")
     headers.update(_NOT_ITS_BUSINESS)
+
+
+def batch_of(message: Any) -> str:
+    """The batch that a checked message names, or "" when it names none."""
+    match message.decode():
+        case [[str() as batch_id] | (str() as batch_id,), *_]:
+            return batch_id
+    return ""

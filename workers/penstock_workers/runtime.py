@@ -17,8 +17,9 @@ from penstock_broker_config.settings import Settings
 from penstock_broker_config.store import connect_store
 from penstock_plugins.errors import PenstockError
 from penstock_workers.artifacts.server import ArtifactServer
-from penstock_workers.batch_run import Bench
 from penstock_workers.batch_runner import BatchRunner
+from penstock_workers.bench import Bench
+from penstock_workers.finished import FinishedBatches
 from penstock_workers.identity import process_name
 from penstock_workers.lease import LeaseKeeper
 
@@ -40,6 +41,8 @@ class WorkerPlan:
     warm: tuple[str, ...]
     #: One byte of shared memory: not 0 when the worker stops.
     stop_flag: mmap.mmap = field(default_factory=lambda: mmap.mmap(-1, 1))
+    #: What pool processes have finished, for the parent.
+    finished: FinishedBatches = field(default_factory=FinishedBatches)
 
     def stop(self) -> None:
         """Tell the pool processes to give their batches back."""
@@ -102,5 +105,8 @@ def start_runtime(plan: WorkerPlan) -> BatchRunner:
         max_attempts=settings.max_attempts,
         worker=f"{plan.worker}:{process.split(':')[1]}",
         stopping=plan.stopping,
+        queues=settings.queues,
+        chain_s=settings.chain_s,
+        finished=plan.finished,
     )
     return BatchRunner(bench)

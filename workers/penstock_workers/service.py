@@ -94,6 +94,7 @@ def run_worker(
             warm=tuple(record.digest for record in warm),
         )
         app = create_worker_app(settings, plan)
+        ResilientConsumer.finished = plan.finished
         pulse = ResilientConsumer.pulse = Pulse(heartbeat_file)
         stop_refreshing = threading.Event()
 

@@ -13,6 +13,7 @@ from penstock_broker_config.ledger.buffering import (
     DispatchTerms,
 )
 from penstock_broker_config.ledger.client import Ledger
+from penstock_broker_config.ledger.following import Committed
 from penstock_broker_config.ledger.limits import UNLIMITED, LimitChange, LimitState
 from penstock_broker_config.ledger.records import (
     FINAL_STATES,
@@ -43,6 +44,7 @@ __all__ = [
     "ClaimState",
     "ClaimTerms",
     "Commit",
+    "Committed",
     "Completion",
     "DeclaredLimit",
     "DispatchTerms",

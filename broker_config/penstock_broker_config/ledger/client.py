@@ -16,6 +16,7 @@ from penstock_broker_config.ledger.buffering import (
     Dispatched,
     DispatchTerms,
 )
+from penstock_broker_config.ledger.following import Committed, commit_and_claim
 from penstock_broker_config.ledger.limits import LimitChange, LimitRequests, LimitState, read_limit
 from penstock_broker_config.ledger.records import (
     BatchHeader,
@@ -280,6 +281,41 @@ class Ledger:
                 pause_s=pause_s,
             )
         )
+
+    def commit_and_claim(
+        self,
+        batch_id: str,
+        records: Sequence[tuple[RecordKind, bytes]],
+        *,
+        fence: int,
+        position: int,
+        cost_field: str = "",
+        cost_us: float | None = None,
+        pause_s: float | None = None,
+        terms: ClaimTerms,
+        queues: Sequence[str],
+    ) -> Committed:
+        """Record the last calls of a batch, and take the batch that is next in its queue, if one may be.
+
+        Sent again under the same holder's name, it answers with the batch that it took before.
+
+        Args:
+            terms: who takes the next batch (a new name for each claim); the lease is for both batches.
+            queues: full names of all queues that the worker serves. No batch is taken while one of the others
+                has something waiting.
+            batch_id, records, fence, position, cost_field, cost_us, pause_s: see `commit`.
+        """
+        commit = self._requests.commit(
+            batch_id,
+            records,
+            fence=fence,
+            position=position,
+            lease_s=terms.lease_s,
+            cost_field=cost_field,
+            cost_us=cost_us,
+            pause_s=pause_s,
+        )
+        return self._run(commit_and_claim(self.keys, commit, self._requests.claim("", terms), queues))
 
     def release(self, batch_id: str, *, fence: int) -> Commit:
         """Give the lease back; nobody is charged."""

@@ -5,7 +5,13 @@
 --            x losses nobody is charged with, a losses charged to the next call, careful, once, created,
 --            k rings, r last ring, queue tool tenant policy, h header (of a formed batch: one a line),
 --            c calls; lk limits (keys, one a line), sz bytes; of a formed batch: o owners ("job index …"),
---            z positions that ended without having run, md first deadline
+--            z positions that ended without having run, md first deadline; else p place in its line
+-- wait:{queue}  sorted set, batch → place (µs of its acceptance): stretches that nobody has taken and that no limit
+--               holds up
+
+local function waiting_key(prefix, queue)
+  return prefix .. 'wait:' .. queue
+end
 
 local function natural(text)
   local number = tonumber(text or '')
@@ -91,6 +97,7 @@ local function forget_batch(prefix, open, b, t)
     for _, jk in ipairs(owners_of(b)) do redis.call('HDEL', jk.run, b.id) end
   else
     redis.call('HDEL', b.jk.run, b.id)
+    redis.call('ZREM', waiting_key(prefix, b.queue), b.id)
   end
   leave_line(prefix, b, t)
 end

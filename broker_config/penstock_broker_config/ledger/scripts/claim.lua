@@ -28,6 +28,7 @@ if b.l > t and b.w ~= holder and b.w ~= ARGV[6] and b.w ~= '' then
   if b.owners or not FINAL[redis.call('HGET', b.jk.job, 'state') or 'cancelled'] then return {'held', b.w} end
 end
 if close_calls(prefix, KEYS[1], b, t, keep) then return {'gone'} end
+redis.call('ZREM', waiting_key(prefix, b.queue), id)
 
 -- The loss of a holder is charged: to the batch, or to the call that had been started.
 local before = b.w

@@ -13,6 +13,9 @@ if b.owners then
   for _, jk in ipairs(owners_of(b)) do redis.call('HDEL', jk.run, b.id) end
 else
   redis.call('HDEL', b.jk.run, b.id)
+  if #b.keys == 0 then
+    redis.call('ZADD', waiting_key(ARGV[1], b.queue), redis.call('HGET', bkey, 'p') or 0, b.id)  -- where it was
+  end
 end
 leave_line(ARGV[1], b, t)
 redis.call('ZADD', KEYS[1], t, b.id)

@@ -32,12 +32,15 @@ if word == 'new' or word == 'next' then
     word = 'limited'
   else
     local deadline = accept(jk, sent, word, n, KEYS[2], t)
+    local now = redis.call('TIME')
+    local place = string.format('%.0f', now[1] * 1000000 + now[2])
     redis.call('HSET', prefix .. 'b:' .. ARGV[3], 'n', n, 'base', base, 'd', 0, 'f', 0, 'l', 0, 'w', '',
       'x', 0, 'a', 0, 'careful', ARGV[12], 'once', ARGV[12], 'created', t, 'k', 0, 'r', t, 'queue', ARGV[8],
-      'tool', ARGV[9], 'tenant', ARGV[11], 'policy', ARGV[22], 'sz', #ARGV[7], 'h', ARGV[6], 'c', ARGV[7])
+      'tool', ARGV[9], 'tenant', ARGV[11], 'policy', ARGV[22], 'sz', #ARGV[7], 'p', place, 'h', ARGV[6], 'c', ARGV[7])
     local look = t + tonumber(ARGV[16])
     if deadline ~= '' then look = math.min(look, tonumber(deadline) + 1) end
     redis.call('ZADD', KEYS[1], look, ARGV[3])
+    redis.call('ZADD', waiting_key(prefix, ARGV[8]), place, ARGV[3])
     pend(prefix, n, #ARGV[7])
     word = 'ok'
   end
