@@ -16,7 +16,7 @@ import orjson
 
 from penstock_plugins.bundle import Bundle, read_bundle
 from penstock_plugins.errors import BundleError, ParamsError
-from penstock_plugins.index import ToolIndex
+from penstock_plugins.index import ResolvedTool, ToolIndex
 from penstock_plugins.policy import OperatorPolicy, narrow
 from penstock_plugins.record import PluginRecord
 from penstock_plugins.result import ResultMetadata, ToolFailure, ToolResult
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from penstock_workers.log_sink import LogSink
+    from penstock_workers.outcome import Outcome
     from penstock_workers.paths import SandboxPath
     from penstock_workers.plugin import WarmPlugin
     from penstock_workers.surroundings import Surroundings
@@ -81,17 +82,28 @@ class LocalExecutor:
         except TypeError as error:
             failure = ToolFailure.from_exception(ParamsError(f"The params are not JSON: {error}"))
             return ToolResult(call_id=call_id, tool=resolved.tool.full_name, success=False, error=failure)
-        outcome = prepared.invoke(params_json, token=call_id)
-        return ToolResult(
-            call_id=call_id,
-            tool=resolved.tool.full_name,
-            success=outcome.success,
-            data=None if outcome.content is None else orjson.loads(outcome.content),
-            error=outcome.failure,
-            metadata=ResultMetadata(
-                **outcome.metadata, worker=f"local:{os.getpid()}", plugin_digest=resolved.digest
-            ),
-        )
+        return _result(call_id, resolved, prepared.invoke(params_json, token=call_id))
+
+    def run_many(
+        self, tool: str, params: Sequence[Mapping[str, Any]], *, timeout_s: float | None = None
+    ) -> list[ToolResult]:
+        """Call a tool several times, by its batch entry point where it may be used. See `run`.
+
+        Raises:
+            ToolNotFoundError: there is no such tool.
+            PermissionDeniedError: the plugin needs a capability that it does not have.
+            TypeError: params are not JSON.
+        """
+        resolved = self._index.resolve(tool)
+        prepared = self._executor.prepare(resolved.digest, resolved.tool.name, timeout_s=timeout_s)
+        first = next(self._numbers)
+        outcomes = prepared.invoke_many([orjson.dumps(p) for p in params], token=f"local.{first}")
+        return [_result(f"local.{first}.{k}", resolved, outcome) for k, outcome in enumerate(outcomes)]
+
+    def runs_together(self, tool: str) -> bool:
+        """Whether calls of a tool may share an instance, by the plugin's batch entry point."""
+        resolved = self._index.resolve(tool)
+        return self._executor.prepare(resolved.digest, resolved.tool.name).runs_together
 
     def close(self) -> None:
         """Let go of the native code. Closing twice is fine."""
@@ -108,6 +120,19 @@ class LocalExecutor:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _result(call_id: str, resolved: ResolvedTool, outcome: Outcome) -> ToolResult:
+    return ToolResult(
+        call_id=call_id,
+        tool=resolved.tool.full_name,
+        success=outcome.success,
+        data=None if outcome.content is None else orjson.loads(outcome.content),
+        error=outcome.failure,
+        metadata=ResultMetadata(
+            **outcome.metadata, worker=f"local:{os.getpid()}", plugin_digest=resolved.digest
+        ),
+    )
 
 
 def open_folder(

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 #: Calls of the first group, and of any.
 FIRST_CALLS = 8
 MAX_CALLS = 64
-#: Bytes of a group's params; a call that has more is alone.
-MAX_PARAMS_BYTES = 1 << 20
+#: Bytes of a group's params: few enough for memory that stays mapped. A call that has more is alone.
+MAX_PARAMS_BYTES = 64 * 1024
 #: Seconds that a group should take: readers see progress, and a cancel or a stop is looked for in between.
 TARGET_S = 0.05
 #: Seconds after which a group is given up, however much time one call has; and how much slower than

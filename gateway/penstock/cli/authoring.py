@@ -36,6 +36,9 @@ def new(
     name: Annotated[str, typer.Argument(help="Of the plugin: lower-case letters, digits, - and _.")],
     lang: Annotated[Literal["c", "js", "python"], typer.Option(metavar="LANG", help="c, js or python.")],
     into: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder to make; ./NAME.")] = None,
+    batch: Annotated[
+        bool, flag("--batch", help="With a batch entry point: calls of one batch may share an instance.")
+    ] = False,
 ) -> None:
     """Write a small project that builds, checks and tests as it stands.
 
@@ -46,7 +49,7 @@ def new(
     from penstock_workers.toolchain.new_project import new_plugin  # the toolchain needs wasmtime
 
     folder = into or Path(name)
-    for file in new_plugin(name, lang, folder):
+    for file in new_plugin(name, lang, folder, batch=batch):
         out().print(Text.assemble((f"{folder}/", QUIET), str(file.relative_to(folder))))
     say_note(f"Next: cd {folder} && penstock plugin build && penstock plugin check && penstock plugin test")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from penstock_plugins.shipped import wit_folder
-from penstock_workers.toolchain.world import EXPORTS, HOST_FUNCTIONS, TYPES, WorldFunction
+from penstock_workers.toolchain.world import BATCH_EXPORTS, EXPORTS, HOST_FUNCTIONS, TYPES, WorldFunction
 
 _INTERFACE = re.compile(r"^interface ([\w-]+) \{(.*?)^\}", re.DOTALL | re.MULTILINE)
 _NAMED = re.compile(r"(enum|record|variant) ([\w-]+) \{(.*?)\}", re.DOTALL)
@@ -23,16 +23,15 @@ class Interface:
     functions: dict[str, str] = field(default_factory=dict)
 
 
-def package() -> str:
+def package(file: str = "grain-plugin.wit") -> str:
     """The file without its comments."""
-    text = (wit_folder() / "grain-plugin.wit").read_text()
-    return re.sub(r"//.*", "", text)
+    return re.sub(r"//.*", "", (wit_folder() / file).read_text())
 
 
-def interfaces() -> dict[str, Interface]:
+def interfaces(file: str = "grain-plugin.wit") -> dict[str, Interface]:
     """The interfaces of the package."""
     found = {}
-    for name, body in _INTERFACE.findall(package()):
+    for name, body in _INTERFACE.findall(package(file)):
         interface = found[name] = Interface()
         for kind, type_name, members in _NAMED.findall(body):
             listed = [member.strip() for member in split(members)]
@@ -139,3 +138,14 @@ def test_3_1_a_plugin_of_the_first_world_fits_the_second() -> None:
         "grain-plugin": ["import host", "export plugin"],
         "grain-plugin-v2": ["import host", "export plugin", "export orchestration"],
     }
+
+
+def test_B5_the_batch_entry_point_is_a_package_of_its_own() -> None:
+    """The contract's worlds stay as they are; its result is that of a single call."""
+    batch = interfaces("batch/penstock-batch.wit")
+
+    spelled = {name: function.wat.format(*function.types) for name, function in BATCH_EXPORTS.items()}
+    assert "package penstock:batch;" in package("batch/penstock-batch.wit")
+    assert list(batch) == ["batch"]
+    assert batch["batch"].functions == spelled
+    assert batch["batch"].types == {"tool-result": TYPES["tool-result"]}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from penstock_plugins.errors import BuildError
 from penstock_workers.toolchain.sections import CUSTOM, HEADER_BYTES, read_sections, write_sections
-from penstock_workers.toolchain.sources import component_manifest, write_artifact
+from penstock_workers.toolchain.sources import component_manifest, has_batch_entry_point, write_artifact
 from penstock_workers.toolchain.toolchains import Say, silent, toolchain_cache, zig
 from penstock_workers.toolchain.wrap import wrap_core_module
 
@@ -62,6 +62,7 @@ def build_c_plugin(folder: Path, *, packed: bool = False, say: Say = silent) -> 
     definitions = (
         f'-DPST_PLUGIN_NAME="{manifest.name}"',
         f'-DPST_PLUGIN_VERSION="{manifest.version}"',
+        *(("-DPST_BATCH_ENTRY_POINT",) if has_batch_entry_point(manifest) else ()),
     )
     with tempfile.TemporaryDirectory(prefix="penstock-build-") as scratch:
         core = Path(scratch) / f"{manifest.name}.wasm"

@@ -5,12 +5,12 @@ The core module itself is left empty (`$plugin`, the first one): `wrap.py` puts 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from penstock_workers.toolchain.world import (
-    EXPORTS,
     HOST_FUNCTIONS,
     HOST_INTERFACE,
+    INTERFACES,
     PLUGIN_INTERFACE,
     TYPES,
     WorldFunction,
@@ -39,8 +39,11 @@ def component_text(*, imports: list[str], exports: set[str]) -> str:
         lines += _lowered(imports)
     if "_initialize" in exports:
         lines += _initialization()
-    lines += _lifted(exports)
-    lines += _exported_instance()
+    lines += [f"(type ${name} {TYPES[name]})" for name in _types_of(*INTERFACES.values())]
+    for interface, functions in INTERFACES.items():
+        if interface == PLUGIN_INTERFACE or any(f"{interface}#{name}" in exports for name in functions):
+            lines += _lifted(interface, functions, exports)
+            lines += _exported_instance(interface, functions)
     return "\n".join([*lines, ")"])
 
 
@@ -101,11 +104,11 @@ def _initialization() -> list[str]:
     ]
 
 
-def _lifted(exports: set[str]) -> list[str]:
-    """The plugin's functions as component functions."""
-    lines = [f"(type ${name} {TYPES[name]})" for name in _exported_types()]
-    for name, function in EXPORTS.items():
-        core_name = f"{PLUGIN_INTERFACE}#{name}"
+def _lifted(interface: str, functions: Mapping[str, WorldFunction], exports: set[str]) -> list[str]:
+    """An interface's functions as component functions."""
+    lines = []
+    for name, function in functions.items():
+        core_name = f"{interface}#{name}"
         after = ""
         if f"cabi_post_{core_name}" in exports:
             after = f' (post-return (core func $main "cabi_post_{core_name}"))'
@@ -116,34 +119,38 @@ def _lifted(exports: set[str]) -> list[str]:
     return lines
 
 
-def _exported_instance() -> list[str]:
+def _exported_instance(interface: str, functions: Mapping[str, WorldFunction]) -> list[str]:
     """The functions and their types as one exported instance.
 
     A function's type may name records only where these are exported beside it, and an instance that
     exports types is made by instantiating a component: hence the inner one, which only passes on.
     """
-    types = _exported_types()
-    lines = ["(component $interface-component"]
+    types = _types_of(functions)
+    # It stays in the binary: artifacts that are committed have the first of these.
+    own = "interface" if interface == PLUGIN_INTERFACE else interface.rpartition("/")[2]
+    lines = [f"(component ${own}-component"]
     lines += [f"(type ${name}-shape {TYPES[name]})" for name in types]
     lines += [f'(import "type-{name}" (type ${name}-in (eq ${name}-shape)))' for name in types]
     lines += [
         f'(import "func-{name}" (func ${name} {_func(function, "${}-in")}))'
-        for name, function in EXPORTS.items()
+        for name, function in functions.items()
     ]
     lines += [f'(export ${name}-out "{name}" (type ${name}-shape))' for name in types]
     lines += [
         f'(export "{name}" (func ${name}) (func {_func(function, "${}-out")}))'
-        for name, function in EXPORTS.items()
+        for name, function in functions.items()
     ]
     lines.append(")")
-    lines.append("(instance $interface (instantiate $interface-component")
+    lines.append(f"(instance ${own} (instantiate ${own}-component")
     lines += [f'(with "type-{name}" (type ${name}))' for name in types]
-    lines += [f'(with "func-{name}" (func ${name}))' for name in EXPORTS]
-    return [*lines, "))", f'(export "{PLUGIN_INTERFACE}" (instance $interface))']
+    lines += [f'(with "func-{name}" (func ${name}))' for name in functions]
+    return [*lines, "))", f'(export "{interface}" (instance ${own}))']
 
 
-def _exported_types() -> list[str]:
-    return [name for function in EXPORTS.values() for name in function.types]
+def _types_of(*interfaces: Mapping[str, WorldFunction]) -> list[str]:
+    """The named types of these functions, each once."""
+    types = (name for functions in interfaces for function in functions.values() for name in function.types)
+    return list(dict.fromkeys(types))
 
 
 def _func(function: WorldFunction, spelling: str) -> str:

@@ -14,7 +14,12 @@ from pathlib import Path
 
 from penstock_plugins.errors import BuildError
 from penstock_plugins.manifest import Manifest
-from penstock_workers.toolchain.sources import ENTRIES, component_manifest, write_artifact
+from penstock_workers.toolchain.sources import (
+    ENTRIES,
+    component_manifest,
+    has_batch_entry_point,
+    write_artifact,
+)
 from penstock_workers.toolchain.toolchains import Command, Say, installed, node, node_modules, npm, silent
 from penstock_workers.toolchain.wit import WORLD, host_functions, narrowed_wit
 from penstock_workers.toolchain.world import HOST_FUNCTIONS, HOST_INTERFACE
@@ -93,10 +98,12 @@ def _packages(folder: Path, say: Say) -> Path | None:
 
 def _write_glue(scratch: Path, manifest: Manifest, entry: Path) -> None:
     """The entry point, the world, and the functions of the host that this plugin may call."""
-    (scratch / "world.wit").write_text(narrowed_wit(manifest.wasm.capabilities))
+    batch = has_batch_entry_point(manifest)
+    (scratch / "world.wit").write_text(narrowed_wit(manifest.wasm.capabilities, batch=batch))
     (scratch / "entry.js").write_text(
-        f'import {{ pluginOf }} from "penstock";\nimport {json.dumps(str(entry))};\n'
+        f'import {{ batchOf, pluginOf }} from "penstock";\nimport {json.dumps(str(entry))};\n'
         f"export const plugin = pluginOf({json.dumps(manifest.name)}, {json.dumps(manifest.version)});\n"
+        + ("export const batch = batchOf(plugin);\n" if batch else "")
     )
     allowed = host_functions(manifest.wasm.capabilities)
     lines = [f'import * as host from "{HOST_INTERFACE}";'] if allowed else []

@@ -20,6 +20,10 @@ instances = 64
 memory_bytes = 268435456
 """
 
+_BATCH = """
+# Calls of one batch may share an instance: nothing that one leaves behind may change what the next returns.
+batch_entry_point = true"""
+
 _WORDS: dict[Language, dict[str, str]] = {
     "c": {"language": "C", "entry": "src/plugin.c", "limits": ""},
     "js": {"language": "JavaScript", "entry": "src/plugin.js", "limits": ""},
@@ -27,13 +31,14 @@ _WORDS: dict[Language, dict[str, str]] = {
 }
 
 
-def new_plugin(name: str, language: Language, folder: Path) -> list[Path]:
+def new_plugin(name: str, language: Language, folder: Path, *, batch: bool = False) -> list[Path]:
     """Write a new project.
 
     Args:
         name: of the plugin.
         language: what it will be written in.
         folder: is made; may be there when it is empty.
+        batch: give it a batch entry point.
 
     Returns:
         The files.
@@ -48,7 +53,7 @@ def new_plugin(name: str, language: Language, folder: Path) -> list[Path]:
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BuildError(f"{folder} is there already: choose another name, or another folder with --into")
-    words = {"name": name, **_WORDS[language]}
+    words = {"name": name, "batch": _BATCH if batch else "", **_WORDS[language]}
     written = []
     for path, template in _templates(language):
         text = re.sub(r"\{\{(\w+)\}\}", lambda found: words[found[1]], template)

@@ -13,7 +13,12 @@ from pathlib import Path
 
 from penstock_plugins.errors import BuildError
 from penstock_plugins.manifest import Manifest
-from penstock_workers.toolchain.sources import ENTRIES, component_manifest, write_artifact
+from penstock_workers.toolchain.sources import (
+    ENTRIES,
+    component_manifest,
+    has_batch_entry_point,
+    write_artifact,
+)
 from penstock_workers.toolchain.toolchains import (
     COMPONENTIZE_PY,
     PYTHON_INSIDE,
@@ -112,11 +117,13 @@ def _packages(folder: Path, say: Say) -> Path | None:
 
 
 def _write_glue(scratch: Path, manifest: Manifest) -> None:
-    (scratch / "world.wit").write_text(narrowed_wit(manifest.wasm.capabilities))
+    batch = has_batch_entry_point(manifest)
+    (scratch / "world.wit").write_text(narrowed_wit(manifest.wasm.capabilities, batch=batch))
     (scratch / "nothing" / "lib" / "site-packages").mkdir(parents=True)
     functions = tuple(name.replace("-", "_") for name in host_functions(manifest.wasm.capabilities))
     (scratch / "runtime" / "penstock_identity.py").write_text(
         f"NAME = {manifest.name!r}\nVERSION = {manifest.version!r}\nHOST_FUNCTIONS = {functions!r}\n"
+        f"BATCH_ENTRY_POINT = {batch!r}\n"
     )
 
 

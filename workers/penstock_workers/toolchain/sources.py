@@ -50,6 +50,11 @@ def component_manifest(folder: Path) -> Manifest:
     return manifest
 
 
+def has_batch_entry_point(manifest: Manifest) -> bool:
+    """Whether a plugin is built with a batch entry point: one of its tools asks for it."""
+    return any(tool.batch_entry_point for tool in manifest.tools)
+
+
 def write_artifact(artifact: Path, component: bytes, *, packed: bool = False) -> Path:
     """Write an artifact, in one step: nobody ever reads half of it.
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 #: Interface that a plugin exports; its functions are `grain:plugin/plugin#init` and so on.
 PLUGIN_INTERFACE = "grain:plugin/plugin"
+#: An interface of ours that it may export as well: many calls in one instance.
+BATCH_INTERFACE = "penstock:batch/batch"
 #: Interface that the host offers; its functions are imported from the module of this name.
 HOST_INTERFACE = "grain:plugin/host"
 
@@ -60,6 +62,21 @@ EXPORTS: Mapping[str, WorldFunction] = {
     ),
 }
 
+#: What it may export as well, all of it or nothing.
+BATCH_EXPORTS: Mapping[str, WorldFunction] = {
+    "call-tool-batch": WorldFunction(
+        wat='(param "name" string) (param "args-json" (list string)) (result (list {0}))',
+        core=_core(4, returns=True),
+        types=("tool-result",),
+    ),
+}
+
+#: The interfaces that a plugin may export, and their functions.
+INTERFACES: Mapping[str, Mapping[str, WorldFunction]] = {
+    PLUGIN_INTERFACE: EXPORTS,
+    BATCH_INTERFACE: BATCH_EXPORTS,
+}
+
 #: What a plugin may import.
 HOST_FUNCTIONS: Mapping[str, WorldFunction] = {
     "log": WorldFunction(
@@ -101,5 +118,10 @@ REQUIRED_EXPORTS: Mapping[str, Signature] = {
 #: Core exports that are used when they are there.
 OPTIONAL_EXPORTS: Mapping[str, Signature] = {
     "_initialize": _core(0, returns=False),
-    **{f"cabi_post_{PLUGIN_INTERFACE}#{name}": _core(1, returns=False) for name in EXPORTS},
+    **{f"{BATCH_INTERFACE}#{name}": function.core for name, function in BATCH_EXPORTS.items()},
+    **{
+        f"cabi_post_{interface}#{name}": _core(1, returns=False)
+        for interface, functions in INTERFACES.items()
+        for name in functions
+    },
 }

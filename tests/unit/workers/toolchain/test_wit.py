@@ -51,3 +51,17 @@ def test_every_function_of_the_host_belongs_to_one_capability() -> None:
     """None can be had without asking; and the WIT has them all."""
     assert sorted(name for names in FUNCTIONS_OF.values() for name in names) == sorted(HOST_FUNCTIONS)
     assert functions_in((wit_folder() / "grain-plugin.wit").read_text())[:4] == host_functions(FUNCTIONS_OF)
+
+
+@pytest.mark.parametrize("capabilities", [(), ("log",)])
+def test_B5_a_plugin_with_a_batch_entry_point_exports_one_interface_more(
+    capabilities: tuple[str, ...],
+) -> None:
+    """In a package of its own, inside the same file."""
+    wit, without = narrowed_wit(capabilities, batch=True), narrowed_wit(capabilities)
+
+    assert "export penstock:batch/batch;" in wit
+    assert "package penstock:batch {" in wit
+    assert "call-tool-batch: func(name: string, args-json: list<string>) -> list<tool-result>;" in wit
+    assert wit.count("\nworld ") == 1
+    assert "batch" not in without

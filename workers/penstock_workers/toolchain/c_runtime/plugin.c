@@ -71,6 +71,42 @@ EXPORT(INTERFACE "#call-tool") const void *call_tool(
     return &result;
 }
 
+/* The interface penstock:batch/batch: calls that share this instance. Only where the manifest asks for it. */
+#ifdef PST_BATCH_ENTRY_POINT
+
+/* The globals of the whole program lie between these. */
+extern unsigned char __global_base[], __data_end[];
+
+/* list<tool-result>. Each call finds the globals as the first one did, and the arena as if it were the first:
+ * what the ones before it returned is all that is left of them. */
+__attribute__((export_name("penstock:batch/batch#call-tool-batch"), used)) extern const void *call_tool_batch(
+    const char *name, size_t name_bytes, const pst_text *args, size_t count) {
+    static struct {
+        pst_result *items;
+        size_t count;
+    } result;
+    size_t globals_bytes = (size_t)(__data_end - __global_base);
+    void *globals = pst_alloc(globals_bytes);
+    pst_result *items = PST_NEW(pst_result, count);
+    memcpy(globals, __global_base, globals_bytes);
+    for (size_t i = 0; i < count; i++) {
+        pst_mark begin = pst_arena_mark();
+        pst_result answer = call((pst_text){name, name_bytes}, args[i]);
+        pst_arena_release(begin);
+        char *kept = pst_alloc(answer.content.length);
+        memmove(kept, answer.content.bytes, answer.content.length);
+        items[i] = (pst_result){{kept, answer.content.length}, answer.is_error};
+        pst_mark end = pst_arena_mark();
+        memcpy(__global_base, globals, globals_bytes);
+        pst_arena_release(end);
+    }
+    result.items = items;
+    result.count = count;
+    return &result;
+}
+
+#endif
+
 pst_result pst_return(const pst_writer *out) {
     return (pst_result){pst_buffer_text(&out->buffer), false};
 }

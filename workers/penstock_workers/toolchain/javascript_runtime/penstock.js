@@ -115,6 +115,11 @@ export function pluginOf(name, version) {
     };
 }
 
+/** The interface `penstock:batch/batch`: calls that share this instance. */
+export function batchOf({ callTool }) {
+    return { callToolBatch: (name, argsJson) => argsJson.map((args) => callTool(name, args)) };
+}
+
 function failureOf(error) {
     if (error instanceof Failure) {
         const { message, code, details, retryAfterS } = error;

@@ -38,6 +38,17 @@ class Plugin:
         return ToolResult(*penstock_plugin.call(name, args_json))
 
 
+if penstock_identity.BATCH_ENTRY_POINT:
+    from wit_world.exports import batch
+
+    class Batch:
+        """Calls that share this instance; componentize-py finds it by its name."""
+
+        def call_tool_batch(self, name: str, args_json: list[str]) -> list[Any]:
+            """Run each call."""
+            return [batch.ToolResult(*penstock_plugin.call(name, args)) for args in args_json]
+
+
 def _logging(host: Any) -> Callable[[str, str], None]:
     def log(level: str, message: str) -> None:
         host.log(host.LogLevel[level], message)

@@ -28,6 +28,10 @@
  * How a call goes: the host makes a fresh instance, checks the params against `parameters`, and calls `run`
  * once. Nothing survives the call, so nothing needs to be freed, and a global is as good as a local.
  *
+ * With `batch_entry_point = true` in plugin.toml calls of one batch may share an instance. Before each of them
+ * the globals are set back and the arena is emptied, so that the same holds; only memory from the arena is not
+ * what the first call found there, which it never promised.
+ *
  * What there is not: libc, files, clocks, threads. <stdint.h>, <stddef.h>, <stdbool.h>, <stdarg.h> and
  * <limits.h> work, and so do memcpy, memmove, memset and memcmp.
  *
