@@ -11,6 +11,7 @@ from typing import Any
 from celery import Celery
 
 from penstock_broker_config.queues import DEFAULT, declare
+from penstock_broker_config.redis_transport import OurAMQP
 from penstock_broker_config.settings import Settings, located
 from penstock_broker_config.urls import AMQP_SCHEMES, for_kombu, scheme_of
 
@@ -29,7 +30,7 @@ def create_app(settings: Settings) -> Celery:
     """
     where = located(settings)
     broker = where.broker_url or ""
-    app = Celery("penstock", broker=for_kombu(broker), set_as_current=False)
+    app = Celery("penstock", broker=for_kombu(broker), amqp=OurAMQP, set_as_current=False)
     app.conf.update(
         # What travels
         accept_content=["json"],

@@ -2,7 +2,8 @@
 
 Celery waits longer and longer between two tries to reconnect, up to half a minute. And a failed
 acknowledgement leaks one of the consumer's prefetch credits for good (kombu 5.7, Redis): after as many as
-it has, the worker lives on, answers pings, and never consumes again.
+it has, the worker lives on, answers pings, and never consumes again. Our transport gives that credit back;
+should it be lost in another way, the consumer connects anew.
 """
 
 from __future__ import annotations
