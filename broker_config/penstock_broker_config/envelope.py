@@ -86,6 +86,7 @@ def read_header(raw: bytes) -> BatchHeader:
     good = (
         all(isinstance(shape[name], str) for name in _TEXT)
         and isinstance(shape["once"], bool)
+        and isinstance(shape.get("keyed", False), bool)
         and _is_int(shape["expires_ms"])
         and (shape.get("timeout_s") is None or _is_positive(shape["timeout_s"]))
         and all(shape.get(name) is None or isinstance(shape[name], dict) for name in ("session", "request"))
@@ -115,6 +116,30 @@ def read_calls(raw: bytes) -> list[CallEntry]:
         ):
             raise EnvelopeError("A call of the batch is not [index, params, mac]")
         calls.append(CallEntry(*item))
+    return calls
+
+
+def read_formed_calls(raw: bytes) -> list[tuple[int, int, int, CallEntry]]:
+    """The calls of a batch that was formed: number of its header, attempts, accepted at, and the call.
+
+    Raises:
+        EnvelopeError: they are not calls.
+    """
+    shape = _loads(raw)
+    if not isinstance(shape, list):
+        raise EnvelopeError("The batch's calls are no JSON array")
+    calls = []
+    for item in shape:
+        if not (
+            isinstance(item, list)
+            and len(item) == 6
+            and all(_is_int(number) and number >= 0 for number in item[:4])
+            and isinstance(item[4], str)
+            and isinstance(item[5], str)
+        ):
+            raise EnvelopeError("A call of the batch is not [header, index, attempts, accepted, params, mac]")
+        number, index, attempts, accepted, params, mac = item
+        calls.append((number, attempts, accepted, CallEntry(index, params, mac)))
     return calls
 
 

@@ -404,6 +404,8 @@ def test_R11_a_consumer_whose_credit_has_leaked_connects_anew(
         environment={
             "PENSTOCK_CACHE_DIR": str(tmp_path / "cache"),
             "PYTHONPATH": str(tmp_path),
+            # Each doorbell is answered by itself, so that each one needs its credit.
+            "PENSTOCK_CHAIN_S": "0",
         },
     )
     (tmp_path / "sitecustomize.py").write_text("import leak\n")

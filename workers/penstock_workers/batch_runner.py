@@ -50,7 +50,7 @@ class BatchRunner:
     def _run_claimed(
         self, batch_id: str, claim: Claim, follow_until: float
     ) -> tuple[Summary, tuple[str, Claim] | None]:
-        hold = Hold(batch_id, claim.fence)
+        hold = Hold(batch_id, claim.fence, limited=claim.limited)
         self._bench.keeper.take(hold)
         try:
             run = BatchRun(self._bench, claim, hold, follow_until=follow_until)

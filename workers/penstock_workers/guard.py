@@ -73,6 +73,18 @@ class CallGuard:
         self._cancelled = False
         self._timed_out = False
         self._overran = False
+        #: Until when this process may run anything at all; a lease that is kept moves it.
+        self._lease_until = math.inf
+
+    def hold_until(self, at: float) -> None:
+        """No call runs past this moment of the monotonic clock; `math.inf`: nothing but its own time counts.
+
+        A process that was stopped and continued finds its lease over before it does anything else.
+        """
+        with self._lock:
+            self._lease_until = at
+            if self._token is not None and at < self._wakes_at:
+                self._changed.notify()
 
     def begin(self, token: str, engine: Interruptible, timeout_s: float) -> None:
         """Watch over a call from now on. The call's store already has its deadline of `EPOCH_STEPS`, so
@@ -90,7 +102,7 @@ class CallGuard:
             self._engine = engine
             self._cancelled = self._timed_out = self._overran = False
             self._deadline = time.monotonic() + timeout_s
-            if self._deadline < self._wakes_at:
+            if min(self._deadline, self._lease_until) < self._wakes_at:
                 self._changed.notify()
 
     def end(self) -> None:
@@ -170,14 +182,17 @@ class CallGuard:
         self._wakes_at = math.inf
         if self._token is None or self._overran:
             return False
-        if now < self._deadline:
-            self._wakes_at = self._deadline
+        ends = min(self._deadline, self._lease_until)
+        if now < ends:
+            self._wakes_at = ends
             return False
-        if not self._timed_out:
-            self._timed_out = True
+        if not (self._timed_out or self._cancelled):
+            # A lease that is over is nothing that the call did.
+            self._cancelled = ends < self._deadline
+            self._timed_out = not self._cancelled
             self._stop()
-        if now < self._deadline + self._grace_s:
-            self._wakes_at = self._deadline + self._grace_s
+        if now < ends + self._grace_s:
+            self._wakes_at = ends + self._grace_s
             return False
         self._overran = True
         return True

@@ -9,6 +9,7 @@ next renewal or commit says the same.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from dataclasses import dataclass, field
@@ -32,10 +33,21 @@ class Hold:
 
     batch_id: str
     fence: int
+    #: The batch holds slots of limits: nothing of it may run when the lease is over.
+    limited: bool = False
     #: When the lease was last extended, by the monotonic clock, taken before the request was sent.
     extended_at: float = field(default_factory=time.monotonic)
     #: Why the batch must not go on: cancelled or expired (STOPPED), or somebody else has it (LOST).
     ended: Commit | None = None
+    #: Position and job of the call that runs. None: none does.
+    running: tuple[int, str] | None = None
+    #: Jobs that have ended, of a batch that was formed of calls of many.
+    ended_jobs: set[str] = field(default_factory=set)
+
+    @property
+    def token(self) -> str:
+        """What the guard knows the running call by."""
+        return self.batch_id if self.running is None else f"{self.batch_id}:{self.running[0]}"
 
 
 class LeaseKeeper:
@@ -58,16 +70,36 @@ class LeaseKeeper:
 
     def take(self, hold: Hold) -> None:
         """This process runs that batch now."""
+        self.extended(hold, hold.extended_at)
         self._hold = hold
 
     def drop(self) -> None:
         """This process runs nothing."""
         self._hold = None
+        self._guard.hold_until(math.inf)
+
+    def extended(self, hold: Hold, asked_at: float) -> None:
+        """The lease goes on, counted from when that was asked for."""
+        hold.extended_at = asked_at
+        if hold.limited:
+            self._guard.hold_until(asked_at + self._lease_s)
+
+    def is_over(self, hold: Hold) -> bool:
+        """Whether a limited batch's lease is over, so that its slots may be another's."""
+        return hold.limited and time.monotonic() >= hold.extended_at + self._lease_s
 
     def _end(self, hold: Hold, why: Commit) -> None:
         hold.ended = why
         # The runner looks at `ended` before each call; one that it began just before is there in a moment.
-        while not self._guard.cancel(hold.batch_id) and self._hold is hold:
+        while not self._guard.cancel(hold.token) and self._hold is hold:
+            time.sleep(STOP_RETRY_S)
+
+    def _end_job(self, hold: Hold, job: str) -> None:
+        hold.ended_jobs.add(job)
+        running = hold.running
+        if running is None or running[1] != job:
+            return
+        while hold.running == running and not self._guard.cancel(f"{hold.batch_id}:{running[0]}"):
             time.sleep(STOP_RETRY_S)
 
     def _keep(self) -> None:
@@ -78,14 +110,21 @@ class LeaseKeeper:
                 continue
             if time.monotonic() - hold.extended_at < self._lease_s / 3:
                 continue
-            asked_at = time.monotonic()
+            asked_at, running = time.monotonic(), hold.running
             try:
-                answer = self._ledger.renew(hold.batch_id, fence=hold.fence, lease_s=self._lease_s)
+                answer = self._ledger.renew(
+                    hold.batch_id,
+                    fence=hold.fence,
+                    lease_s=self._lease_s,
+                    position=running[0] if running else None,
+                )
             except redis.RedisError as error:
                 logger.warning("A lease could not be renewed: %s", error, extra={"batch_id": hold.batch_id})
                 continue
-            if answer is Commit.OK:
-                hold.extended_at = asked_at
+            if answer in (Commit.OK, Commit.SKIP):
+                self.extended(hold, asked_at)
+                if answer is Commit.SKIP and running is not None:
+                    self._end_job(hold, running[1])
             elif self._hold is hold:
                 # A batch that was finished meanwhile answers "lost" as well; then nobody holds it here.
                 self._end(hold, answer)
@@ -99,8 +138,18 @@ class LeaseKeeper:
                     while True:
                         message = pubsub.get_message(timeout=5.0)
                         hold = self._hold
-                        if message and hold and message["data"] == hold.batch_id.encode():
-                            self._end(hold, Commit.STOPPED)
+                        if message and hold:
+                            self._hear(hold, message["data"].decode(errors="replace"))
             except redis.RedisError as error:
                 logger.warning("Not listening for cancellations: %s", error)
                 time.sleep(RETRY_S)
+
+    def _hear(self, hold: Hold, said: str) -> None:
+        """A batch was stopped, or one job's calls in it: `BATCH`, or `BATCH JOB`."""
+        batch_id, _, job = said.partition(" ")
+        if batch_id != hold.batch_id:
+            return
+        if job:
+            self._end_job(hold, job)
+        else:
+            self._end(hold, Commit.STOPPED)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from penstock_plugins.errors import ErrorCode, OutputTooLargeError, ParamsError, ToolError, ToolTimeoutError
+from penstock_plugins.manifest_tables import RetryTable
 from penstock_plugins.result import ToolFailure
 from penstock_workers.content import read_content
 from penstock_workers.outcome import Outcome
@@ -25,7 +26,17 @@ if TYPE_CHECKING:
 class PreparedTool:
     """One tool, ready for any number of calls."""
 
-    __slots__ = ("_limits", "_name", "_new_notes", "_plugin", "_quiet_notes", "_sandbox", "_schema")
+    __slots__ = (
+        "_limits",
+        "_name",
+        "_new_notes",
+        "_plugin",
+        "_quiet_notes",
+        "_sandbox",
+        "_schema",
+        "retry",
+        "retryable",
+    )
 
     def __init__(
         self,
@@ -44,6 +55,10 @@ class PreparedTool:
         self._sandbox = sandbox
         self._new_notes = new_notes
         self._limits = limits
+        table = plugin.manifest.tool_table(tool.tool.name)
+        #: How a call that failed in passing is tried again, and whether it may be.
+        self.retry = (table.retry if table is not None else None) or RetryTable()
+        self.retryable = tool.tool.traits.retryable
         #: Notes of calls in one instance, whose log lines go nowhere. None: each has its own instance.
         self._quiet_notes = quiet_notes
 

@@ -51,6 +51,8 @@ class BatchHeader:
     expires_ms: int
     #: Seconds of one execution, as the submission narrowed it. None: as the manifest says.
     timeout_s: float | None = None
+    #: Submitted under an idempotency key: it may be run again although its tool may not.
+    keyed: bool = False
     #: Session and request context (X-1): plain JSON values, never code.
     session: dict[str, Any] | None = None
     request: dict[str, Any] | None = None

@@ -8,7 +8,7 @@
 -- ARGV 1 prefix 2 batch 3 fence 4 position of the first record in the batch 5 lease ms
 --      6 keep ok ms 7 keep err ms 8 cost field 9 measured µs per call ('' = not measured)
 --      10 ms for which the batch's limits pause ('' = not at all)
---      11 one letter a record: s success, f failure, r to be tried again, n nothing (its job has ended)
+--      11 one letter a record: s success, f failure, r to be tried again, n nothing (its job or its time is over)
 --      12… the records; of r: "delay-ms attempts", the header and the call, a line each
 -- Returns 'ok' | 'finished' | 'stopped' | 'lost'
 local t = now_ms()
@@ -85,8 +85,10 @@ local function record_each()
     local letter = string.sub(letters, k, k)
     local jk, index = owner(b, from + k - 1)
     local state = redis.call('HGET', jk.job, 'state')
-    if letter ~= 'n' and state and not FINAL[state] and not b.closed[from + k - 1] then
-      if letter == 'r' then
+    if state and not FINAL[state] and not b.closed[from + k - 1] then
+      if letter == 'n' then
+        expire_calls(jk, index, 1, t, keep)
+      elseif letter == 'r' then
         try_again(jk, index, ARGV[11 + k])
       else
         redis.call('HSET', letter == 's' and jk.ok or jk.err, index, ARGV[11 + k])

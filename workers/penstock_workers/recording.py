@@ -1,0 +1,183 @@
+"""What came of a batch's calls on its way into the ledger: in order, several in one commit.
+
+The commit that ends a batch may bring the next one of its queue along.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from penstock_broker_config import crash
+from penstock_broker_config.ledger import Claim, Commit, RecordKind
+from penstock_plugins.result import ToolFailure
+from penstock_workers.batch_calls import BatchCall
+from penstock_workers.lease import Hold
+from penstock_workers.outcome import Outcome
+from penstock_workers.patience import patiently
+from penstock_workers.retrying import pause_s, retry_entry
+
+if TYPE_CHECKING:
+    from penstock_workers.bench import Bench
+
+#: A batch that takes long records what it has after this, or after this many bytes of results.
+COMMIT_EVERY_S = 0.25
+COMMIT_BYTES = 1 << 20
+
+
+class Recording:
+    """Collects what came of the calls of one batch, and commits it."""
+
+    def __init__(self, bench: Bench, claim: Claim, hold: Hold, *, follow_until: float) -> None:
+        """
+        Args:
+            bench: what this process runs batches with.
+            claim: of the batch.
+            hold: its lease.
+            follow_until: until when another batch may follow this one, by the monotonic clock.
+        """
+        self._bench = bench
+        self._claim = claim
+        self._hold = hold
+        self._follow_until = follow_until
+        #: The next batch and its claim, which came with the last commit.
+        self.following: tuple[str, Claim] | None = None
+        self._position = claim.recorded
+        self._pending: list[tuple[RecordKind, bytes]] = []
+        self._pending_bytes = 0
+        self._committed_at = time.monotonic()
+        self._busy_s = 0.0
+        self._pause_s: float | None = None
+        #: Where the measured cost of a call is kept.
+        self.cost_field = ""
+        self.succeeded = self.failed = 0
+        self.first_failure: ToolFailure | None = None
+
+    @property
+    def at(self) -> int:
+        """Position in the batch of the call that comes next."""
+        return self._position + len(self._pending)
+
+    def add(self, outcome: Outcome, call: BatchCall | None = None) -> None:
+        """The next call has ended."""
+        self._busy_s += outcome.execution_s
+        metadata = outcome.metadata
+        metadata["worker"] = self._bench.worker
+        attempts = call.attempts if call is not None else 0
+        if self.at == self._claim.recorded:
+            attempts += self._claim.attempts
+        if attempts:
+            metadata["attempts"] = attempts + 1
+        kind = RecordKind.SUCCESS if outcome.failure is None else RecordKind.FAILURE
+        if outcome.failure is None:
+            self.succeeded += 1
+        else:
+            self.failed += 1
+            self.first_failure = self.first_failure or outcome.failure
+            self._pause(outcome.failure)
+        self._append(kind, outcome.to_record())
+
+    def try_again(self, call: BatchCall, failure: ToolFailure, *, delay_s: float, busy_s: float) -> None:
+        """The next call has failed, and is run again later; nothing is recorded of it now."""
+        self._busy_s += busy_s
+        self._pause(failure)
+        self._append(RecordKind.RETRY, retry_entry(call, delay_s))
+
+    def pass_over(self) -> None:
+        """The next call is not run: its job, or its time, is over."""
+        self._append(RecordKind.NOTHING, b"")
+
+    def commit_if_due(self) -> bool:
+        """Commit when it is time to; False when the batch must not go on."""
+        due = (
+            self._claim.careful
+            or time.monotonic() - self._committed_at > COMMIT_EVERY_S
+            or self._pending_bytes > COMMIT_BYTES
+        )
+        return not due or self.commit()
+
+    def commit(self) -> bool:
+        """Commit what is there; False when the batch is over, or must not go on."""
+        if not self._pending:
+            return self._hold.ended is None
+        crash.reach("worker.before_commit")
+        asked_at = time.monotonic()
+        measured = self._busy_s / len(self._pending) * 1e6
+        send = self._send_and_follow if self._may_follow() else self._send
+        answer = send(measured or None)
+        crash.reach("worker.after_commit")
+        self._position += len(self._pending)
+        self._pending, self._pending_bytes, self._busy_s, self._pause_s = [], 0, 0.0, None
+        self._committed_at = time.monotonic()
+        if answer is Commit.OK:
+            self._bench.keeper.extended(self._hold, asked_at)
+        else:
+            self._hold.ended = answer
+        if answer is Commit.FINISHED or self.following is not None:
+            self._bench.finished.add(self._hold.batch_id)
+        return answer is Commit.OK
+
+    def give_back(self) -> None:
+        """Record what there is, and leave the rest to others."""
+        if self._pending and not self.commit():
+            return
+        crash.reach("worker.before_release")
+        patiently(lambda: self._bench.ledger.release(self._hold.batch_id, fence=self._hold.fence))
+        self._hold.ended = Commit.LOST
+
+    def _may_follow(self) -> bool:
+        """Whether this commit ends the batch, and another may follow.
+
+        A batch of which nothing succeeded ends the chain, so that its message is red in Flower.
+        """
+        return (
+            self.at == self._claim.calls_in_batch
+            and self.succeeded > 0
+            and not self._claim.formed
+            and not self._claim.limited
+            and time.monotonic() < self._follow_until
+            and not self._bench.stopping()
+        )
+
+    def _send(self, cost_us: float | None) -> Commit:
+        commit = self._bench.ledger.commit
+        return patiently(
+            lambda: commit(
+                self._hold.batch_id,
+                self._pending,
+                fence=self._hold.fence,
+                position=self._position,
+                lease_s=self._bench.lease_s,
+                cost_field=self.cost_field,
+                cost_us=cost_us,
+                pause_s=self._pause_s,
+            )
+        )
+
+    def _send_and_follow(self, cost_us: float | None) -> Commit:
+        ledger, terms = self._bench.ledger, self._bench.next_terms()
+        committed = patiently(
+            lambda: ledger.commit_and_claim(
+                self._hold.batch_id,
+                self._pending,
+                fence=self._hold.fence,
+                position=self._position,
+                cost_field=self.cost_field,
+                cost_us=cost_us,
+                pause_s=self._pause_s,
+                terms=terms,
+                queues=self._bench.queues,
+            )
+        )
+        if committed.batch_id is not None and committed.claim is not None:
+            self.following = committed.batch_id, committed.claim
+        return committed.answer
+
+    def _pause(self, failure: ToolFailure) -> None:
+        wanted_s = pause_s(failure)
+        if wanted_s is not None:
+            self._pause_s = max(wanted_s, self._pause_s or 0.0)
+
+    def _append(self, kind: RecordKind, record: bytes) -> None:
+        self._pending.append((kind, record))
+        self._pending_bytes += len(record)
