@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from penstock_broker_config.dead_letters import DeadLetter as DeadLetter
+    from penstock_broker_config.dead_letters import LetterFilter as LetterFilter
     from penstock_broker_config.ledger import JobState as JobState
     from penstock_broker_config.settings import Settings as Settings
     from penstock_broker_config.settings import load_settings as load_settings
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 #: Where each name lives.
 _HOMES = {
     "penstock_scheduler": ("AsyncJob", "AsyncProducer", "Job", "Producer", "Progress"),
+    "penstock_broker_config.dead_letters": ("DeadLetter", "LetterFilter"),
     "penstock_broker_config.ledger": ("JobState",),
     "penstock_broker_config.settings": ("Settings", "load_settings"),
     "penstock_plugins.result": ("ResultMetadata", "ToolFailure", "ToolResult"),
@@ -75,12 +78,14 @@ __all__ = [
     "CallCancelledError",
     "ConfigurationError",
     "ConflictError",
+    "DeadLetter",
     "ErrorCode",
     "ExecutionError",
     "Job",
     "JobFailedError",
     "JobNotFoundError",
     "JobState",
+    "LetterFilter",
     "OverloadedError",
     "ParamsError",
     "PenstockError",

@@ -17,6 +17,7 @@
     ├── AlreadyRunningError            only one may run here; names the process that does
     ├── EnvelopeError                  a message that cannot be read or is not signed as it must be
     ├── JobNotFoundError               no such job, or its results have expired
+    ├── DeadLetterNotFoundError        no such dead letter
     ├── JobFailedError                 the job as a whole failed: its input ended with an error
     ├── WaitTimeoutError               the wait was too short; the job goes on
     └── UnreachableError               the broker or the store does not answer
@@ -355,6 +356,12 @@ class EnvelopeError(PenstockError):
 
 class JobNotFoundError(PenstockError):
     """There is no such job, or its results have expired."""
+
+    exit_code = 2
+
+
+class DeadLetterNotFoundError(PenstockError):
+    """There is no such dead letter: it was dropped, replayed, or has expired."""
 
     exit_code = 2
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, M
 from types import TracebackType
 from typing import Any, Generic, TypeVar, Unpack, cast
 
+from penstock_broker_config.dead_letters import DeadLetter, LetterFilter
 from penstock_broker_config.ledger import JobRecord, JobState
 from penstock_broker_config.settings import Settings, load_settings
 from penstock_plugins.result import ToolResult
@@ -13,6 +14,7 @@ from penstock_plugins.tool import Tool
 from penstock_scheduler.async_feeding import AsyncFeeding
 from penstock_scheduler.async_wire import AsyncWire
 from penstock_scheduler.countdown import Countdown
+from penstock_scheduler.dead_letters import drop_letters, find_letters, get_letter
 from penstock_scheduler.encoding import OnInvalid
 from penstock_scheduler.operations import Operations
 from penstock_scheduler.options import CallOptions, SubmitOptions
@@ -174,6 +176,27 @@ class AsyncProducer:
     async def jobs(self, limit: int = 100) -> list[JobRecord]:
         """The newest jobs of this system, newest first."""
         return await self._wire.run(self._operations.jobs(limit))
+
+    async def dead_letters(
+        self, wanted: LetterFilter | None = None, *, limit: int | None = 1000
+    ) -> list[DeadLetter]:
+        """The calls that were set aside, newest first. See `Producer.dead_letters`."""
+        return await self._wire.run(find_letters(wanted or LetterFilter(), limit))
+
+    async def dead_letter(self, call_id: str) -> DeadLetter:
+        """One dead letter. See `Producer.dead_letter`."""
+        return await self._wire.run(get_letter(call_id))
+
+    async def replay(
+        self, call_id: str, *, latest: bool = False, run_again: bool = False
+    ) -> AsyncJob[ToolResult]:
+        """Submit a dead letter once more. See `Producer.replay`."""
+        flow = self._operations.replay(call_id, latest=latest, run_again=run_again)
+        return self._job(await self._wire.run(flow))
+
+    async def drop_dead_letters(self, call_ids: Iterable[str]) -> int:
+        """Forget dead letters. See `Producer.drop_dead_letters`."""
+        return await self._wire.run(drop_letters(call_ids))
 
     async def tools(self) -> list[Tool]:
         """The tools of the catalog, each in its highest release, sorted by name."""

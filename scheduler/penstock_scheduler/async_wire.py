@@ -18,6 +18,7 @@ import redis
 
 from penstock_broker_config import crash
 from penstock_broker_config.app import create_app
+from penstock_broker_config.dead_letters import AsyncDeadLetters
 from penstock_broker_config.doorbell import Doorbell
 from penstock_broker_config.ledger import AsyncLedger, Completion
 from penstock_broker_config.redis_catalog import RedisCatalog
@@ -63,6 +64,7 @@ class AsyncWire:
         self._clock = StoreClock()
         self._reading: _Reading | None = None
         self.hub = Hub(self._client, settings.keys)
+        self.dead_letters = AsyncDeadLetters(self._client, settings.keys)
         self.ledger = AsyncLedger(self._client, settings.keys, settings.retention)
 
     async def check(self) -> None:

@@ -9,6 +9,7 @@ import redis
 
 from penstock_broker_config import crash
 from penstock_broker_config.app import create_app
+from penstock_broker_config.dead_letters import DeadLetters
 from penstock_broker_config.doorbell import Doorbell
 from penstock_broker_config.ledger import Completion, Ledger
 from penstock_broker_config.redis_catalog import RedisCatalog
@@ -38,6 +39,7 @@ class BlockingWire:
         self._bell = Bell(self._doorbell)
         self._catalog = RedisCatalog(self._client, settings.keys)
         self._clock = StoreClock()
+        self.dead_letters = DeadLetters(self._client, settings.keys)
         self.ledger = Ledger(self._client, settings.keys, settings.retention)
 
     def check(self) -> None:

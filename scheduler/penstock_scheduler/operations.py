@@ -11,6 +11,7 @@ from penstock_broker_config.ledger import Completion, JobRecord
 from penstock_broker_config.settings import Settings
 from penstock_plugins.errors import ConfigurationError, WaitTimeoutError
 from penstock_plugins.tool import Tool
+from penstock_scheduler import dead_letters
 from penstock_scheduler.countdown import Countdown
 from penstock_scheduler.encoding import OnInvalid, encode, row_encoder
 from penstock_scheduler.feeder import LOOK_AGAIN_S, Feeder
@@ -47,7 +48,21 @@ class Operations:
     def submit(self, tool: str, params: Mapping[str, Any], options: SubmitOptions) -> Flow[Ticket]:
         """Submit one call."""
         check_options(options, SubmitOptions)
-        use = yield from self._toolbox.find(tool)
+        return (yield from self._submit_to((yield from self._toolbox.find(tool)), params, options))
+
+    def replay(self, call_id: str, *, latest: bool, run_again: bool) -> Flow[Ticket]:
+        """Submit a dead letter as a job of its own, and drop the letter."""
+        letter = yield from dead_letters.get_letter(call_id)
+        header = dead_letters.check_letter(letter, self._signer)
+        use = yield from dead_letters.use_of(
+            self._toolbox, letter, header, latest=latest, run_again=run_again
+        )
+        options = dead_letters.replay_options(letter, header)
+        ticket = yield from self._submit_to(use, dead_letters.params_of(letter), options)
+        yield from dead_letters.drop_letters([call_id])
+        return ticket
+
+    def _submit_to(self, use: ToolUse, params: Mapping[str, Any], options: SubmitOptions) -> Flow[Ticket]:
         text = encode(use, params)
         submission = yield from self._compose(use, options, new_job_id())
         key = options.get("idempotency_key")

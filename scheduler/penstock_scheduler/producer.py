@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Unpack
 
+from penstock_broker_config.dead_letters import DeadLetter, LetterFilter
 from penstock_broker_config.ledger import JobRecord
 from penstock_broker_config.settings import Settings, load_settings
 from penstock_plugins.result import ToolResult
 from penstock_plugins.tool import Tool
 from penstock_scheduler.blocking_wire import BlockingWire
+from penstock_scheduler.dead_letters import drop_letters, find_letters, get_letter
 from penstock_scheduler.encoding import OnInvalid
 from penstock_scheduler.feeding import Feeding
 from penstock_scheduler.job import AnyJob, Job
@@ -122,6 +124,49 @@ class Producer:
     def jobs(self, limit: int = 100) -> list[JobRecord]:
         """The newest jobs of this system, newest first."""
         return self._wire.run(self._operations.jobs(limit))
+
+    def dead_letters(
+        self, wanted: LetterFilter | None = None, *, limit: int | None = 1000
+    ) -> list[DeadLetter]:
+        """The calls that were set aside because they lost their worker again and again, newest first.
+
+        Args:
+            wanted: which of them. None: all.
+            limit: at most so many. None: all.
+        """
+        return self._wire.run(find_letters(wanted or LetterFilter(), limit))
+
+    def dead_letter(self, call_id: str) -> DeadLetter:
+        """One dead letter.
+
+        Raises:
+            DeadLetterNotFoundError: there is none of that call.
+        """
+        return self._wire.run(get_letter(call_id))
+
+    def replay(self, call_id: str, *, latest: bool = False, run_again: bool = False) -> Job[ToolResult]:
+        """Submit a dead letter once more, as a job of its own; the letter goes when that job is accepted.
+
+        The call has the same tool, params, tenant, queue and timeout. If it loses its workers again, it
+        becomes a dead letter of the new job.
+
+        Args:
+            call_id: the call, `JOB.INDEX`.
+            latest: with the highest release of its plugin. By default with the very bundle it was pinned to.
+            run_again: also when its tool is not idempotent.
+
+        Raises:
+            DeadLetterNotFoundError: there is none of that call.
+            CatalogError: its plugin is not published any more.
+            ConfigurationError: its tool is not idempotent, and `run_again` was not said.
+            ParamsError: the latest release does not take its params.
+            EnvelopeError: the letter is damaged.
+        """
+        return self._job(self._wire.run(self._operations.replay(call_id, latest=latest, run_again=run_again)))
+
+    def drop_dead_letters(self, call_ids: Iterable[str]) -> int:
+        """Forget dead letters; returns how many of these there were."""
+        return self._wire.run(drop_letters(call_ids))
 
     def tools(self) -> list[Tool]:
         """The tools of the catalog, each in its highest release, sorted by name."""

@@ -36,6 +36,8 @@ class ToolUse:
     #: Bytes of params that the tool takes, as JSON.
     params_bytes: int
     schema: ParamsSchema
+    #: A call that is run again changes nothing.
+    idempotent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +133,7 @@ def _use(shelf: _Shelf, resolved: ResolvedTool) -> ToolUse:
             full_name=tool.full_name,
             digest=resolved.digest,
             once=tool.traits.once_only,
+            idempotent=tool.traits.idempotent,
             pool=manifest.wasm.pool,
             params_bytes=manifest.limits().params_bytes,
             schema=ParamsSchema(tool.parameters),

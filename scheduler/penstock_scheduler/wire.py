@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from penstock_broker_config.dead_letters import DeadLetter, LetterFilter
 from penstock_broker_config.ledger import (
     BatchHeader,
     CallEntry,
@@ -47,11 +48,24 @@ class ProducerLedger(Protocol):
     def results(self, job_id: str, indexes: Sequence[int]) -> list[bytes | None]: ...
 
 
+class LetterBox(Protocol):
+    """The dead letters: `DeadLetters`, and `AsyncDeadLetters` when awaited."""
+
+    def get(self, call_id: str) -> DeadLetter: ...
+
+    def page(self, wanted: LetterFilter, *, offset: int = 0) -> tuple[list[DeadLetter], int | None]: ...
+
+    def drop(self, call_ids: Sequence[str]) -> int: ...
+
+
 class Wire(Protocol):
     """Everything that a flow may ask for."""
 
     @property
     def ledger(self) -> ProducerLedger: ...
+
+    @property
+    def dead_letters(self) -> LetterBox: ...
 
     def completions(
         self, job_id: str, *, cursor: str, wait_s: float, count: int

@@ -12,7 +12,20 @@ from typing import Annotated, NoReturn
 import typer
 from typer.main import get_command
 
-from penstock.cli import authoring, call, config, demo, doctor, job, map, plugin, tools, up, worker
+from penstock.cli import (
+    authoring,
+    call,
+    config,
+    dead_letters,
+    demo,
+    doctor,
+    job,
+    map,
+    plugin,
+    tools,
+    up,
+    worker,
+)
 from penstock.cli.exits import exit_code_of
 from penstock.cli.options import flag
 from penstock.cli.session import Session
@@ -77,6 +90,7 @@ authoring.add_to(plugin.app)
 app.add_typer(plugin.app, rich_help_panel=_PLUGINS)
 app.command(rich_help_panel=_OPERATE)(worker.worker)
 app.command(rich_help_panel=_OPERATE)(worker.scheduler)
+app.add_typer(dead_letters.app, rich_help_panel=_OPERATE)
 app.command(rich_help_panel=_OPERATE)(config.config)
 app.command(rich_help_panel=_OPERATE)(doctor.doctor)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
 
 def span(seconds: float) -> str:
     """A duration: 0.4 ms, 35 ms, 1.2 s, 45 s, 3:05, 1:02:03, 3 days."""
@@ -32,3 +36,9 @@ def size(count: float) -> str:
 def counted(number: int, one: str, many: str | None = None) -> str:
     """`1 call`, `1,200 calls`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def seconds_of(text: str) -> float | None:
+    """A duration as people write it, `90s`, `15m`, `2h`, `3d`, in seconds. None: it is none."""
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smhd])", text.strip())
+    return float(match[1]) * _UNITS_S[match[2]] if match else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.cli.words import counted, size, span
+from penstock.cli.words import counted, seconds_of, size, span
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,20 @@ def test_one_is_singular() -> None:
     """Nobody reads `1 calls`."""
     assert [counted(n, "call") for n in (0, 1, 1200)] == ["0 calls", "1 call", "1,200 calls"]
     assert counted(2, "child", "children") == "2 children"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", 90.0),
+        ("15m", 900.0),
+        ("1.5h", 5400.0),
+        ("3d", 259_200.0),
+        ("soon", None),
+        ("3", None),
+        ("-2h", None),
+    ],
+)
+def test_a_duration_is_read_as_people_write_it(text: str, seconds: float | None) -> None:
+    """A number and a unit, and nothing else."""
+    assert seconds_of(text) == seconds

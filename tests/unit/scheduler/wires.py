@@ -82,6 +82,7 @@ class ScriptedWire:
         self, record: JobRecord | None = None, *, stream: Sequence[Completion | Sequence[Completion]] = ()
     ) -> None:
         self.ledger: Any = ScriptedLedger(record or job_record())
+        self.dead_letters: Any = None
         #: What each look at the stream finds.
         self.stream = [[part] if isinstance(part, Completion) else list(part) for part in stream]
         self.rings: list[str] = []

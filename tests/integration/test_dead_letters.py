@@ -1,0 +1,308 @@
+"""Dead letters on a real Redis: read, filtered, replayed and dropped, by program and by the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from penstock_broker_config.dead_letters import LetterFilter
+from penstock_broker_config.keys import Keys
+from penstock_broker_config.ledger import ClaimTerms, JobState, Ledger
+from penstock_plugins.errors import (
+    CatalogError,
+    ConfigurationError,
+    DeadLetterNotFoundError,
+    EnvelopeError,
+    ParamsError,
+)
+from penstock_plugins.tool import Traits
+from penstock_scheduler import AsyncProducer, Producer
+from tests.support.command_line import CommandLine
+from tests.support.ledger_worker import publish
+from tests.support.redis_server import RedisServer
+
+KEYS = Keys()
+SIGNING = {"signing_key": "a key of sixteen bytes and more"}
+
+
+@pytest.fixture
+def client(redis_server: RedisServer) -> Iterator[redis.Redis]:
+    """Of an empty Redis."""
+    with redis_server.client() as client:
+        yield client
+
+
+@pytest.fixture
+def producer(redis_server: RedisServer) -> Iterator[Producer]:
+    """Of the same Redis."""
+    with Producer.connect(redis_server.url) as producer:
+        yield producer
+
+
+@pytest.fixture
+def cli(redis_server: RedisServer, tmp_path: Path) -> CommandLine:
+    """The command line on the same Redis."""
+    return CommandLine(tmp_path, {"PENSTOCK_REDIS_URL": redis_server.url})
+
+
+def kill(client: redis.Redis, job_id: str) -> str:
+    """Let a single call lose its worker until it is set aside; returns the call's id."""
+    ledger, batch = Ledger(client, KEYS), f"{job_id}.0"
+    for loss in range(3):
+        takeover = f"h{loss - 1}" if loss else ""
+        terms = ClaimTerms(holder=f"h{loss}", lease_s=30, max_attempts=2, takeover=takeover)
+        ledger.claim(batch, terms)
+    assert ledger.job(job_id).state is JobState.FAILED
+    return batch
+
+
+def set_aside(
+    client: redis.Redis, producer: Producer, tool: str = "double", n: int = 1, **options: str
+) -> str:
+    """A call that was submitted and lost its workers; returns its id."""
+    return kill(client, producer.submit(tool, {"n": n}, tenant=options.get("tenant")).id)
+
+
+def test_J3_dead_letters_are_listed_and_read(client: redis.Redis, producer: Producer) -> None:
+    """The newest first, with everything that a replay needs."""
+    record = publish(client, "double")
+    first, second = (set_aside(client, producer, n=n) for n in (1, 2))
+    client.zadd(KEYS.dead, {first: 1})
+
+    letters = producer.dead_letters()
+    letter = producer.dead_letter(first)
+
+    assert [found.call_id for found in letters] == [second, first]
+    assert (letter.tool, letter.plugin, letter.params) == ("demo.double", "demo", '{"n":1}')
+    assert (letter.digest, letter.tenant, letter.attempts) == (record.digest, "default", 2)
+    assert letter.holder == "h1"
+    with pytest.raises(DeadLetterNotFoundError):
+        producer.dead_letter("nobody.0")
+
+
+def test_J3_a_filter_says_which(client: redis.Redis, producer: Producer) -> None:
+    """By tool, plugin, tenant, job, digest and time."""
+    publish(client, "double")
+    publish(client, "sink", plugin="other")
+    one = set_aside(client, producer)
+    two = set_aside(client, producer, "sink", tenant="acme")
+    at_ms = producer.dead_letter(two).at_ms
+    client.hset(KEYS.dead_letter(one), "at", at_ms - 10_000)
+
+    def found(**wanted: object) -> list[str]:
+        return [letter.call_id for letter in producer.dead_letters(LetterFilter(**wanted))]  # type: ignore[arg-type]
+
+    assert found(tool="demo.double") == found(tool="double") == found(plugin="demo") == [one]
+    assert found(tenant="acme") == found(job=two.removesuffix(".0")) == [two]
+    assert found(since_ms=at_ms - 5000) == [two]
+    assert found(digest=producer.dead_letter(one).digest[:10]) == [one]
+    assert found(plugin="demo", tenant="acme") == []
+
+
+def test_J3_a_replay_is_a_new_job_of_the_same_call(client: redis.Redis, producer: Producer) -> None:
+    """Same tool, bundle, params and tenant; the letter goes; the old job stays as it was."""
+    publish(client, "double", version="1.0.0")
+    call = set_aside(client, producer, tenant="acme")
+    publish(client, "double", version="1.1.0")
+    letter = producer.dead_letter(call)
+
+    job = producer.replay(call)
+
+    record = job.record()
+    assert job.id != letter.job_id
+    assert (record.tool, record.tenant, record.digest) == (letter.tool, "acme", letter.digest)
+    assert producer.dead_letters() == []
+    assert producer.job(letter.job_id).result(wait_s=5).error.code == "QUARANTINED"
+    assert kill(client, job.id) == producer.dead_letters()[0].call_id
+
+
+def test_J3_a_letter_is_replayed_once_whatever_ends_in_between(
+    client: redis.Redis, producer: Producer
+) -> None:
+    """A process that ended before it dropped the letter leaves it; the next replay finds the job."""
+    publish(client, "double")
+    call = set_aside(client, producer)
+    kept: Any = client.hgetall(KEYS.dead_letter(call))
+    first = producer.replay(call)
+    client.hset(KEYS.dead_letter(call), mapping=kept)
+    client.zadd(KEYS.dead, {call: 1})
+
+    again = producer.replay(call)
+
+    assert again.id == first.id
+    assert producer.dead_letters() == []
+
+
+def test_J3_a_replay_takes_the_latest_release_when_asked(client: redis.Redis, producer: Producer) -> None:
+    """Which is checked against its schema; a letter that does not fit stays."""
+    publish(client, "double")
+    call, other = set_aside(client, producer), set_aside(client, producer, n=2)
+    better = publish(
+        client, "double", version="1.1.0", parameters={"properties": {"n": {"maximum": 1}}, "type": "object"}
+    )
+
+    job = producer.replay(call, latest=True)
+    with pytest.raises(ParamsError, match="2 is greater"):
+        producer.replay(other, latest=True)
+
+    assert job.record().digest == better.digest
+    assert [letter.call_id for letter in producer.dead_letters()] == [other]
+
+
+def test_J3_what_is_not_idempotent_is_never_replayed_silently(
+    client: redis.Redis, producer: Producer
+) -> None:
+    """A retryable tool may have had its effect; whoever replays it says so."""
+    publish(client, "pay", traits=Traits(retryable=True))
+    call = set_aside(client, producer, "pay")
+
+    with pytest.raises(ConfigurationError, match="not idempotent"):
+        producer.replay(call)
+
+    assert producer.replay(call, run_again=True).id
+
+
+def test_J3_a_replay_says_when_the_plugin_is_gone(client: redis.Redis, producer: Producer) -> None:
+    """And what can be done."""
+    record = publish(client, "double")
+    call = set_aside(client, producer)
+    client.hdel(KEYS.catalog_records, record.digest)
+    client.incr(KEYS.catalog_version)
+
+    with Producer.connect(settings_url(client)) as fresh, pytest.raises(CatalogError, match="latest release"):
+        fresh.replay(call)
+
+
+def settings_url(client: redis.Redis) -> str:
+    """Where that client's Redis listens."""
+    options = client.connection_pool.connection_kwargs
+    return f"redis://{options['host']}:{options['port']}/0"
+
+
+def test_I10_a_letter_that_nobody_signed_is_not_signed_by_replaying_it(
+    client: redis.Redis, redis_server: RedisServer
+) -> None:
+    """Who can write to Redis could otherwise have the operator sign a call."""
+    publish(client, "double")
+    with Producer.connect(redis_server.url, **SIGNING) as producer:
+        good, forged = set_aside(client, producer), set_aside(client, producer, n=2)
+        client.hset(KEYS.dead_letter(forged), "params", '{"n":3}')
+
+        with pytest.raises(EnvelopeError, match="signature is not valid"):
+            producer.replay(forged)
+
+        assert producer.replay(good).id
+
+
+def test_a_damaged_letter_is_listed_and_dropped(client: redis.Redis, producer: Producer) -> None:
+    """Whatever somebody wrote there."""
+    publish(client, "double")
+    call = set_aside(client, producer)
+    client.hset(KEYS.dead_letter(call), "header", b"\xff{")
+    client.zadd(KEYS.dead, {"list.0": 5, "gone.0": 4})
+    client.rpush(KEYS.dead_letter("list.0"), "x")
+
+    letters = producer.dead_letters()
+    with pytest.raises(EnvelopeError, match="damaged"):
+        producer.replay(call)
+    dropped = producer.drop_dead_letters([letter.call_id for letter in letters])
+
+    assert [letter.call_id for letter in letters] == [call, "list.0", "gone.0"]
+    assert [letter.header for letter in letters] == [None] * 3
+    assert (dropped, client.exists(KEYS.dead_letter(call), KEYS.dead_letter("list.0"), KEYS.dead)) == (3, 0)
+
+
+def test_more_letters_than_a_page(client: redis.Redis, producer: Producer) -> None:
+    """All are found, and each once; dropping them takes several commands."""
+    with client.pipeline(transaction=False) as pipe:
+        for number in range(1203):
+            pipe.zadd(KEYS.dead, {f"j.{number}": number})
+            pipe.hset(
+                KEYS.dead_letter(f"j.{number}"),
+                mapping={"tool": "a.b" if number % 2 else "a.c", "at": number},
+            )
+        pipe.execute()
+
+    everything = producer.dead_letters(limit=None)
+    odd = producer.dead_letters(LetterFilter(tool="b"), limit=None)
+
+    assert [letter.call_id for letter in everything] == [f"j.{n}" for n in range(1202, -1, -1)]
+    assert len(odd) == 601
+    assert len(producer.dead_letters(limit=7)) == 7
+    assert producer.drop_dead_letters(letter.call_id for letter in everything) == 1203
+    assert client.keys("*dead*") == []
+
+
+async def test_J3_the_same_in_an_event_loop(
+    client: redis.Redis, producer: Producer, redis_server: RedisServer
+) -> None:
+    """Flows, driven by the other wire."""
+    publish(client, "double")
+    first, second = set_aside(client, producer), set_aside(client, producer, n=2)
+
+    async with AsyncProducer.connect(redis_server.url) as asynchronous:
+        letters = await asynchronous.dead_letters()
+        letter = await asynchronous.dead_letter(first)
+        job = await asynchronous.replay(first)
+        dropped = await asynchronous.drop_dead_letters([second, "nobody.0"])
+
+    assert {found.call_id for found in letters} == {first, second}
+    assert (letter.params, dropped) == ('{"n":1}', 1)
+    assert producer.job(job.id).record().accepted == 1
+
+
+def test_J3_the_command_line_lists_shows_replays_and_drops(
+    client: redis.Redis, producer: Producer, cli: CommandLine
+) -> None:
+    """Tables in a pipe are tab-separated lines; --json is for scripts."""
+    publish(client, "double")
+    one, two, three = (set_aside(client, producer, n=n, tenant=t) for n, t in ((1, "a"), (2, "b"), (3, "b")))
+
+    table = cli("dead-letters", "list")
+    listed = cli("dead-letters", "list", "--tenant", "b", "--since", "1h", "--json").json
+    shown = cli("dead-letters", "show", one)
+    replayed = cli("dead-letters", "replay", one, "--json").json
+    refused = cli("dead-letters", "drop", "--all")
+    dropped = cli("dead-letters", "drop", "--tenant", "b", "--yes", "--json").json
+
+    rows = [line.split("\t") for line in table.out.splitlines()]
+    assert rows[0] == ["call", "tool", "plugin", "tenant", "losses", "age"]
+    assert {row[0] for row in rows[1:]} == {one, two, three}
+    assert {letter["call"] for letter in listed} == {two, three}
+    assert (shown.code, '{"n":1}' in shown.out, "h1" in shown.out) == (0, True, True)
+    assert producer.job(replayed["job"]).record().tenant == "a"
+    assert (refused.code, "2 dead letters would be dropped: say --yes" in refused.err) == (2, True)
+    assert dropped == {"dropped": 2}
+
+
+def test_I7_the_command_line_tells_wrong_usage(cli: CommandLine) -> None:
+    """Before anything is done, with exit code 2; without a Redis 3."""
+    both = cli("dead-letters", "drop", "j.0", "--all")
+    none = cli("dead-letters", "replay")
+    unknown = cli("dead-letters", "show", "nobody.0")
+    when = cli("dead-letters", "list", "--since", "soon")
+    away = CommandLine(cli.folder, {"PENSTOCK_REDIS_URL": "redis://127.0.0.1:1/0"})("dead-letters", "list")
+
+    assert [done.code for done in (both, none, unknown, when, away)] == [2, 2, 2, 2, 3]
+    assert "no dead letter of call nobody.0" in unknown.err
+
+
+def test_one_that_cannot_be_replayed_does_not_keep_the_others(
+    client: redis.Redis, producer: Producer, cli: CommandLine
+) -> None:
+    """Its reason is said; the exit code too."""
+    publish(client, "double")
+    publish(client, "pay", plugin="shop", traits=Traits(retryable=True))
+    good, bad = set_aside(client, producer), set_aside(client, producer, "pay")
+
+    done = cli("dead-letters", "replay", "--all", "--yes", "--json")
+
+    assert done.code == 2
+    assert json.loads(done.out)["call"] == good
+    assert "not idempotent" in done.err
+    assert [letter.call_id for letter in producer.dead_letters()] == [bad]
