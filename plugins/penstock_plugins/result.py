@@ -146,6 +146,8 @@ def from_record(
 ) -> ToolResult:
     """The result that `to_record` wrote, with what the reader knows added."""
     shape = orjson.loads(record)
+    metadata = shape.get("m") or {}
+    metadata["plugin_digest"] = plugin_digest
     failure = shape.get("e")
     error = None
     if failure is not None:
@@ -158,6 +160,6 @@ def from_record(
         success=error is None,
         data=shape.get("d"),
         error=error,
-        metadata=ResultMetadata(**shape.get("m", {}), plugin_digest=plugin_digest),
+        metadata=ResultMetadata(**metadata),
         index=index,
     )

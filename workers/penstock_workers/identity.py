@@ -31,7 +31,12 @@ def host_tag() -> str:
 
 def process_name() -> str:
     """This process: `host:pid:start`. Unlike a process id it is never used twice."""
-    pid = os.getpid()
+    return _name_of(os.getpid())
+
+
+@cache
+def _name_of(pid: int) -> str:
+    # By its id, so that a forked process does not take its parent's name.
     return f"{host_tag()}:{pid}:{_start_ticks(pid)}"
 
 

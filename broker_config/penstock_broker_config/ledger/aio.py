@@ -9,7 +9,7 @@ import redis.asyncio
 
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger.buffering import Buffer, BufferedCall, BufferRequests
-from penstock_broker_config.ledger.client import read_job, read_jobs, read_stream
+from penstock_broker_config.ledger.client import missing_in, put_in, read_job, read_jobs, read_stream
 from penstock_broker_config.ledger.records import (
     BatchHeader,
     CallEntry,
@@ -141,11 +141,11 @@ class AsyncLedger:
         """See `Ledger.results`."""
         if not indexes:
             return []
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hmget(self.keys.successes(job_id), [str(i) for i in indexes])
-            pipe.hmget(self.keys.failures(job_id), [str(i) for i in indexes])
-            good, bad = await pipe.execute()
-        return [g if g is not None else b for g, b in zip(good, bad, strict=True)]
+        found: list[bytes | None] = await self._redis.hmget(self.keys.successes(job_id), indexes)
+        missing = missing_in(found, indexes)
+        if missing:
+            put_in(found, await self._redis.hmget(self.keys.failures(job_id), missing))
+        return found
 
     async def _run(self, request: Request[T]) -> T:
         script = self._scripts.get(request.script)

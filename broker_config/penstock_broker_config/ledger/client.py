@@ -229,11 +229,12 @@ class Ledger:
         """The recorded results at `indexes`, in that order; None where none is recorded."""
         if not indexes:
             return []
-        with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hmget(self.keys.successes(job_id), [str(i) for i in indexes])
-            pipe.hmget(self.keys.failures(job_id), [str(i) for i in indexes])
-            good, bad = pipe.execute()
-        return [g if g is not None else b for g, b in zip(good, bad, strict=True)]
+        found: Any = self._redis.hmget(self.keys.successes(job_id), indexes)
+        missing = missing_in(found, indexes)
+        if missing:
+            failures: Any = self._redis.hmget(self.keys.failures(job_id), missing)
+            put_in(found, failures)
+        return cast("list[bytes | None]", found)
 
     # Workers -----------------------------------------------------------------------------------------
 
@@ -363,6 +364,19 @@ class Ledger:
         if script is None:
             script = self._scripts[request.script] = self._redis.register_script(load_script(request.script))
         return request.read(script(keys=request.keys, args=request.args))
+
+
+def missing_in(found: Sequence[bytes | None], indexes: Sequence[int]) -> list[int]:
+    """The indexes of which no success is recorded. Most often none: failures are asked for only then."""
+    if None not in found:
+        return []
+    return [index for index, record in zip(indexes, found, strict=True) if record is None]
+
+
+def put_in(found: list[bytes | None], failures: Sequence[bytes | None]) -> None:
+    """Put records of failures, in order, where none was found."""
+    rest = iter(failures)
+    found[:] = [next(rest) if record is None else record for record in found]
 
 
 def decode_fields(fields: dict[bytes, bytes]) -> dict[str, str]:
