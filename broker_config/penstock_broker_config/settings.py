@@ -23,7 +23,7 @@ from pydantic_settings import (
 )
 
 from penstock_broker_config.keys import Keys
-from penstock_broker_config.ledger import Retention
+from penstock_broker_config.ledger import Bounds, DispatchTerms, Retention
 from penstock_broker_config.urls import check_broker_url, check_redis_url, is_redis
 from penstock_plugins.errors import ConfigurationError, UnreachableError
 from penstock_plugins.limits import Limits
@@ -87,6 +87,15 @@ class Settings(BaseSettings):
     failure_ttl_s: float = Field(default=604_800.0, gt=0)
     #: Calls of one `map` that are submitted and not finished.
     max_in_flight: int = Field(default=20_000, ge=1)
+    #: What may be accepted and not at its end, in all and of one batch key; beyond it submit says OVERLOADED.
+    max_pending_calls: int = Field(default=2_000_000, ge=1)
+    max_pending_bytes: int = Field(default=1 << 30, ge=1 << 20)
+    max_key_calls: int = Field(default=100_000, ge=1)
+    #: Batches of waiting calls that are given to a queue before a worker is free, beside twice as many as
+    #: run: the fewer, the sooner a key that begins to call has its turn.
+    dispatch_ahead: int = Field(default=8, ge=1, le=10_000)
+    #: Seconds for which a limit's slot is kept for a batch that no worker has claimed.
+    reserve_s: float = Field(default=15.0, gt=0)
     #: The reaper rings a batch that nobody claimed after this, and then less and less often.
     ring_after_s: float = Field(default=5.0, gt=0)
     ring_cap_s: float = Field(default=20.0, gt=0)
@@ -157,6 +166,20 @@ class Settings(BaseSettings):
     def retention(self) -> Retention:
         """How long finished jobs are kept."""
         return Retention(result_ttl_s=self.result_ttl_s, failure_ttl_s=self.failure_ttl_s)
+
+    @property
+    def bounds(self) -> Bounds:
+        """How much may wait."""
+        return Bounds(
+            key_calls=self.max_key_calls, calls=self.max_pending_calls, size_bytes=self.max_pending_bytes
+        )
+
+    @property
+    def dispatch_terms(self) -> DispatchTerms:
+        """How batches are formed of calls that wait."""
+        return DispatchTerms(
+            ring_after_s=self.ring_after_s, reserve_s=self.reserve_s, waiting=self.dispatch_ahead
+        )
 
     def signing_secret(self) -> bytes | None:
         """The signing key. None: calls are not signed.

@@ -169,6 +169,10 @@ class AsyncProducer:
         feeding.start()
         return AsyncJob(self._wire, self._operations, plan.ticket, feeding)
 
+    async def flush(self, tool: str, batch_key: str, *, tenant: str | None = None) -> int:
+        """See `Producer.flush`."""
+        return await self._wire.run(self._operations.flush(tool, batch_key, tenant))
+
     async def job(self, job_id: str) -> AsyncJob[Any]:
         """Open a job by its id, whoever submitted it. See `Producer.job`."""
         return self._job(Ticket.from_record(await self._wire.run(self._operations.job(job_id))))

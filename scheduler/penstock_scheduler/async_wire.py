@@ -65,7 +65,7 @@ class AsyncWire:
         self._reading: _Reading | None = None
         self.hub = Hub(self._client, settings.keys)
         self.dead_letters = AsyncDeadLetters(self._client, settings.keys)
-        self.ledger = AsyncLedger(self._client, settings.keys, settings.retention)
+        self.ledger = AsyncLedger(self._client, settings.keys, settings.retention, settings.bounds)
 
     async def check(self) -> None:
         """Find out whether Redis answers.

@@ -40,7 +40,7 @@ class BlockingWire:
         self._catalog = RedisCatalog(self._client, settings.keys)
         self._clock = StoreClock()
         self.dead_letters = DeadLetters(self._client, settings.keys)
-        self.ledger = Ledger(self._client, settings.keys, settings.retention)
+        self.ledger = Ledger(self._client, settings.keys, settings.retention, settings.bounds)
 
     def check(self) -> None:
         """Find out whether Redis answers.

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from penstock_broker_config.ledger import JobRecord, Submitted
 from penstock_broker_config.settings import Settings
-from penstock_plugins.errors import JobFailedError, PenstockError
+from penstock_plugins.errors import JobFailedError, OverloadedError, PenstockError
 from penstock_scheduler.chunking import ChunkSizer
 from penstock_scheduler.flow import Effect, Flow, ask
 from penstock_scheduler.hopper import Chunk
@@ -136,7 +136,14 @@ class Feeder:
 
     def _submit(self, chunk: Chunk) -> Flow[Submitted]:
         base, calls = self._accepted, len(chunk.texts)
-        submitted = yield from send(self._submission, chunk.texts, base=base, ring_after_s=self._ring_after_s)
+        while True:
+            try:
+                submitted = yield from send(
+                    self._submission, chunk.texts, base=base, ring_after_s=self._ring_after_s
+                )
+                break
+            except OverloadedError as error:
+                yield from self._wait_out(error)
         self._toolbox.notice(submitted.catalog_version)
         if not submitted.accepted:
             if submitted.state.final:
@@ -146,6 +153,13 @@ class Feeder:
         self._window.submitted(calls, chunk.size_bytes)
         self._window.finished(submitted.finished)
         return submitted
+
+    def _wait_out(self, error: OverloadedError) -> Flow[None]:
+        """Too much waits, of this map or of others: wait, and try again."""
+        wait_s = min(max(float(error.details.get("retry_after_s", LOOK_AGAIN_S)), 0.05), LOOK_AGAIN_S)
+        self._cursor, _ = yield from ask(
+            lambda wire: wire.completions(self._job_id, cursor=self._cursor, wait_s=wait_s, count=_ENTRIES)
+        )
 
     def _check_own(self, accepted: int) -> Flow[None]:
         # Accepted before: this feeder's own submit, whose answer got lost; or that of another feeder.

@@ -64,8 +64,8 @@ class Operations:
 
     def _submit_to(self, use: ToolUse, params: Mapping[str, Any], options: SubmitOptions) -> Flow[Ticket]:
         text = encode(use, params)
-        submission = yield from self._compose(use, options, new_job_id())
         key = options.get("idempotency_key")
+        submission = yield from self._compose(use, options, new_job_id(), keyed=key is not None)
         submitted = yield from send(
             submission,
             [text],
@@ -154,8 +154,22 @@ class Operations:
                 )
             cursor, _ = yield from ask(_hear(job_id, cursor, countdown.slice_s(LOOK_AGAIN_S)))
 
+    def flush(self, tool: str, batch_key: str, tenant: str | None) -> Flow[int]:
+        """What waits under a batch key leaves now; returns how many calls that are."""
+        use = yield from self._toolbox.find(tool)
+        whose = tenant or self._settings.tenant
+        return (
+            yield from ask(lambda wire: wire.ledger.flush(tenant=whose, tool=use.full_name, key=batch_key))
+        )
+
     def _compose(
-        self, use: ToolUse, options: CallOptions, job_id: str, *, resumed: JobRecord | None = None
+        self,
+        use: ToolUse,
+        options: CallOptions,
+        job_id: str,
+        *,
+        resumed: JobRecord | None = None,
+        keyed: bool = False,
     ) -> Flow[Submission]:
         now_ms = yield from ask(lambda wire: wire.now_ms())
         return compose(
@@ -166,6 +180,7 @@ class Operations:
             signer=self._signer,
             now_ms=now_ms,
             resumed=resumed,
+            keyed=keyed,
         )
 
 

@@ -8,8 +8,10 @@ from typing import Any, TypedDict
 
 from penstock_plugins.errors import ConfigurationError
 
-#: Characters of an idempotency key and of a tenant's name at most.
+#: Characters of an idempotency key, a batch key and a tenant's name at most.
 MAX_NAME_CHARS = 256
+#: Seconds that a call may be put off at most: a year.
+MAX_ETA_S = 31_536_000.0
 
 
 class CallOptions(TypedDict, total=False):
@@ -23,6 +25,10 @@ class CallOptions(TypedDict, total=False):
     queue: str | None
     #: Whose call it is. By default the `tenant` setting.
     tenant: str | None
+    #: Calls with the same key, tool and tenant leave together, whoever sends them. By default the tool's own.
+    batch_key: str | None
+    #: Seconds from now before which the calls do not run.
+    eta_s: float | None
     #: Session context that travels with the call: plain JSON values (`session_id`, `cwd`, `preferences` …).
     session: Mapping[str, Any] | None
     #: Request context; what is left out is filled in (`request_id`, `timestamp`, `initiator`, `chain_depth`).
@@ -52,7 +58,12 @@ def check_options(options: CallOptions | SubmitOptions, shape: type) -> None:
             isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
         ):
             raise ConfigurationError(f"{name} must be a number of seconds greater than 0, got {value!r}")
-    for name in ("tenant", "idempotency_key"):
+    eta_s: object = options.get("eta_s")
+    if eta_s is not None and not (
+        isinstance(eta_s, int | float) and not isinstance(eta_s, bool) and 0 <= eta_s <= MAX_ETA_S
+    ):
+        raise ConfigurationError(f"eta_s must be a number of seconds from 0 to {MAX_ETA_S:g}, got {eta_s!r}")
+    for name in ("tenant", "idempotency_key", "batch_key"):
         value = options.get(name)
         if value is not None and not (isinstance(value, str) and 0 < len(value) <= MAX_NAME_CHARS):
             raise ConfigurationError(f"{name} must be a text of 1 to {MAX_NAME_CHARS} characters")

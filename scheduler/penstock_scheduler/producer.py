@@ -61,13 +61,14 @@ class Producer:
         Args:
             tool: `plugin.tool`, `plugin@version.tool`, or the tool's own name where only one plugin has it.
             params: what the tool's schema asks for, as JSON values.
-            **options: timeout_s, deadline_s, idempotency_key, queue, tenant, session, request: see
-                `SubmitOptions`.
+            **options: timeout_s, deadline_s, idempotency_key, queue, tenant, batch_key, eta_s, session,
+                request: see `SubmitOptions`.
 
         Raises:
             ToolNotFoundError: there is no such tool.
             ParamsError: the params do not fit; `details["errors"]` has every violation with its path.
             ConflictError: the idempotency key was used before with other params.
+            OverloadedError: too much is waiting; `details["retry_after_s"]` says when to try again.
             ConfigurationError: an option that cannot be used.
         """
         return self._job(self._wire.run(self._operations.submit(tool, params, options)))
@@ -94,7 +95,8 @@ class Producer:
                 same again. Tenant and deadline stay as they were.
             on_invalid: "record": an input that does not fit the tool's schema has a VALIDATION_ERROR as its
                 result and the others go on. "stop": it ends the job as failed.
-            **options: timeout_s, deadline_s, queue, tenant, session, request; see `CallOptions`.
+            **options: timeout_s, deadline_s, queue, tenant, batch_key, eta_s, session, request; see
+                `CallOptions`.
 
         Raises:
             ToolNotFoundError: there is no such tool.
@@ -112,6 +114,14 @@ class Producer:
         self._feedings = [f for f in self._feedings if not f.ended] + [feeding]
         feeding.start()
         return Job(self._wire, self._operations, plan.ticket, feeding)
+
+    def flush(self, tool: str, batch_key: str, *, tenant: str | None = None) -> int:
+        """Let the calls that wait under a batch key leave now; returns how many these are.
+
+        Raises:
+            ToolNotFoundError: there is no such tool.
+        """
+        return self._wire.run(self._operations.flush(tool, batch_key, tenant))
 
     def job(self, job_id: str) -> AnyJob:
         """Open a job by its id, whoever submitted it.

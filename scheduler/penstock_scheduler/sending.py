@@ -1,11 +1,14 @@
-"""Sends one batch: the ledger accepts it, then its doorbell rings. Accepting alone makes it safe."""
+"""Sends calls: the ledger accepts them, then their doorbell rings. Accepting alone makes them safe.
+
+Calls that wait (for others with their key, for a limit, for a moment) go into buffers; the dispatchers ring.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from penstock_broker_config import crash
-from penstock_broker_config.ledger import Submitted
+from penstock_broker_config.ledger import BufferedCall, Submitted
 from penstock_scheduler.flow import Flow, ask
 from penstock_scheduler.submission import Submission
 
@@ -30,9 +33,13 @@ def send(
         idempotency: the key and the digest of the params that it stands for.
 
     Raises:
+        ParamsError: params that a single call's key names are missing.
+        OverloadedError: too much is waiting; nothing was accepted.
         ConflictError: the idempotency key was used before with other params.
         JobNotFoundError: the job has not accepted as many calls as `base` says, or has expired.
     """
+    if submission.room.needed:
+        return (yield from _enqueue(submission, texts, base=base, single=single, idempotency=idempotency))
     header, entries = submission.header, submission.entries(base, texts)
     crash.reach("producer.before_submit")
     submitted = yield from ask(
@@ -48,6 +55,8 @@ def send(
         )
     )
     crash.reach("producer.after_submit")
+    if submitted.limited:
+        return (yield from _enqueue(submission, texts, base=base, single=single, idempotency=idempotency))
     # Neither for what an idempotency key found, nor for what a repeated submit finds finished.
     if submitted.job_id == header.job and not submitted.state.final:
         yield from ask(
@@ -56,4 +65,34 @@ def send(
             )
         )
         crash.reach("producer.after_ring")
+    return submitted
+
+
+def _enqueue(
+    submission: Submission,
+    texts: Sequence[bytes],
+    *,
+    base: int,
+    single: bool,
+    idempotency: tuple[str, str] | None,
+) -> Flow[Submitted]:
+    header = submission.header
+    placed = submission.room.place(texts, header, refuse=single)
+    entries = submission.entries(base, placed.texts)
+    calls = [BufferedCall(entry, number) for entry, number in zip(entries, placed.numbers, strict=True)]
+    crash.reach("producer.before_enqueue")
+    submitted = yield from ask(
+        lambda wire: wire.ledger.enqueue(
+            header,
+            calls,
+            placed.buffers,
+            base=base,
+            total=1 if single else None,
+            single=single,
+            deadline_s=submission.deadline_s,
+            idempotency=idempotency,
+            delay_s=submission.delay_s,
+        )
+    )
+    crash.reach("producer.after_enqueue")
     return submitted

@@ -1,4 +1,4 @@
-"""`penstock scheduler` from its start to its end: the reaper, step by step, until it is told to stop."""
+"""`penstock scheduler` from its start to its end: a dispatcher and a reaper, until it is told to stop."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from penstock_broker_config.ledger import Ledger, ReapTerms
 from penstock_broker_config.logs import configure_logging
 from penstock_broker_config.settings import Settings, located
 from penstock_broker_config.store import check_store, connect_store
+from penstock_scheduler.dispatcher import Dispatcher, DispatchLoop
 from penstock_scheduler.reaper import Reaper
 
 logger = logging.getLogger(__name__)
@@ -38,9 +39,13 @@ def run_scheduler(settings: Settings, *, log_level: str = "INFO", log_json: bool
     settings = located(settings)
     client = connect_store(settings)
     check_store(client, settings)
+    ledger, doorbell = Ledger(client, settings.keys, settings.retention), Doorbell(create_app(settings))
+    dispatching = DispatchLoop(
+        Dispatcher(ledger, doorbell, settings.dispatch_terms), client, settings.keys.dispatch_channel
+    )
     reaper = Reaper(
-        Ledger(client, settings.keys, settings.retention),
-        Doorbell(create_app(settings)),
+        ledger,
+        doorbell,
         terms=ReapTerms(backoff_s=settings.ring_after_s, backoff_cap_s=settings.ring_cap_s),
         deep_queue=settings.deep_queue,
         queues=settings.queues,
@@ -48,6 +53,7 @@ def run_scheduler(settings: Settings, *, log_level: str = "INFO", log_json: bool
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    dispatching.start()
     logger.info("Ready", extra={"action": "ready"})
     while not stop.wait(STEP_S):
         try:
@@ -56,4 +62,5 @@ def run_scheduler(settings: Settings, *, log_level: str = "INFO", log_json: bool
             logger.warning("The ledger refuses a step: %s", error, extra={"action": "step_refused"})
         except redis.RedisError as error:
             logger.warning("The ledger does not answer: %s", error, extra={"action": "step_failed"})
+    dispatching.stop()
     return 0

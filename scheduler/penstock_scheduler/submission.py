@@ -12,9 +12,11 @@ import orjson
 from penstock_broker_config import queues
 from penstock_broker_config.envelope import Signer
 from penstock_broker_config.ledger import BatchHeader, CallEntry, JobRecord
+from penstock_plugins.errors import ConfigurationError
 from penstock_scheduler.context import plain, request_context
 from penstock_scheduler.options import CallOptions
 from penstock_scheduler.toolbox import ToolUse
+from penstock_scheduler.waiting import WaitingRoom
 
 #: Seconds for which signed calls without a deadline of their own may be run.
 EXPIRY_S = 7 * 86_400.0
@@ -32,6 +34,10 @@ class Submission:
     deadline_s: float | None
     #: The deadline by Redis's clock; None: no deadline.
     deadline_ms: int | None
+    #: Where the calls wait, if they do.
+    room: WaitingRoom = WaitingRoom(batching=None, rules=())
+    #: Seconds from now before which none of them leaves. None: no delay.
+    delay_s: float | None = None
 
     def entries(self, base: int, texts: Sequence[bytes]) -> list[CallEntry]:
         """The calls with these params, counted from `base`."""
@@ -47,6 +53,7 @@ def compose(
     signer: Signer,
     now_ms: int,
     resumed: JobRecord | None = None,
+    keyed: bool = False,
 ) -> Submission:
     """The submission of a checked set of options.
 
@@ -58,6 +65,7 @@ def compose(
         signer: signs the calls.
         now_ms: Redis's clock.
         resumed: the job, when it exists: its deadline and tenant are not moved by `options`.
+        keyed: submitted under an idempotency key.
 
     Raises:
         ConfigurationError: an option that cannot be used.
@@ -67,6 +75,10 @@ def compose(
     deadline_ms = None if resumed is None else resumed.deadline_ms
     if deadline_s is not None:
         deadline_ms = now_ms + int(1000 * deadline_s)
+    delay_s = options.get("eta_s")
+    if delay_s is not None and deadline_s is not None and delay_s >= deadline_s:
+        raise ConfigurationError(f"eta_s ({delay_s:g}) must be less than deadline_s ({deadline_s:g})")
+    room = WaitingRoom(use.batching, use.limits, options.get("batch_key"), delay_s is not None)
     header = BatchHeader(
         job=job_id,
         tool=use.full_name,
@@ -74,8 +86,9 @@ def compose(
         tenant=resumed.tenant if resumed is not None else options.get("tenant") or tenant,
         queue=choose_queue(options.get("queue"), use.pool),
         once=use.once,
-        expires_ms=deadline_ms or now_ms + int(1000 * EXPIRY_S),
+        expires_ms=deadline_ms or now_ms + int(1000 * (EXPIRY_S + (delay_s or 0.0))),
         timeout_s=_seconds(options.get("timeout_s")),
+        keyed=keyed,
         session=_session(options.get("session")),
         request=request_context(options.get("request"), now_ms=now_ms),
     )
@@ -85,6 +98,8 @@ def compose(
         signer=signer,
         deadline_s=deadline_s,
         deadline_ms=deadline_ms,
+        room=room,
+        delay_s=delay_s,
     )
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from penstock_plugins.delivery import Batching, LimitRule
 from penstock_plugins.errors import CatalogError, ToolNotFoundError
 from penstock_plugins.index import ResolvedTool, ToolIndex
 from penstock_plugins.record import PluginRecord
@@ -36,6 +37,9 @@ class ToolUse:
     #: Bytes of params that the tool takes, as JSON.
     params_bytes: int
     schema: ParamsSchema
+    #: How its calls are batched and limited, as the plugin declares it.
+    batching: Batching | None = None
+    limits: tuple[LimitRule, ...] = ()
     #: A call that is run again changes nothing.
     idempotent: bool = False
 
@@ -129,6 +133,7 @@ def _use(shelf: _Shelf, resolved: ResolvedTool) -> ToolUse:
     use = shelf.uses.get(key)
     if use is None:
         manifest = resolved.record.manifest
+        table = manifest.tool_table(tool.name)
         use = shelf.uses[key] = ToolUse(
             full_name=tool.full_name,
             digest=resolved.digest,
@@ -137,5 +142,6 @@ def _use(shelf: _Shelf, resolved: ResolvedTool) -> ToolUse:
             pool=manifest.wasm.pool,
             params_bytes=manifest.limits().params_bytes,
             schema=ParamsSchema(tool.parameters),
+            batching=None if table is None or table.batch_key is None else Batching(key=table.batch_key),
         )
     return use

@@ -8,6 +8,8 @@ from typing import Protocol
 from penstock_broker_config.dead_letters import DeadLetter, LetterFilter
 from penstock_broker_config.ledger import (
     BatchHeader,
+    Buffer,
+    BufferedCall,
     CallEntry,
     Completion,
     JobRecord,
@@ -36,6 +38,22 @@ class ProducerLedger(Protocol):
         single: bool = False,
         ring_after_s: float = 5.0,
     ) -> Submitted: ...
+
+    def enqueue(
+        self,
+        header: BatchHeader,
+        calls: Sequence[BufferedCall],
+        buffers: Sequence[Buffer],
+        *,
+        base: int,
+        deadline_s: float | None = None,
+        total: int | None = None,
+        idempotency: tuple[str, str] | None = None,
+        single: bool = False,
+        delay_s: float | None = None,
+    ) -> Submitted: ...
+
+    def flush(self, *, tenant: str, tool: str, key: str) -> int: ...
 
     def seal(self, job_id: str, *, error: str = "") -> JobState: ...
 

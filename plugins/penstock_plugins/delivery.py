@@ -1,0 +1,39 @@
+"""How a tool's calls are batched, limited and tried again, as its plugin declares it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batching:
+    """When calls of a tool leave together (B-1)."""
+
+    #: Template of the batch key (see `key_template`). None: only callers give keys.
+    key: str | None = None
+    #: A batch leaves with so many calls, so many bytes of params, or when its oldest call has waited so long.
+    max_size: int = 64
+    max_bytes: int = 1 << 20
+    max_wait_ms: int = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitRule:
+    """A limit that holds over all hosts (B-2). Tools whose keys are equal share it."""
+
+    #: Template of the limit's key.
+    key: str
+    #: Batches that run at once. None: as many as there are.
+    concurrency: int | None = None
+    #: Calls that may start in a second, and at once after a while without any. None: however many.
+    rate_per_s: float | None = None
+    burst: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryRule:
+    """How a call that failed in passing is tried again (E-2)."""
+
+    max_attempts: int = 3
+    base_ms: int = 100
+    cap_ms: int = 5000
