@@ -286,3 +286,15 @@ def test_B5_an_entry_point_of_another_type_is_refused() -> None:
 
     with pytest.raises(Exception, match="call-tool-batch must be"):
         House().prepare(Guest(name="strange", wat=strange))
+
+
+def test_B5_calls_that_are_not_asked_for_after_all_leave_the_others_together(runs: Runs) -> None:
+    """Those of a job that ended meanwhile; a call whose own job is cancelled ends no other one."""
+    house = House()
+    calls = together.TogetherCalls(house.prepare(ANIMAL), told(TRAPS + GOOD * 63))
+    asked = [0, *range(40, 64)]
+
+    outcomes = [calls.invoke(k, token="many") for k in asked]  # noqa: S106
+
+    assert [outcome.success for outcome in outcomes] == [False] + [True] * 24
+    assert runs.alone == 1

@@ -28,7 +28,7 @@ from penstock_workers.lease import Hold
 from penstock_workers.outcome import Outcome
 from penstock_workers.recording import Recording
 from penstock_workers.retrying import retry_delay_s
-from penstock_workers.together import TogetherCalls
+from penstock_workers.together import LONGEST_S, TogetherCalls
 
 logger = logging.getLogger(__name__)
 
@@ -162,9 +162,12 @@ class BatchRun:
         return call.header.job in self._hold.ended_jobs or position in self._claim.closed
 
     def _may_run_ahead(self, call: BatchCall, k: int) -> bool:
-        """Whether a call may run with others. Not while we look for the one that kills workers."""
-        closed = self._is_closed(call, self._claim.recorded + k)
-        return not self._claim.careful and not closed and self._refusal(call, k) is None
+        """Whether a call may run with others: not while we look for the one that kills workers, nor when its
+        own time could end before that of the others."""
+        left_s = self._time_left_s(call)
+        if self._claim.careful or (left_s is not None and left_s < LONGEST_S):
+            return False
+        return not self._is_closed(call, self._claim.recorded + k) and self._refusal(call, k) is None
 
     def _refusal(self, call: BatchCall, k: int) -> ToolFailure | None:
         """Why a call must not run. Looked for once."""

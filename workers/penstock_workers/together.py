@@ -99,15 +99,29 @@ class TogetherCalls:
         if index >= self._seen and self._size > 1:
             self._look_ahead(index)
         while index not in self._known:
-            group = self._groups.pop() if self._groups and self._groups[-1][0] == index else []
+            group = self._group_from(index)
             if len(group) < 2 or (timeout_s is not None and timeout_s <= 0):
                 self._args.pop(index, None)
                 return self._prepared.invoke(self._params[index], token=token, timeout_s=timeout_s)
             failure = self._run(group, token, timeout_s)
             if failure is not None and failure.code is ErrorCode.CANCELLED:
+                # Of this call, that is: its neighbours may be those of other jobs.
+                self._groups.append(group[1:])
                 return Outcome(failure=failure)
         self._args.pop(index, None)
         return self._known.pop(index)
+
+    def _group_from(self, index: int) -> list[int]:
+        """The group that begins with a call; none when it is to run alone."""
+        while self._groups and self._groups[-1][0] <= index:
+            group = [later for later in self._groups.pop() if later >= index]
+            if group and group[0] == index:
+                return group
+            if group:
+                # The call before it was not asked for after all.
+                self._groups.append(group)
+                break
+        return []
 
     def _look_ahead(self, index: int) -> None:
         """Form the next group, and check the params of its calls."""
@@ -149,7 +163,8 @@ class TogetherCalls:
         )
         took_s = time.perf_counter() - begun_at
         if isinstance(contents, ToolFailure):
-            self._halve(group, contents)
+            if contents.code is not ErrorCode.CANCELLED:
+                self._halve(group, contents)
             return contents
         share_s = took_s / len(group)
         for index, content in zip(group, contents, strict=True):
