@@ -235,7 +235,7 @@ def test_W10_a_plugin_that_is_published_later_is_warm_without_a_restart(
     worker = start_worker()
 
     publish(broker, "text")
-    worker.wait_for_log("Published since, and warm: text@1.0.0", 60)
+    worker.wait_for_log("Published since, and warm: text@1.1.0", 60)
     result = producer.submit("text.slug", {"text": "x"}).result(wait_s=30)
 
     assert result.success
