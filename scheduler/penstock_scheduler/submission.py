@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -35,7 +35,7 @@ class Submission:
     #: The deadline by Redis's clock; None: no deadline.
     deadline_ms: int | None
     #: Where the calls wait, if they do.
-    room: WaitingRoom = WaitingRoom(batching=None, rules=())
+    room: WaitingRoom = field(default_factory=WaitingRoom)
     #: Seconds from now before which none of them leaves. None: no delay.
     delay_s: float | None = None
 

@@ -46,8 +46,8 @@ class WaitingRoom:
         delayed: whether the calls wait for a moment.
     """
 
-    batching: Batching | None
-    rules: tuple[LimitRule, ...]
+    batching: Batching | None = None
+    rules: tuple[LimitRule, ...] = ()
     batch_key: str | None = None
     delayed: bool = False
     _key: KeyTemplate | None = field(init=False, default=None)
