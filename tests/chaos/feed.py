@@ -1,7 +1,8 @@
 """The producer that is killed: submits numbered calls until all are accepted, and goes on where it ended.
 
-Half of them are single calls with a key each, so that submitting one again is safe; the other half is one
-`map`, which is resumed by its id. What was accepted is written to a file only to tell the test the ids.
+Half of them are single calls with an idempotency key each, so that submitting one again is safe, and every
+other one of those waits under one of three batch keys; the other half is one `map`, resumed by its id. What
+was accepted is written to a file only to tell the test the ids.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ def main(folder: Path, singles: int, mapped: int) -> None:
     with Producer.connect() as producer:
         with (folder / "singles").open("a") as ids:
             for n in range(singles):
-                job = producer.submit("witness.run", {"n": n}, idempotency_key=f"call-{n}")
+                key = f"key-{n % 3}" if n % 2 else None
+                job = producer.submit("witness.run", {"n": n}, idempotency_key=f"call-{n}", batch_key=key)
                 print(n, job.id, file=ids, flush=True)
         inputs = ({"n": singles + k} for k in range(mapped))
         known = folder / "map"

@@ -12,7 +12,14 @@ import pytest
 
 from penstock_broker_config.crash import CRASH_POINTS
 from penstock_broker_config.keys import Keys
-from penstock_broker_config.ledger import BatchHeader, CallEntry, JobState, Ledger
+from penstock_broker_config.ledger import (
+    BatchHeader,
+    Buffer,
+    BufferedCall,
+    CallEntry,
+    JobState,
+    Ledger,
+)
 from penstock_scheduler import Producer
 from tests.chaos.witness import executions, publish_witness
 from tests.support.brokers import Broker
@@ -79,7 +86,22 @@ class Stage:
 
     def submit_silently(self, tool: str = "run", count: int = CALLS, batch_calls: int = 1000) -> str:
         """Accept a job of that many calls, in batches whose doorbells nobody rang."""
-        header = BatchHeader(
+        header = self._header(tool)
+        calls = [CallEntry(n, f'{{"n":{n}}}') for n in range(count)]
+        for base in range(0, count, batch_calls):
+            self.ledger.submit(header, calls[base : base + batch_calls], base=base, ring_after_s=0)
+        self.ledger.seal("j")
+        return "j"
+
+    def submit_waiting(self, count: int = CALLS) -> str:
+        """Accept a job of that many calls, which wait in a buffer for a dispatcher."""
+        header = self._header("run")
+        calls = [BufferedCall(CallEntry(n, f'{{"n":{n}}}')) for n in range(count)]
+        self.ledger.enqueue(header, calls, [Buffer(key="k", max_size=count)], base=0, total=count)
+        return "j"
+
+    def _header(self, tool: str) -> BatchHeader:
+        return BatchHeader(
             job="j",
             tool=f"witness.{tool}",
             digest=self.record.digest,
@@ -88,11 +110,6 @@ class Stage:
             once=tool == "once",
             expires_ms=10**15,
         )
-        calls = [CallEntry(n, f'{{"n":{n}}}') for n in range(count)]
-        for base in range(0, count, batch_calls):
-            self.ledger.submit(header, calls[base : base + batch_calls], base=base, ring_after_s=0)
-        self.ledger.seal("j")
-        return "j"
 
     def finished(self, job: str) -> None:
         """Wait for the end of a job."""
@@ -180,7 +197,7 @@ def test_B4_a_worker_may_end_while_it_gives_a_batch_back(stage: Stage) -> None:
 def test_B4_a_scheduler_may_end_anywhere(stage: Stage, point: str) -> None:
     """The next one rings after the back-off."""
     stage.worker()
-    job = stage.submit_silently()
+    job = stage.submit_waiting() if "dispatch" in point else stage.submit_silently()
 
     crashed = stage.scheduler(point)
     status = crashed.wait(60)
