@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from penstock_plugins.errors import ErrorCode
 from penstock_plugins.policy import OperatorPolicy
 from penstock_workers import together
+from penstock_workers.inspection import inspect_plugin
 from penstock_workers.outcome import Outcome
 from penstock_workers.prepared import PreparedTool
 from tests.conformance.guest import SHORT_S, Guest, guest
@@ -298,3 +299,29 @@ def test_B5_calls_that_are_not_asked_for_after_all_leave_the_others_together(run
 
     assert [outcome.success for outcome in outcomes] == [False] + [True] * 24
     assert runs.alone == 1
+
+
+@pytest.mark.parametrize(
+    ("other", "problem", "warning"),
+    [
+        (ANIMAL, "", ""),
+        (LONER, "The manifest says batch_entry_point of run, and the component exports none", ""),
+        (guest("unasked", batch=EACH, **_animal()), "", "no tool of the manifest asks for it"),
+        (
+            guest("metered", together=True, batch=EACH, limits={"fuel": 10_000_000}, **_animal()),
+            "",
+            "run never uses its batch entry point: fuel is counted for each call",
+        ),
+    ],
+    ids=["fine", "missing", "unasked", "unused"],
+)
+def test_B5_an_inspection_says_what_a_batch_entry_point_is_worth(
+    other: Guest, problem: str, warning: str
+) -> None:
+    """One that is asked for and not there is a mistake, one that is never used may be."""
+    found = inspect_plugin(other.bundle)
+
+    assert [p.message for p in found.problems] == ([problem] if problem else [])
+    warnings = [text for text in found.warnings if "batch" in text]
+    assert [warning in text for text in warnings] == ([True] if warning else [])
+    assert found.batch_entry_point == (other is not LONER)

@@ -23,6 +23,7 @@ from penstock_plugins.schema import check_schema
 from penstock_plugins.tool import Tool
 from penstock_workers.artifacts.compiler import compile_wasm
 from penstock_workers.artifacts.identity import ArtifactIdentity
+from penstock_workers.batch_check import check_batch_entry_point
 from penstock_workers.engine import METERED, PLAIN, EngineSettings, new_engine
 from penstock_workers.guard import CallGuard
 from penstock_workers.host import CallNotes
@@ -64,6 +65,8 @@ class Inspection:
     imports: dict[str, list[str]] = field(default_factory=dict)
     #: The tools, as they will be called. Empty when they could not be asked for.
     tools: list[Tool] = field(default_factory=list)
+    #: Whether it exports a batch entry point.
+    batch_entry_point: bool = False
     #: Why it must not be published. Empty: it is fine.
     problems: list[Problem] = field(default_factory=list)
     #: What its author may want to know.
@@ -192,6 +195,7 @@ def look_at(
     else:
         _check_info(found, loaded.info)
         found.tools = _read_tools(found, loaded.tools)
+        check_batch_entry_point(found, plugin, asked)
 
 
 class _Quiet:

@@ -43,21 +43,23 @@ _HARMLESS = frozenset({"log", "env"})
 
 
 def may_run_together(plugin: WarmPlugin, tool: Tool, grants: Grants) -> bool:
-    """Whether calls of a tool may share an instance: its author says so, and nobody can tell the difference.
-
-    Halving runs calls again, so the tool must be idempotent. Fuel is counted per call. Frozen clocks and
-    random numbers begin anew in each instance.
-    """
+    """Whether calls of a tool may share an instance: its author says so, and nothing tells the difference."""
     table = plugin.manifest.tool_table(tool.name)
-    return (
-        table is not None
-        and table.batch_entry_point
-        and plugin.has_batch_entry_point
-        and tool.traits.idempotent
-        and grants.limits.fuel is None
-        and not plugin.uses_wasi
-        and grants.capabilities <= _HARMLESS
-    )
+    asks = table is not None and table.batch_entry_point and plugin.has_batch_entry_point
+    return asks and reason_to_run_alone(plugin, tool, grants) is None
+
+
+def reason_to_run_alone(plugin: WarmPlugin, tool: Tool, grants: Grants) -> str | None:
+    """Why calls of a tool must not share an instance, whatever its author says."""
+    if not tool.traits.idempotent:
+        return "it is not idempotent, and a group that fails is run again in parts"
+    if grants.limits.fuel is not None:
+        return "fuel is counted for each call"
+    if plugin.uses_wasi:
+        return "clocks and random numbers may be frozen, and begin anew in each instance"
+    if unfit := grants.capabilities - _HARMLESS:
+        return f"what is done with the capability {', '.join(sorted(unfit))} is counted for each call"
+    return None
 
 
 class TogetherCalls:

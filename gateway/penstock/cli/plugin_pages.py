@@ -37,6 +37,7 @@ def inspection_shape(inspection: Inspection, trials: dict[str, Trial]) -> dict[s
         "ok": inspection.ok and not any(trial.broken for trial in trials.values()),
         "capabilities": inspection.capabilities,
         "imports": inspection.imports,
+        "batch_entry_point": inspection.batch_entry_point,
         "problems": [{"message": p.message, "advice": p.advice} for p in inspection.problems],
         "warnings": inspection.warnings,
         "dry_calls": {name: trial.to_dict() for name, trial in trials.items()},
@@ -56,6 +57,7 @@ def show_inspection(inspection: Inspection, trials: dict[str, Trial]) -> None:
         ("imports", safe("; ".join(imports)) or "nothing"),
         ("asks for", ", ".join(inspection.capabilities) or "no capabilities"),
         ("tools", counted(len(inspection.tools), "tool")),
+        ("batches", _batches(inspection)),
     ):
         out().print(Text.assemble((f"  {what:<10}", QUIET), value))
     for tool in inspection.tools:
@@ -71,6 +73,14 @@ def show_inspection(inspection: Inspection, trials: dict[str, Trial]) -> None:
         out().print(Text.assemble(("  ✘ ", BAD), safe(problem.message), (safe(f"  {problem.advice}"), QUIET)))
     if inspection.ok:
         out().print(Text("  ✔ It can be published.", GOOD))
+
+
+def _batches(inspection: Inspection) -> str:
+    """Which tools' calls may share an instance."""
+    asking = [table.name for table in inspection.bundle.manifest.tools if table.batch_entry_point]
+    if not (asking and inspection.batch_entry_point):
+        return "an instance for each call"
+    return f"calls of {', '.join(asking)} may share an instance (call-tool-batch)"
 
 
 def show_unusable(folder: Path, problems: Sequence[str]) -> None:

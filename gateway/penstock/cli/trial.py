@@ -17,6 +17,8 @@ from penstock_plugins.errors import ErrorCode, ToolError
 from penstock_plugins.result import ToolFailure, ToolResult
 from penstock_plugins.tool import Tool
 from penstock_workers import Executor
+from penstock_workers.batch_check import disagreement
+from penstock_workers.toolchain.example_calls import read_examples
 
 #: Seconds for each; a check is not for long work.
 TRIAL_S = 5.0
@@ -31,15 +33,23 @@ class Trial:
 
     params: dict[str, Any]
     result: ToolResult
+    #: How calls in a batch differ from single ones. Empty: not at all. None: they share nothing.
+    batch: str | None = None
 
     @property
     def broken(self) -> bool:
         """Whether this is the plugin's fault, and not that of the params."""
-        return self.result.error is not None and self.result.error.code in _BREACHES
+        return bool(self.batch) or (self.result.error is not None and self.result.error.code in _BREACHES)
 
     @property
     def text(self) -> str:
         """The outcome in a few words."""
+        if self.batch is None:
+            return self._alone
+        return f"{self._alone}, {self.batch or 'the same in a batch'}"
+
+    @property
+    def _alone(self) -> str:
         error = self.result.error
         if error is not None:
             return f"{error.code}: {safe(error.message)[:_SHOWN_CHARS]}"
@@ -49,11 +59,16 @@ class Trial:
 
     def to_dict(self) -> dict[str, Any]:
         """For scripts."""
-        return {"params": self.params, "result": self.result.to_dict()}
+        shape = {"params": self.params, "result": self.result.to_dict()}
+        return (
+            shape
+            if self.batch is None
+            else {**shape, "batch": {"ok": not self.batch, "difference": self.batch}}
+        )
 
 
 def try_tools(settings: Settings, folder: Path, tools: Sequence[Tool]) -> dict[str, Trial]:
-    """Call each tool once."""
+    """Call each tool once; in a batch as well, with its examples, where it has a batch entry point."""
     trials = {}
     with Executor.local(
         folder,
@@ -69,7 +84,12 @@ def try_tools(settings: Settings, folder: Path, tools: Sequence[Tool]) -> dict[s
             except ToolError as error:  # refused before it ran
                 failure = ToolFailure.from_exception(error)
                 result = ToolResult(call_id="", tool=tool.full_name, success=False, error=failure)
-            trials[tool.name] = Trial(params=params, result=result)
+            batch = None
+            if executor.runs_together(tool.full_name):
+                examples = read_examples(folder)
+                given = [one.params for one in examples if one.tool in (tool.name, tool.full_name)]
+                batch = disagreement(executor, tool.full_name, [params, *given])
+            trials[tool.name] = Trial(params=params, result=result, batch=batch)
     return trials
 
 

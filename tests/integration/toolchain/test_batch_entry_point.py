@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -110,3 +113,37 @@ def test_B5_a_new_project_may_have_a_batch_entry_point(language: Language, tmp_p
     assert results[3].data == {"greeting": "Hello, Ada 3!"}
     assert results[3].metadata.batched > 1
     assert [k for k, result in enumerate(results) if not result.success] == [7]
+
+
+#: In JavaScript what a call leaves behind meets the next one of the instance.
+FORGETS_NOTHING = """
+import { tool } from "penstock";
+let calls = 0;
+tool({
+    name: "greet",
+    parameters: { type: "object" },
+    run: ({ name = "world" }) => ({ greeting: `Hello, ${name}!`, calls: ++calls }),
+});
+"""
+
+
+def test_B5_a_check_finds_calls_that_see_one_another(tmp_path: Path) -> None:
+    """With made-up params and with the examples."""
+    folder = tmp_path / "greeter"
+    new_plugin("greeter", "js", folder, batch=True)
+    good = _checked(folder)
+    (folder / "src" / "plugin.js").write_text(FORGETS_NOTHING)
+
+    bad = _checked(folder)
+
+    assert good == (0, True, {"ok": True, "difference": ""})
+    assert bad[:2] == (1, True)
+    assert "gives something else than alone" in bad[2]["difference"]
+
+
+def _checked(folder: Path) -> tuple[int, bool, dict[str, Any]]:
+    build_plugin(folder)
+    command = [sys.executable, "-m", "penstock", "plugin", "check", str(folder), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    told = json.loads(done.stdout)
+    return done.returncode, told["batch_entry_point"], told["dry_calls"]["greet"]["batch"]

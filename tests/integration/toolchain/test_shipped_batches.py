@@ -56,7 +56,7 @@ def test_B5_every_example_is_answered_the_same_in_a_batch(name: str, opened: Ope
         agree(executor, tool, [*params, *reversed(params), *params])
 
 
-REAL = [Path(module.__file__) for module in (argparse, ast, json, re)]
+REAL = [Path(str(module.__file__)) for module in (argparse, ast, json, re)]
 DOCUMENTS = sorted(EXAMPLES.parent.glob("*.md")) + sorted(EXAMPLES.glob("*.md"))
 
 
