@@ -14,17 +14,20 @@ from typing import TYPE_CHECKING, Any, cast
 import redis
 
 from penstock_broker_config.keys import Keys
-from penstock_plugins.bundle import MAX_BUNDLE_BYTES, Bundle, bundle_from
+from penstock_plugins.bundle import MANIFEST_NAME, MAX_BUNDLE_BYTES, Bundle, bundle_from
 from penstock_plugins.catalog import (
     checked_digest,
+    entry_of,
     new_record,
     readable_records,
     record_of,
     refuse_other_bytes,
     unknown_digest,
     verified,
+    verified_manifest,
 )
 from penstock_plugins.errors import CatalogError, PenstockError
+from penstock_plugins.manifest import MAX_MANIFEST_BYTES, Manifest
 from penstock_plugins.record import PluginRecord
 from penstock_plugins.tool import Tool
 
@@ -85,6 +88,13 @@ class RedisCatalog:
             raise
         except PenstockError as error:
             raise CatalogError(f"The plugin {digest[:12]} cannot be read: {error}") from error
+
+    def manifest(self, record: PluginRecord) -> Manifest:
+        """See `Catalog.manifest`."""
+        size_bytes = entry_of(record, MANIFEST_NAME).size_bytes
+        if size_bytes > MAX_MANIFEST_BYTES:
+            raise CatalogError(f"The manifest of plugin {record.digest[:12]} is too long")
+        return verified_manifest(record, self._load(record.digest, MANIFEST_NAME, size_bytes))
 
     def records(self) -> list[PluginRecord]:
         """See `Catalog.records`."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from penstock_plugins.bundle import Bundle, bundle_digest, is_digest
-from penstock_plugins.errors import CatalogError
+from penstock_plugins.bundle import MANIFEST_NAME, Bundle, FileEntry, bundle_digest, is_digest
+from penstock_plugins.errors import CatalogError, PenstockError
+from penstock_plugins.manifest import Manifest, read_manifest
 from penstock_plugins.printable import printable
 from penstock_plugins.record import PluginRecord
 from penstock_plugins.requirements import check_dependencies
@@ -42,6 +44,14 @@ class Catalog(Protocol):
 
         Raises:
             CatalogError: there is none with this digest, or its bytes are not what the digest says.
+        """
+        ...
+
+    def manifest(self, record: PluginRecord) -> Manifest:
+        """The manifest of this record's bundle, verified against its digest; no other file is read.
+
+        Raises:
+            CatalogError: it is missing, or not the one that belongs to the digest.
         """
         ...
 
@@ -136,6 +146,44 @@ def record_of(digest: str, text: bytes) -> PluginRecord:
     if bundle_digest(record.files) != digest:
         raise CatalogError(f"The record of plugin {digest[:12]} names other files: the catalog is damaged")
     return record
+
+
+def entry_of(record: PluginRecord, path: str) -> FileEntry:
+    """What the digest of this record says of one file.
+
+    Raises:
+        CatalogError: the bundle has no such file, or the record does not belong to its digest.
+    """
+    if bundle_digest(record.files) != record.digest:
+        raise CatalogError(
+            f"The record of plugin {record.digest[:12]} names other files: the catalog is damaged"
+        )
+    for entry in record.files:
+        if entry.path == path:
+            return entry
+    raise CatalogError(f"The plugin {record.digest[:12]} has no file {printable(path, 80)}")
+
+
+def verified_manifest(record: PluginRecord, text: bytes) -> Manifest:
+    """The manifest, if it is the one that belongs to the record's digest.
+
+    Args:
+        record: of the plugin.
+        text: of its manifest, as the catalog has it.
+
+    Raises:
+        CatalogError: it is another one, or cannot be used.
+    """
+    entry = entry_of(record, MANIFEST_NAME)
+    if hashlib.sha256(text).hexdigest() != entry.sha256:
+        raise CatalogError(
+            f"The manifest of plugin {record.digest[:12]} was changed: the catalog is damaged; "
+            "publish the plugin again"
+        )
+    try:
+        return read_manifest(text, path=MANIFEST_NAME)
+    except PenstockError as error:
+        raise CatalogError(f"The plugin {record.digest[:12]} cannot be read: {error}") from error
 
 
 def readable_records(texts: Iterable[tuple[str, bytes]]) -> list[PluginRecord]:

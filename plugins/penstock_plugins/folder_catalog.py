@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from penstock_plugins.bundle import Bundle, is_digest, read_bundle
+from penstock_plugins.bundle import MANIFEST_NAME, Bundle, is_digest, read_bundle
 from penstock_plugins.catalog import (
     checked_digest,
     new_record,
@@ -18,8 +18,10 @@ from penstock_plugins.catalog import (
     refuse_other_bytes,
     unknown_digest,
     verified,
+    verified_manifest,
 )
 from penstock_plugins.errors import CatalogError, PenstockError
+from penstock_plugins.manifest import MAX_MANIFEST_BYTES, Manifest
 from penstock_plugins.record import MAX_RECORD_BYTES, PluginRecord
 from penstock_plugins.tool import Tool
 
@@ -69,6 +71,15 @@ class FolderCatalog:
             raise
         except PenstockError as error:
             raise CatalogError(f"The plugin {digest[:12]} cannot be read: {error}") from error
+
+    def manifest(self, record: PluginRecord) -> Manifest:
+        """See `Catalog.manifest`."""
+        try:
+            with open(self._folder / checked_digest(record.digest) / MANIFEST_NAME, "rb") as file:
+                text = file.read(MAX_MANIFEST_BYTES + 1)
+        except OSError as error:
+            raise CatalogError(f"The plugin {record.digest[:12]} cannot be read: {error}") from error
+        return verified_manifest(record, text)
 
     def records(self) -> list[PluginRecord]:
         """See `Catalog.records`."""

@@ -6,9 +6,11 @@ import logging
 import os
 import threading
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
 import pytest
 
+from penstock_plugins.bundle import MANIFEST_NAME
 from penstock_plugins.catalog import Catalog
 from penstock_plugins.errors import CatalogError, ManifestError
 from tests.support.bundles import make_bundle, make_tool
@@ -129,6 +131,36 @@ class CatalogRules(ABC):
 
         with pytest.raises(CatalogError, match="damaged"):
             catalog.fetch(bundle.digest)
+
+    def test_P6_the_manifest_alone_is_verified_too(self, catalog: Catalog) -> None:
+        """Against the plugin's digest; whatever happened to the module."""
+        bundle = make_bundle()
+        record = catalog.publish(bundle, [make_tool()])
+        self.change_file(catalog, bundle.digest, bundle.manifest.wasm.module, None)
+
+        assert self.reopened(catalog).manifest(record) == bundle.manifest
+
+    @pytest.mark.parametrize("damage", ["changed", "missing", "too long"])
+    def test_P6_a_manifest_that_does_not_match_is_refused(self, catalog: Catalog, damage: str) -> None:
+        """Another one could give the plugin more than its author asked for."""
+        bundle = make_bundle()
+        record = catalog.publish(bundle, [make_tool()])
+        text = bundle.files[MANIFEST_NAME]
+        contents = {"changed": text.replace(b"1", b"2"), "missing": None, "too long": text + b"#" * (1 << 20)}
+        assert contents[damage] != text
+
+        self.change_file(catalog, bundle.digest, MANIFEST_NAME, contents[damage])
+
+        with pytest.raises(CatalogError):
+            catalog.manifest(record)
+
+    def test_P6_a_manifest_is_not_verified_against_a_record_that_lies(self, catalog: Catalog) -> None:
+        """The digest decides, and not what somebody says its files are."""
+        bundle, other = make_bundle(), make_bundle(module=b"other")
+        record = replace(catalog.publish(bundle, [make_tool()]), files=other.entries)
+
+        with pytest.raises(CatalogError, match="other files"):
+            catalog.manifest(record)
 
     def test_publishing_again_mends_what_was_damaged(self, catalog: Catalog) -> None:
         """As the error advises."""

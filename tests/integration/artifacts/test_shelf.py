@@ -87,6 +87,37 @@ def test_a_plugin_is_fetched_and_compiled_once(
     shelf.close()
 
 
+def test_native_code_on_disk_needs_no_module(
+    catalog: CountingCatalog, store: ArtifactStore, publish: Publish
+) -> None:
+    """The next start reads the record and the manifest, and leaves the WebAssembly where it is."""
+    digest = publish().digest
+    first, next_start = Shelf(catalog, store), Shelf(catalog, store)
+    take(first, digest)
+    catalog.fetched.clear()
+
+    assert not take(next_start, digest)
+
+    assert catalog.fetched == []
+    first.close()
+    next_start.close()
+
+
+def test_P6_native_code_on_disk_is_not_lent_with_a_changed_manifest(
+    catalog: CountingCatalog, store: ArtifactStore, publish: Publish, tmp_path: Path
+) -> None:
+    """The manifest decides what the plugin may do."""
+    digest = publish().digest
+    first, next_start = Shelf(catalog, store), Shelf(catalog, store)
+    take(first, digest)
+    with (tmp_path / "catalog" / digest / "plugin.toml").open("a") as manifest:
+        manifest.write("# changed\n")
+
+    with pytest.raises(CatalogError, match="was changed"):
+        next_start.take(digest)
+    first.close()
+
+
 def test_many_who_ask_at_once_wait_for_one(
     catalog: CountingCatalog, store: ArtifactStore, publish: Publish
 ) -> None:

@@ -37,9 +37,15 @@ class ArtifactIdentity:
         Raises:
             ConfigurationError: wasmtime is not installed.
         """
+        sha256 = hashlib.sha256(wasm).hexdigest()
+        return cls.of_module(digest=digest, module_sha256=sha256, kind=kind, engine=engine)
+
+    @classmethod
+    def of_module(cls, *, digest: str, module_sha256: str, kind: str, engine: str) -> ArtifactIdentity:
+        """What this host makes of a module that need not be at hand. Raises as `here` does."""
         return cls(
             digest=digest,
-            module_sha256=hashlib.sha256(wasm).hexdigest(),
+            module_sha256=module_sha256,
             kind=kind,
             engine=engine,
             wasmtime=wasmtime_version(),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import mmap
+import os
 
 from blake3 import blake3
 
 from penstock_workers.artifacts.identity import ArtifactIdentity
 
 MAC_BYTES = 32
+#: Read piece by piece, which stay in the CPU's cache: mapping takes a fault for every few pages.
+_PIECE_BYTES = 256 * 1024
 
 
 def code_mac(key: bytearray, identity: ArtifactIdentity, code_fd: int) -> bytes:
@@ -20,8 +22,11 @@ def code_mac(key: bytearray, identity: ArtifactIdentity, code_fd: int) -> bytes:
     mac = blake3(key=bytes(key))
     mac.update(len(context).to_bytes(8, "big"))
     mac.update(context)
-    with mmap.mmap(code_fd, 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ) as code:
-        mac.update(code)
+    piece = memoryview(bytearray(_PIECE_BYTES))
+    offset = 0
+    while count := os.preadv(code_fd, [piece], offset):
+        mac.update(piece[:count])
+        offset += count
     return mac.digest()
 
 

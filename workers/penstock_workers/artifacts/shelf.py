@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from penstock_plugins.catalog import entry_of
 from penstock_plugins.errors import ArtifactError, CatalogError, CompileError
 from penstock_plugins.limits import MIB
 from penstock_workers.artifacts.compiler import CompileLimits, compile_wasm
@@ -72,6 +73,8 @@ class Shelf:
         self._making: dict[_Place, Future[None]] = {}
         #: The settings that each plugin is prepared for, unless others are asked for.
         self._own_settings: dict[str, EngineSettings] = {}
+        #: Read to learn the settings, and used again at once.
+        self._read: dict[str, PluginRecord] = {}
         self._refused: dict[_Place, tuple[str, float]] = {}
 
     def take(self, digest: str, settings: EngineSettings | None = None) -> OpenedArtifact:
@@ -114,6 +117,7 @@ class Shelf:
                 os.close(self._kept.pop(place).fd)
             self._refused = {place: why for place, why in self._refused.items() if place[0] in wanted}
             self._own_settings = {d: own for d, own in self._own_settings.items() if d in wanted}
+            self._read.clear()
         return tuple(sorted({digest for digest, _ in gone}))
 
     def close(self) -> None:
@@ -132,7 +136,8 @@ class Shelf:
     def _suitable(self, digest: str) -> EngineSettings:
         settings = self._own_settings.get(digest)
         if settings is None:
-            settings = self._own_settings[digest] = self._settings_of(self._catalog.record(digest))
+            record = self._read[digest] = self._catalog.record(digest)
+            settings = self._own_settings[digest] = self._settings_of(record)
         return settings
 
     def _lend(self, place: _Place, origin: Origin) -> OpenedArtifact:
@@ -173,16 +178,24 @@ class Shelf:
 
     def _make(self, digest: str, settings: EngineSettings) -> tuple[_Kept, Origin]:
         started = time.monotonic()
-        bundle = self._catalog.fetch(digest)
-        record = self._catalog.record(digest)
-        if bundle.digest != digest or record.digest != digest:
+        record = self._read.pop(digest, None) or self._catalog.record(digest)
+        if record.digest != digest:
             raise CatalogError(f"The catalog gave another plugin than {digest[:12]}: it is damaged.")
-        module = bundle.manifest.wasm.module
-        wasm, kind = bundle.files[module], bundle.manifest.wasm.kind
-        identity = ArtifactIdentity.here(digest=digest, wasm=wasm, kind=kind, engine=settings.fingerprint)
-        obtained = self._store.obtain(
-            identity, lambda: compile_wasm(wasm, settings, kind=kind, limits=self._limits)
+        manifest = self._catalog.manifest(record)
+        module, kind = manifest.wasm.module, manifest.wasm.kind
+        # The digest covers the digests of the files: the module itself is needed only to compile it.
+        module_sha256 = entry_of(record, module).sha256
+        identity = ArtifactIdentity.of_module(
+            digest=digest, module_sha256=module_sha256, kind=kind, engine=settings.fingerprint
         )
+
+        def compile_it() -> int:
+            bundle = self._catalog.fetch(digest)
+            if bundle.digest != digest:
+                raise CatalogError(f"The catalog gave another plugin than {digest[:12]}: it is damaged.")
+            return compile_wasm(bundle.files[module], settings, kind=kind, limits=self._limits)
+
+        obtained = self._store.obtain(identity, compile_it)
         size_bytes = os.fstat(obtained.fd).st_size
         logger.debug(
             "%s %s is ready: %s in %.3f s",
@@ -193,7 +206,7 @@ class Shelf:
             extra={"action": "artifact_ready", "digest": digest, "origin": obtained.origin},
         )
         # The manifest decides what the plugin may do: the one that was verified, not the record's copy of it.
-        verified = replace(record, manifest=bundle.manifest)
+        verified = replace(record, manifest=manifest)
         return _Kept(fd=obtained.fd, size_bytes=size_bytes, record=verified), obtained.origin
 
     def _shrink(self) -> None:
