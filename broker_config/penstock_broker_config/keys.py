@@ -138,6 +138,10 @@ class Keys:
         """Hash: what is needed to look at a dead call again. Written by claim; retention of failures."""
         return f"{self.prefix}dead:{call_id}"
 
+    def host(self, name: str) -> str:
+        """String: what the workers of a host say of it (JSON). Written when one starts; 30 days."""
+        return f"{self.prefix}host:{name}"
+
     def idempotency(self, tenant: str, tool: str, key: str) -> str:
         """String: job and params digest of a key's first submission. Lives as long as the result."""
         scope = hashlib.sha256("\0".join((tenant, tool, key)).encode()).hexdigest()
@@ -169,6 +173,16 @@ class Keys:
     def catalog_names(self) -> str:
         """Hash: `name@version` → digest. Lives until it is removed."""
         return f"{self.prefix}catalog:names"
+
+    @property
+    def catalog_removed(self) -> str:
+        """Hash: digest → when it was removed, a space, and its record. Until nothing refers to it."""
+        return f"{self.prefix}catalog:removed"
+
+    @property
+    def catalog_collected(self) -> str:
+        """String: a scheduler has collected what nothing refers to, for as long as this has not expired."""
+        return f"{self.prefix}catalog:collected"
 
     def catalog_file(self, digest: str, path: str) -> str:
         """Hash: number → chunk of one file of a bundle. Written by publish, together with its record."""

@@ -29,6 +29,7 @@ from penstock_workers.executor import Executor
 from penstock_workers.guard import CallGuard
 from penstock_workers.inspection import Inspection, look_at, unreadable
 from penstock_workers.linking import PluginLinker
+from penstock_workers.surroundings import RealSurroundings
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -83,6 +84,13 @@ class LocalExecutor:
         except TypeError as error:
             failure = ToolFailure.from_exception(ParamsError(f"The params are not JSON: {error}"))
             return ToolResult(call_id=call_id, tool=resolved.tool.full_name, success=False, error=failure)
+        return _result(call_id, resolved, prepared.invoke(params_json, token=call_id))
+
+    def run_text(self, tool: str, params_json: bytes, *, timeout_s: float | None = None) -> ToolResult:
+        """Call a tool with params as the text that travelled, whatever it is. See `run`."""
+        resolved = self._index.resolve(tool)
+        prepared = self._executor.prepare(resolved.digest, resolved.tool.name, timeout_s=timeout_s)
+        call_id = f"local.{next(self._numbers)}"
         return _result(call_id, resolved, prepared.invoke(params_json, token=call_id))
 
     def run_many(
@@ -146,16 +154,38 @@ def open_folder(
     sandbox_path: SandboxPath,
 ) -> LocalExecutor:
     """Read, compile, check and link the plugin in a folder. `Executor.local` says what it raises."""
-    bundle = read_bundle(folder)
+    return open_bundle(
+        read_bundle(folder),
+        str(folder),
+        cache_dir=cache_dir,
+        operator_policy=operator_policy,
+        log_sink=log_sink,
+        surroundings=surroundings,
+        sandbox_path=sandbox_path,
+    )
+
+
+def open_bundle(
+    bundle: Bundle,
+    where: str,
+    *,
+    cache_dir: Path,
+    operator_policy: Callable[[str], OperatorPolicy],
+    log_sink: LogSink | None = None,
+    surroundings: Callable[[], Surroundings] = RealSurroundings,
+    sandbox_path: SandboxPath = "auto",
+    guard: CallGuard | None = None,
+) -> LocalExecutor:
+    """Compile, check and link a plugin whose files are at hand; `where` they came from is for messages."""
     fuel = narrow(bundle.manifest, operator_policy(bundle.manifest.name)).limits.fuel
     settings = PLAIN if fuel is None else METERED
     store = ArtifactStore(cache_dir / "artifacts")
     artifacts = LocalArtifacts(_OneBundle(bundle), store, settings_of=lambda _: settings)
-    guard = CallGuard()
+    guard = guard or CallGuard()
     linker = PluginLinker(sandbox_path)
     found = Inspection(bundle=bundle)
     if (problem := unreadable(bundle)) is not None:
-        raise BundleError(f"{folder}: {problem}")
+        raise BundleError(f"{where}: {problem}")
     try:
         opened = artifacts.open(bundle.digest)
     finally:
@@ -165,7 +195,7 @@ def open_folder(
         engine = linker.engines.get(opened.settings)
         look_at(found, engine, opened.path, opened.settings, operator_policy(bundle.manifest.name), guard)
         if found.problems:
-            raise BundleError(f"{folder}: {'; '.join(map(str, found.problems))}")
+            raise BundleError(f"{where}: {'; '.join(map(str, found.problems))}")
         opened.record = found.record()
         plugin = linker.link(opened)
     executor = Executor(

@@ -16,6 +16,7 @@ import redis
 from celery import signals
 from celery.platforms import SecurityWarning  # type: ignore[attr-defined]  # missing in the stubs
 
+from penstock_broker_config.hosts import announce_host
 from penstock_broker_config.logs import configure_logging
 from penstock_broker_config.redis_artifacts import RedisArtifacts
 from penstock_broker_config.redis_catalog import RedisCatalog
@@ -30,7 +31,9 @@ from penstock_workers.artifacts.store import ArtifactStore
 from penstock_workers.celery_app import create_worker_app
 from penstock_workers.consumer import ResilientConsumer
 from penstock_workers.engine import METERED, PLAIN, EngineSettings
+from penstock_workers.identity import host_tag
 from penstock_workers.refusals import refuse_pool
+from penstock_workers.reproduction.making import host_record
 from penstock_workers.runtime import WorkerPlan
 from penstock_workers.watchdog import Pulse
 
@@ -79,6 +82,7 @@ def run_worker(
     settings = located(settings)
     client = connect_store(settings)
     check_store(client, settings)
+    announce_host(client, settings.keys, host_tag(), host_record(settings))
 
     # The parent runs no guest. It alone holds the key of the native code, and hands out what it verified.
     catalog = RedisCatalog(client, settings.keys)

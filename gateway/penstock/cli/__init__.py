@@ -22,6 +22,7 @@ from penstock.cli import (
     job,
     map,
     plugin,
+    replay,
     tools,
     up,
     worker,
@@ -90,7 +91,9 @@ authoring.add_to(plugin.app)
 app.add_typer(plugin.app, rich_help_panel=_PLUGINS)
 app.command(rich_help_panel=_OPERATE)(worker.worker)
 app.command(rich_help_panel=_OPERATE)(worker.scheduler)
+dead_letters.app.command()(replay.export)
 app.add_typer(dead_letters.app, rich_help_panel=_OPERATE)
+app.command(rich_help_panel=_OPERATE)(replay.replay)
 app.command(rich_help_panel=_OPERATE)(config.config)
 app.command(rich_help_panel=_OPERATE)(doctor.doctor)
 

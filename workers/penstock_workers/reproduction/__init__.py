@@ -1,0 +1,1 @@
+"""Calls that killed their workers, run again on a laptop: the file of one, and the process that runs it."""
