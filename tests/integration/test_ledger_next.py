@@ -21,6 +21,7 @@ from penstock_broker_config.ledger import (
     Committed,
     JobState,
     Ledger,
+    LimitChange,
     ReapTerms,
 )
 from tests.support.ledger_values import GOOD, calls, granted, header, terms
@@ -132,6 +133,31 @@ def test_nothing_is_overtaken(ledger: Ledger, client: redis.Redis) -> None:
         both = (QUEUE, "penstock.bulk")
         assert finish(ledger, "j.0", granted(ledger, "j.0"), queues=both) == Committed(Commit.FINISHED), job
         assert ledger.claim("j.1", terms("b:1:1#1")).state is ClaimState.GRANTED
+
+
+def test_a_formed_batch_is_not_overtaken(ledger: Ledger, client: redis.Redis) -> None:
+    """It has had its turn already: its doorbell comes first."""
+    for base in (0, 1):
+        ledger.submit(header("j"), calls(base, 1), base=base)
+    client.zadd(f"penstock:formed:{QUEUE}", {"+1-1": 1})
+
+    assert finish(ledger, "j.0", granted(ledger, "j.0")) == Committed(Commit.FINISHED)
+
+
+def test_limits_hold_for_what_comes_with_a_commit(ledger: Ledger, client: redis.Redis) -> None:
+    """A limit that is set while batches wait: the next one waits for its slot, as at any other claim."""
+    for base in (0, 1, 2):
+        ledger.submit(header("j"), calls(base, 1), base=base)
+    first = granted(ledger, "j.0")
+    ledger.change_limit("tool:text.stats", LimitChange(concurrency=1))
+    other = granted(ledger, "j.1", "b:1:1#1")
+
+    answer = finish(ledger, "j.0", first)
+
+    assert other.limited
+    assert answer == Committed(Commit.FINISHED)
+    assert waiting(client) == []
+    assert ledger.claim("j.2", terms("c:1:1#1")).state is ClaimState.PARKED
 
 
 def test_a_worker_is_given_nothing_of_a_queue_that_it_does_not_serve(ledger: Ledger) -> None:
