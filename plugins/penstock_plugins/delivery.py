@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+_RATE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)/(s|min|h)")
+_UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
+_MOST_PER_UNIT = 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,3 +42,15 @@ class RetryRule:
     max_attempts: int = 3
     base_ms: int = 100
     cap_ms: int = 5000
+
+
+def parse_rate(text: str) -> float:
+    """Calls a second of a rate as people write it: `10/s`, `600/min`, `5000/h`.
+
+    Raises:
+        ValueError: it is no rate.
+    """
+    match = _RATE.fullmatch(text.strip())
+    if not match or not 0 < float(match[1]) <= _MOST_PER_UNIT:
+        raise ValueError(f"a rate must be like 10/s, 600/min or 5000/h; got {text!r}")
+    return float(match[1]) / _UNITS_S[match[2]]

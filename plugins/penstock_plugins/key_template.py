@@ -1,4 +1,7 @@
-"""Keys made of a call's params and context: `api/{{params.region}}/{{context.tenant}}`. Pure."""
+"""Keys made of a call's params and context: `api/{{input.region}}/{{context.tenant}}`. Pure.
+
+A hole names a value by its path: `input` is the params, `context` has `tenant`, `tool`, `session`, `request`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from penstock_plugins.errors import ParamsError
 
 #: Characters of a key at most.
 MAX_KEY_CHARS = 256
-_HOLE = re.compile(r"\{\{\s*((?:params|context)(?:\.[A-Za-z_][A-Za-z0-9_]*)+)\s*\}\}")
+#: Characters of a template at most.
+MAX_TEMPLATE_CHARS = 1024
+_HOLE = re.compile(r"\{\{\s*((?:input|context)(?:\.[A-Za-z_][A-Za-z0-9_]*)+)\s*\}\}")
 
 
 class KeyTemplate:
@@ -24,9 +29,11 @@ class KeyTemplate:
     """
 
     def __init__(self, text: str) -> None:
+        if not 0 < len(text) <= MAX_TEMPLATE_CHARS:
+            raise ValueError(f"a key template has 1 to {MAX_TEMPLATE_CHARS} characters")
         parts = _HOLE.split(text)
-        if "{{" in "".join(parts[0::2]) or not text:
-            raise ValueError(f"a hole must be like {{{{params.name}}}}: {text!r}")
+        if "{{" in "".join(parts[0::2]):
+            raise ValueError(f"a hole must be like {{{{input.name}}}}: {text!r}")
         self._texts = parts[0::2]
         self._paths = [part.split(".") for part in parts[1::2]]
 
@@ -38,7 +45,7 @@ class KeyTemplate:
         """
         made = [self._texts[0]]
         for path, text in zip(self._paths, self._texts[1:], strict=True):
-            value: Any = {"params": params, "context": context}
+            value: Any = {"input": params, "context": context}
             for name in path:
                 value = value.get(name) if isinstance(value, Mapping) else None
             if value is None or not isinstance(value, str | int | float):

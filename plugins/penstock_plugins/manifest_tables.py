@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from penstock_plugins.delivery import Batching, LimitRule, parse_rate
+from penstock_plugins.key_template import KeyTemplate
 from penstock_plugins.limits import MIB
 from penstock_plugins.printable import printable
 from penstock_plugins.tool import TOOL_NAME, Traits
@@ -129,6 +131,42 @@ class RetryTable(Table):
     cap_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 5000
 
 
+class BatchTable(Table):
+    """`[tool.batch]`: when calls with the same key leave together. Fields as in `Batching`."""
+
+    max_size: Annotated[int, Field(ge=1, le=2048)] = 64
+    max_bytes: Annotated[int, Field(ge=1, le=16 * MIB)] = MIB
+    max_wait_ms: Annotated[int, Field(ge=0, le=600_000)] = 20
+
+
+class LimitTable(Table):
+    """`[[tool.limits]]`: a limit that holds over all hosts. Without figures the operator sets them."""
+
+    key: str
+    concurrency: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    #: `10/s`, `600/min`, `5000/h`.
+    rate: str | None = None
+    burst: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+    @field_validator("key")
+    @classmethod
+    def _key(cls, value: str) -> str:
+        KeyTemplate(value)
+        return value
+
+    @field_validator("rate")
+    @classmethod
+    def _rate(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_rate(value)
+        return value
+
+    def rule(self) -> LimitRule:
+        """The limit."""
+        rate = None if self.rate is None else parse_rate(self.rate)
+        return LimitRule(key=self.key, concurrency=self.concurrency, rate_per_s=rate, burst=self.burst)
+
+
 class ToolTable(Table):
     """`[[tool]]`: what the guest's own declaration cannot say."""
 
@@ -141,7 +179,10 @@ class ToolTable(Table):
     idempotent: bool | None = None
     retryable: bool = False
     timeout_s: Seconds | None = None
+    #: A template, as `{{input.host}}`: calls with the same key leave together.
     batch_key: str | None = None
+    batch: BatchTable = BatchTable()
+    limits: Annotated[tuple[LimitTable, ...], Field(max_length=8, strict=False)] = ()
     #: Calls of one batch may share an instance, by the component's `call-tool-batch`.
     batch_entry_point: bool = False
     cache_ttl_s: Annotated[float, Field(ge=0, le=31_536_000)] | None = None
@@ -153,6 +194,23 @@ class ToolTable(Table):
         if not TOOL_NAME.fullmatch(value):
             raise ValueError("must begin with a letter and have letters, digits, - and _ only, 64 at most")
         return value
+
+    @field_validator("batch_key")
+    @classmethod
+    def _batch_key(cls, value: str | None) -> str | None:
+        if value is not None:
+            KeyTemplate(value)
+        return value
+
+    def batching(self) -> Batching:
+        """When its calls leave together."""
+        sizes = self.batch
+        return Batching(
+            key=self.batch_key,
+            max_size=sizes.max_size,
+            max_bytes=sizes.max_bytes,
+            max_wait_ms=sizes.max_wait_ms,
+        )
 
     def traits(self, *, proved_idempotent: bool = False) -> Traits:
         """The traits; `proved_idempotent` counts where the manifest is silent (E-4)."""

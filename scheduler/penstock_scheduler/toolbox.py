@@ -142,6 +142,7 @@ def _use(shelf: _Shelf, resolved: ResolvedTool) -> ToolUse:
             pool=manifest.wasm.pool,
             params_bytes=manifest.limits().params_bytes,
             schema=ParamsSchema(tool.parameters),
-            batching=None if table is None or table.batch_key is None else Batching(key=table.batch_key),
+            batching=None if table is None else table.batching(),
+            limits=() if table is None else tuple(limit.rule() for limit in table.limits),
         )
     return use

@@ -20,6 +20,7 @@ from penstock.cli import (
     demo,
     doctor,
     job,
+    limits,
     map,
     plugin,
     replay,
@@ -91,6 +92,7 @@ authoring.add_to(plugin.app)
 app.add_typer(plugin.app, rich_help_panel=_PLUGINS)
 app.command(rich_help_panel=_OPERATE)(worker.worker)
 app.command(rich_help_panel=_OPERATE)(worker.scheduler)
+app.add_typer(limits.app, rich_help_panel=_OPERATE)
 dead_letters.app.command()(replay.export)
 app.add_typer(dead_letters.app, rich_help_panel=_OPERATE)
 app.command(rich_help_panel=_OPERATE)(replay.replay)

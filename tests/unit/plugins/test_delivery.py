@@ -1,0 +1,68 @@
+"""How calls are batched and limited, as a manifest says it."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock_plugins.delivery import Batching, LimitRule, parse_rate
+from penstock_plugins.errors import ManifestError
+from penstock_plugins.manifest import read_manifest
+
+HEAD = '[[tool]]\nname = "fetch"\n'
+
+
+def manifest(tool: str) -> bytes:
+    """A manifest with that tool table."""
+    return f'name = "web"\nversion = "1.0.0"\n{tool}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"), [("10/s", 10.0), ("600/min", 10.0), ("3600/h", 1.0), (" 0.5/s ", 0.5)]
+)
+def test_a_rate_is_calls_a_second(text: str, rate: float) -> None:
+    """Whatever unit it is given in."""
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize("text", ["", "10", "10/x", "0/s", "-1/s", "1e9/s", "10 /s", "9999999999/s"])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    """With an example of what is one."""
+    with pytest.raises(ValueError, match="10/s"):
+        parse_rate(text)
+
+
+def test_B1_B2_a_tool_says_how_its_calls_are_batched_and_limited() -> None:
+    """Sizes and limits have tables of their own."""
+    read = read_manifest(
+        manifest(
+            HEAD + 'batch_key = "{{input.host}}"\n[tool.batch]\nmax_size = 10\nmax_wait_ms = 5\n'
+            '[[tool.limits]]\nkey = "host/{{input.host}}"\nconcurrency = 4\n'
+            '[[tool.limits]]\nkey = "api"\nrate = "600/min"\nburst = 20\n'
+        )
+    )
+
+    table = read.tool_table("fetch")
+    assert table is not None
+    assert table.batching() == Batching(key="{{input.host}}", max_size=10, max_wait_ms=5)
+    assert [limit.rule() for limit in table.limits] == [
+        LimitRule(key="host/{{input.host}}", concurrency=4),
+        LimitRule(key="api", rate_per_s=10.0, burst=20),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tool", "says"),
+    [
+        ('batch_key = "{{host}}"', "batch_key"),
+        ("[tool.batch]\nmax_size = 0", "max_size"),
+        ("[tool.batch]\nmax_wait = 5", "max_wait"),
+        ('[[tool.limits]]\nkey = "a"\nrate = "fast"', "rate"),
+        ("[[tool.limits]]\nconcurrency = 1", "key"),
+        ('[[tool.limits]]\nkey = "a"\nconcurrency = 0', "concurrency"),
+        ('[[tool.limits]]\nkey = "a"\n' * 9, "limits"),
+    ],
+)
+def test_P3_what_cannot_be_meant_is_refused(tool: str, says: str) -> None:
+    """When the manifest is read."""
+    with pytest.raises(ManifestError, match=says):
+        read_manifest(manifest(HEAD + tool))
