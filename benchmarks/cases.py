@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from benchmarks import costs, in_process, latency, memory, scaling, throughput
+from benchmarks import batch_entry, costs, in_process, latency, memory, scaling, throughput
 from benchmarks.case import Case
 
 #: In the order in which they are run and shown.
 CASES: dict[str, Case] = {
     **in_process.CASES,
+    **batch_entry.CASES,
     **throughput.CASES,
     **latency.CASES,
     **costs.CASES,

@@ -239,7 +239,7 @@ def test_tools_are_listed_and_described(cli: CommandLine) -> None:
     declared = cli("tools", "--shape", "anthropic").json
 
     assert table[0].split("\t") == ["tool", "version", "traits", "what it does"]
-    assert "text.slug\t1.0.0\tidempotent" in "\n".join(table)
+    assert "text.slug\t1.1.0\tidempotent" in "\n".join(table)
     assert {"text.distance", "text.slug", "text.stats"} <= {tool["full_name"] for tool in listed}
     assert one["parameters"]["required"] == ["text"]
     assert all("input_schema" in tool for tool in declared)

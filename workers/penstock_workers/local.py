@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from penstock_workers.outcome import Outcome
     from penstock_workers.paths import SandboxPath
     from penstock_workers.plugin import WarmPlugin
+    from penstock_workers.prepared import PreparedTool
     from penstock_workers.surroundings import Surroundings
 
 
@@ -109,10 +110,10 @@ class LocalExecutor:
         outcomes = prepared.invoke_many([orjson.dumps(p) for p in params], token=f"local.{first}")
         return [_result(f"local.{first}.{k}", resolved, outcome) for k, outcome in enumerate(outcomes)]
 
-    def runs_together(self, tool: str) -> bool:
-        """Whether calls of a tool may share an instance, by the plugin's batch entry point."""
+    def prepare(self, tool: str) -> PreparedTool:
+        """A tool, ready for any number of calls while this is open. Raises as `run` does."""
         resolved = self._index.resolve(tool)
-        return self._executor.prepare(resolved.digest, resolved.tool.name).runs_together
+        return self._executor.prepare(resolved.digest, resolved.tool.name)
 
     def close(self) -> None:
         """Let go of the native code. Closing twice is fine."""

@@ -85,7 +85,7 @@ def try_tools(settings: Settings, folder: Path, tools: Sequence[Tool]) -> dict[s
                 failure = ToolFailure.from_exception(error)
                 result = ToolResult(call_id="", tool=tool.full_name, success=False, error=failure)
             batch = None
-            if executor.runs_together(tool.full_name):
+            if executor.prepare(tool.full_name).runs_together:
                 examples = read_examples(folder)
                 given = [one.params for one in examples if one.tool in (tool.name, tool.full_name)]
                 batch = disagreement(executor, tool.full_name, [params, *given])

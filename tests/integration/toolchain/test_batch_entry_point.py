@@ -65,7 +65,7 @@ PST_PLUGIN(
 
 def together(executor: LocalExecutor, tool: str, params: list[dict[str, Any]]) -> list[ToolResult]:
     """Results by the entry point, which must be those of single calls."""
-    assert executor.runs_together(tool)
+    assert executor.prepare(tool).runs_together
     results = executor.run_many(tool, params)
     alone = [executor.run(tool, p) for p in params]
     assert [(r.data, r.error) for r in results] == [(r.data, r.error) for r in alone]

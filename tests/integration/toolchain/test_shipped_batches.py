@@ -38,7 +38,7 @@ def opened() -> Iterator[Opened]:
 
 def agree(executor: LocalExecutor, tool: str, params: Params) -> list[ErrorCode]:
     """Both ways give the same; returns the codes of the failures."""
-    assert executor.runs_together(tool)
+    assert executor.prepare(tool).runs_together
     together = executor.run_many(tool, params)
     alone = [executor.run(tool, p) for p in params]
     assert [(r.data, r.error) for r in together] == [(r.data, r.error) for r in alone]
