@@ -32,6 +32,7 @@ _WAT = """
     (global $next (mut i32) (i32.const 4096))
     (data (i32.const 512) "self-test1.2.3n\\c3\\b6")
     (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+      (global.set $next (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
       (global.get $next) (global.set $next (i32.add (global.get $next) (local.get 3))))
     (func $text (param $field i32) (param $at i32) (param $size i32)
       (i32.store (local.get $field) (local.get $at))
@@ -51,7 +52,21 @@ _WAT = """
       (if (i32.eqz (local.get 1)) (then (loop $l (br $l))))
       (if (i32.eq (local.get 1) (i32.const 1)) (then unreachable))
       (call $text (i32.const 16) (local.get 2) (local.get 3))
-      (i32.store (i32.const 24) (i32.eq (local.get 1) (i32.const 2))) (i32.const 16)))
+      (i32.store (i32.const 24) (i32.eq (local.get 1) (i32.const 2))) (i32.const 16))
+    (func (export "batch") (param $name i32) (param $n i32) (param $list i32) (param $left i32) (result i32)
+        (local $out i32)
+      (if (i32.eq (local.get $n) (i32.const 1)) (then unreachable))
+      (local.set $out (i32.const 1024))
+      (call $text (i32.const 16) (local.get $out) (local.get $left))
+      (block $done (loop $next
+        (br_if $done (i32.eqz (local.get $left)))
+        (call $text (local.get $out) (i32.load (local.get $list)) (i32.load offset=4 (local.get $list)))
+        (i32.store offset=8 (local.get $out) (i32.eq (local.get $n) (i32.const 2)))
+        (local.set $out (i32.add (local.get $out) (i32.const 12)))
+        (local.set $list (i32.add (local.get $list) (i32.const 8)))
+        (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+        (br $next)))
+      (i32.const 16)))
   (core instance $m (instantiate $M))
   (alias core export $m "memory" (core memory $memory))
   (alias core export $m "realloc" (core func $realloc))
@@ -67,7 +82,11 @@ _WAT = """
     (canon lift (core func $m "call-tool") (memory $memory) (realloc $realloc)))
   (instance $out (export "info" (type $info')) (export "def" (type $def')) (export "result" (type $result'))
     (export "init" (func $init')) (export "list-tools" (func $list')) (export "call-tool" (func $call')))
-  (export "grain:plugin/plugin" (instance $out)))"""
+  (export "grain:plugin/plugin" (instance $out))
+  (func $batch' (param "name" string) (param "args-json" (list string)) (result (list $result'))
+    (canon lift (core func $m "batch") (memory $memory) (realloc $realloc)))
+  (instance $together (export "result" (type $result')) (export "call-tool-batch" (func $batch')))
+  (export "penstock:batch/batch" (instance $together)))"""
 
 
 def differences() -> list[str]:
@@ -92,6 +111,13 @@ def _questions() -> dict[str, Callable[[Guest], object]]:
         "list-tools": lambda guest: guest.list_tools(1, 100),
         "a long answer": lambda guest: guest.call_tool(b"run", b"12345", 4),
     }
+    raws = [text.encode() for text in _TEXTS]
+    for tool in (b"1", b"12", b"123"):
+        asked[f"call-tool-batch {tool!r}"] = lambda guest, tool=tool: (  # type: ignore[misc]
+            guest.init(),
+            guest.call_batch(tool, raws, 1000),
+            guest.call_batch(tool, [], 1000),
+        )
     for tool in (b"", b"1", b"12", b"123"):
         for text in _TEXTS:
             raw = text.encode()
