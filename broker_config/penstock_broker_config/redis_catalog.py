@@ -51,8 +51,7 @@ class RedisCatalog:
         """See `Catalog.publish`."""
         record = new_record(bundle, tools, imports, published=self.records)
         text = record.to_json()
-        self._refuse_taken(self._redis, bundle)
-        if self._is_whole(bundle.digest):
+        if self._is_published(bundle):
             return self.record(bundle.digest)
         token = secrets.token_hex(8)
         uploads = {path: self._keys.catalog_upload(bundle.digest, path, token) for path in bundle.files}
@@ -65,15 +64,18 @@ class RedisCatalog:
             )
         except _UploadLostError:
             # Also after a transaction whose answer was lost on the way: then the plugin is there.
-            if not self._is_whole(bundle.digest):
+            if not self._is_published(bundle):
                 raise
         return self.record(bundle.digest)
 
     def record(self, digest: str) -> PluginRecord:
         """See `Catalog.record`."""
         text = cast("bytes | None", self._redis.hget(self._keys.catalog_records, checked_digest(digest)))
-        if text is None:
-            raise unknown_digest(digest)
+        if text is None:  # removed, and kept for the calls that are pinned to it
+            entry = cast("bytes | None", self._redis.hget(self._keys.catalog_removed, digest))
+            if entry is None:
+                raise unknown_digest(digest)
+            text = entry.partition(b" ")[2]
         return record_of(digest, text)
 
     def fetch(self, digest: str) -> Bundle:
@@ -105,10 +107,15 @@ class RedisCatalog:
         """See `Catalog.version`."""
         return int(cast("Any", self._redis.get(self._keys.catalog_version)) or 0)
 
-    def _refuse_taken(self, client: redis.Redis, bundle: Bundle) -> None:
+    def _is_published(self, bundle: Bundle) -> bool:
+        return self._refuse_taken(self._redis, bundle) and self._is_whole(bundle.digest)
+
+    def _refuse_taken(self, client: redis.Redis, bundle: Bundle) -> bool:
+        """Whether its name is taken by this very bundle."""
         taken = cast("bytes | None", client.hget(self._keys.catalog_names, _name(bundle)))
         if taken is not None:
             refuse_other_bytes(bundle, taken.decode(errors="replace"))
+        return taken is not None
 
     def _is_whole(self, digest: str) -> bool:
         try:
@@ -139,6 +146,7 @@ class RedisCatalog:
             pipe.rename(key, place)
             pipe.persist(place)
         pipe.hset(self._keys.catalog_names, _name(bundle), bundle.digest)
+        pipe.hdel(self._keys.catalog_removed, bundle.digest)
         if new:
             pipe.hset(self._keys.catalog_records, bundle.digest, text)
             pipe.incr(self._keys.catalog_version)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -27,6 +28,12 @@ from penstock_plugins.tool import Tool
 
 RECORD_NAME = "record.json"
 _LOCK_NAME = ".lock"
+#: Grows by a byte with each removal.
+_REMOVED_NAME = ".removed"
+#: What is being written, and what is being deleted.
+_PUBLISHING, _REMOVING = ".publishing-", ".removing-"
+#: Seconds after which nobody publishes any more what was begun.
+_LEFT_S = 3600.0
 
 
 class FolderCatalog:
@@ -52,6 +59,28 @@ class FolderCatalog:
         except OSError as error:
             raise CatalogError(f"The plugin cannot be published: {error}") from error
         return record
+
+    def remove(self, name: str, version: str) -> PluginRecord:
+        """Forget a release and delete its files. Who has them open reads them to their end.
+
+        Raises:
+            CatalogError: there is no such release, or it cannot be deleted.
+        """
+        gone = self._folder / f"{_REMOVING}{secrets.token_hex(8)}"
+        try:
+            with self._lock():
+                for known in self.records():
+                    if (known.name, known.version) == (name, version):
+                        os.rename(self._folder / known.digest, gone)  # at once, for whoever looks meanwhile
+                        with open(self._folder / _REMOVED_NAME, "ab") as file:
+                            file.write(b".")
+                        break
+                else:
+                    raise CatalogError(f"There is no {name}@{version} in the catalog")
+            self._sweep()
+        except OSError as error:
+            raise CatalogError(f"The plugin cannot be removed: {error}") from error
+        return known
 
     def record(self, digest: str) -> PluginRecord:
         """See `Catalog.record`."""
@@ -86,8 +115,19 @@ class FolderCatalog:
         return readable_records((digest, self._text_or_nothing(digest)) for digest in self._digests())
 
     def version(self) -> int:
-        """See `Catalog.version`; here the number of plugins."""
-        return len(self._digests())
+        """See `Catalog.version`; here one for each publish and each removal, counted from what is there."""
+        try:
+            removals = (self._folder / _REMOVED_NAME).stat().st_size
+        except OSError:
+            removals = 0
+        return len(self._digests()) + 2 * removals
+
+    def _sweep(self) -> None:
+        """Delete what was removed, and what publishers that were killed have left."""
+        for left in self._folder.iterdir():
+            old = left.name.startswith(_PUBLISHING) and time.time() - left.stat().st_mtime > _LEFT_S
+            if old or left.name.startswith(_REMOVING):
+                shutil.rmtree(left, ignore_errors=True)
 
     def _digests(self) -> list[str]:
         try:
@@ -116,7 +156,7 @@ class FolderCatalog:
 
     def _write(self, bundle: Bundle, record_text: str) -> None:
         """Write beside, then rename: nobody sees a half."""
-        unfinished = self._folder / f".publishing-{secrets.token_hex(8)}"
+        unfinished = self._folder / f"{_PUBLISHING}{secrets.token_hex(8)}"
         try:
             unfinished.mkdir()
             for name, content in bundle.files.items():

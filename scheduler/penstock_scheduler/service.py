@@ -15,6 +15,7 @@ from penstock_broker_config.ledger import Ledger, ReapTerms
 from penstock_broker_config.logs import configure_logging
 from penstock_broker_config.settings import Settings, located
 from penstock_broker_config.store import check_store, connect_store
+from penstock_scheduler.collecting import Collecting
 from penstock_scheduler.dispatcher import Dispatcher, DispatchLoop
 from penstock_scheduler.reaper import Reaper
 
@@ -54,6 +55,8 @@ def run_scheduler(settings: Settings, *, log_level: str = "INFO", log_json: bool
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     dispatching.start()
+    collecting = Collecting(client, settings.keys)
+    collecting.start()
     logger.info("Ready", extra={"action": "ready"})
     while not stop.wait(STEP_S):
         try:
@@ -62,5 +65,6 @@ def run_scheduler(settings: Settings, *, log_level: str = "INFO", log_json: bool
             logger.warning("The ledger refuses a step: %s", error, extra={"action": "step_refused"})
         except redis.RedisError as error:
             logger.warning("The ledger does not answer: %s", error, extra={"action": "step_failed"})
+    collecting.stop()
     dispatching.stop()
     return 0

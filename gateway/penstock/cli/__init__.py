@@ -23,6 +23,7 @@ from penstock.cli import (
     limits,
     map,
     plugin,
+    removal,
     replay,
     tools,
     up,
@@ -89,6 +90,7 @@ app.command(rich_help_panel=_CALLS, name="map")(map.map_rows)
 app.add_typer(job.app, rich_help_panel=_CALLS)
 app.command(rich_help_panel=_PLUGINS)(tools.tools)
 authoring.add_to(plugin.app)
+removal.add_to(plugin.app)
 app.add_typer(plugin.app, rich_help_panel=_PLUGINS)
 app.command(rich_help_panel=_OPERATE)(worker.worker)
 app.command(rich_help_panel=_OPERATE)(worker.scheduler)

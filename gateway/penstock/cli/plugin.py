@@ -1,4 +1,4 @@
-"""`penstock plugin`: check a plugin folder, publish it, list what is published. `authoring` has the rest."""
+"""`penstock plugin`: check a plugin folder, publish it, list what is published. `authoring` and `removal` have the rest."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from penstock_plugins.record import PluginRecord
     from penstock_workers.inspection import Inspection
 
-app = typer.Typer(name="plugin", help="Make, check, publish and list plugins.", no_args_is_help=True)
+app = typer.Typer(name="plugin", help="Make, check, publish, list and remove plugins.", no_args_is_help=True)
 
 
 @app.command()

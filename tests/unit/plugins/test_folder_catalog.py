@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,32 @@ class TestFolderCatalog(CatalogRules):
     def change_record(self, catalog: Catalog, digest: str, content: bytes) -> None:
         """On the disk."""
         (self.folder / digest / "record.json").write_bytes(content)
+
+
+def test_a_release_that_is_removed_is_gone(tmp_path: Path) -> None:
+    """Its files too, and what killed publishers have left; the number grows, so that readers look again."""
+    catalog = FolderCatalog(tmp_path)
+    gone, kept = (
+        catalog.publish(make_bundle(version="1.0.0"), []),
+        catalog.publish(make_bundle(version="1.1.0"), []),
+    )
+    for name, age_s in ((".publishing-old", 7200), (".publishing-new", 0)):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (time.time() - age_s,) * 2)
+    versions = [catalog.version()]
+
+    removed = catalog.remove("text", "1.0.0")
+    versions.append(catalog.version())
+    with pytest.raises(CatalogError, match="There is no text@1"):
+        catalog.remove("text", "1.0.0")
+    again = catalog.publish(make_bundle(version="1.0.0", module=b"other"), [])
+    versions.append(catalog.version())
+
+    assert (removed, catalog.records()) == (gone, [again, kept])
+    assert versions == sorted(set(versions))
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *(kept.digest, again.digest, ".publishing-new", ".lock", ".removed")
+    }
 
 
 def test_what_is_half_written_is_not_seen(tmp_path: Path) -> None:
