@@ -48,7 +48,9 @@ class Operations:
     def submit(self, tool: str, params: Mapping[str, Any], options: SubmitOptions) -> Flow[Ticket]:
         """Submit one call."""
         check_options(options, SubmitOptions)
-        return (yield from self._submit_to((yield from self._toolbox.find(tool)), params, options))
+        use = yield from self._toolbox.find(tool)
+        keyed = options.get("idempotency_key") is not None
+        return (yield from self._submit_to(use, params, options, keyed=keyed))
 
     def replay(self, call_id: str, *, latest: bool, run_again: bool) -> Flow[Ticket]:
         """Submit a dead letter as a job of its own, and drop the letter."""
@@ -58,14 +60,18 @@ class Operations:
             self._toolbox, letter, header, latest=latest, run_again=run_again
         )
         options = dead_letters.replay_options(letter, header)
-        ticket = yield from self._submit_to(use, dead_letters.params_of(letter), options)
+        # The key of a replay is ours: it promises nothing of the tool.
+        params = dead_letters.params_of(letter)
+        ticket = yield from self._submit_to(use, params, options, keyed=header.keyed)
         yield from dead_letters.drop_letters([call_id])
         return ticket
 
-    def _submit_to(self, use: ToolUse, params: Mapping[str, Any], options: SubmitOptions) -> Flow[Ticket]:
+    def _submit_to(
+        self, use: ToolUse, params: Mapping[str, Any], options: SubmitOptions, *, keyed: bool
+    ) -> Flow[Ticket]:
         text = encode(use, params)
         key = options.get("idempotency_key")
-        submission = yield from self._compose(use, options, new_job_id(), keyed=key is not None)
+        submission = yield from self._compose(use, options, new_job_id(), keyed=keyed)
         submitted = yield from send(
             submission,
             [text],

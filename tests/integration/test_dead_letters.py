@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import redis
 
 from penstock_broker_config.dead_letters import LetterFilter
 from penstock_broker_config.keys import Keys
-from penstock_broker_config.ledger import ClaimTerms, JobState, Ledger
+from penstock_broker_config.ledger import ClaimTerms, DispatchTerms, JobState, Ledger
 from penstock_plugins.errors import (
     CatalogError,
     ConfigurationError,
@@ -164,7 +165,11 @@ def test_J3_what_is_not_idempotent_is_never_replayed_silently(
     with pytest.raises(ConfigurationError, match="not idempotent"):
         producer.replay(call)
 
-    assert producer.replay(call, run_again=True).id
+    job = producer.replay(call, run_again=True)
+
+    # Its idempotency key is ours, and no leave to try a failure again.
+    header = orjson.loads(client.hget(KEYS.batch(f"{job.id}.0"), "h") or b"{}")
+    assert (header["keyed"], header["tool"]) == (False, "demo.pay")
 
 
 def test_J3_a_replay_says_when_the_plugin_is_gone(client: redis.Redis, producer: Producer) -> None:
@@ -197,6 +202,29 @@ def test_I10_a_letter_that_nobody_signed_is_not_signed_by_replaying_it(
             producer.replay(forged)
 
         assert producer.replay(good).id
+
+
+def test_J3_a_call_of_a_batch_with_others_is_replayed_by_itself(
+    client: redis.Redis, redis_server: RedisServer
+) -> None:
+    """The batch was formed of two jobs' calls, both signed; the guilty one's letter stands for itself."""
+    publish(client, "double")
+    ledger = Ledger(client, KEYS)
+    with Producer.connect(redis_server.url, **SIGNING) as producer:
+        jobs = [producer.submit("double", {"n": n}, batch_key="k") for n in (1, 2)]
+        ledger.flush(tenant="default", tool="demo.double", key="k")
+        (batch,) = ledger.dispatch(DispatchTerms()).batches
+        for loss in range(3):
+            takeover = f"h{loss - 1}" if loss else ""
+            terms = ClaimTerms(holder=f"h{loss}", lease_s=30, max_attempts=2, takeover=takeover)
+            ledger.claim(batch.batch_id, terms)
+
+        (letter,) = producer.dead_letters()
+        again = producer.replay(letter.call_id)
+
+        assert letter.job_id in {job.id for job in jobs}
+        assert batch.calls == 2
+        assert again.record().accepted == 1
 
 
 def test_a_damaged_letter_is_listed_and_dropped(client: redis.Redis, producer: Producer) -> None:

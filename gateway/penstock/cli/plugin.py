@@ -1,4 +1,4 @@
-"""`penstock plugin`: check a plugin folder, publish it, list what is published. `authoring` and `removal` have the rest."""
+"""`penstock plugin`: check a plugin folder, publish it, list plugins; `authoring` and `removal`: the rest."""
 
 from __future__ import annotations
 

@@ -92,10 +92,12 @@ def replay(
       penstock replay crash.zip
       git bisect run penstock replay crash.zip
     """
+    from penstock_workers.artifacts.identity import wasmtime_version
     from penstock_workers.reproduction.file import read_file, read_reproduction
     from penstock_workers.reproduction.run import Here, Manner
     from penstock_workers.reproduction.run import replay as run_again  # runs guests: needs wasmtime
 
+    wasmtime_version()  # without it nothing runs here
     values = _values(env or [])
     content = read_file(file)
     reproduction = read_reproduction(content)

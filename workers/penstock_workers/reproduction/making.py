@@ -12,8 +12,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from penstock_broker_config.hosts import HostRecord
+from penstock_plugins.errors import ConfigurationError
 from penstock_plugins.policy import narrow
-from penstock_workers.artifacts.identity import host_cpu
+from penstock_workers.artifacts.identity import host_cpu, wasmtime_version
 from penstock_workers.engine import METERED, PLAIN, WASMTIME_VERSION
 from penstock_workers.reproduction.case import Case, Reproduction
 
@@ -29,10 +30,25 @@ def host_record(settings: Settings) -> HostRecord:
     return HostRecord.of(
         settings,
         penstock=version("penstock"),
-        wasmtime=WASMTIME_VERSION,
-        cpu=host_cpu(),
+        wasmtime=_wasmtime(),
+        cpu=_cpu(),
         engines={"plain": PLAIN.fingerprint, "metered": METERED.fingerprint},
     )
+
+
+def _wasmtime() -> str:
+    """The installed one; who only exports needs none, and says which one this release is written for."""
+    try:
+        return wasmtime_version()
+    except ConfigurationError:
+        return WASMTIME_VERSION
+
+
+def _cpu() -> str:
+    try:
+        return host_cpu()
+    except OSError:  # no Linux
+        return ""
 
 
 def make_reproduction(
