@@ -147,6 +147,16 @@ class Keys:
         scope = hashlib.sha256("\0".join((tenant, tool, key)).encode()).hexdigest()
         return f"{self.prefix}i:{scope}"
 
+    @property
+    def periodic(self) -> str:
+        """Hash: name → a periodic submission (JSON). Written by the operator; lives until it is removed."""
+        return f"{self.prefix}periodic"
+
+    @property
+    def periodic_times(self) -> str:
+        """Sorted set: name of a periodic submission → when it is due. Moved on by the schedulers."""
+        return f"{self.prefix}periodic:times"
+
     # Channels (hints only: losing one changes nothing) ------------------------------------------------
 
     def job_channel(self, job_id: str) -> str:

@@ -1,4 +1,4 @@
-"""`penstock scheduler` from its start to its end: a dispatcher and a reaper, until it is told to stop."""
+"""`penstock scheduler` from its start to its end: dispatcher, reaper and beat, until it is told to stop."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from penstock_broker_config.ledger import Ledger, ReapTerms
 from penstock_broker_config.logs import configure_logging
 from penstock_broker_config.settings import Settings, located
 from penstock_broker_config.store import check_store, connect_store
+from penstock_scheduler.beat import Beat
 from penstock_scheduler.collecting import Collecting
 from penstock_scheduler.dispatcher import Dispatcher, DispatchLoop
+from penstock_scheduler.producer import Producer
 from penstock_scheduler.reaper import Reaper
+from penstock_scheduler.timetable import Timetable
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +54,7 @@ def run_scheduler(settings: Settings, *, log_level: str = "INFO", log_json: bool
         deep_queue=settings.deep_queue,
         queues=settings.queues,
     )
+    beat = Beat(Timetable(client, settings.keys), Producer(settings))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -61,6 +65,7 @@ def run_scheduler(settings: Settings, *, log_level: str = "INFO", log_json: bool
     while not stop.wait(STEP_S):
         try:
             reaper.step()
+            beat.step()
         except redis.ResponseError as error:
             logger.warning("The ledger refuses a step: %s", error, extra={"action": "step_refused"})
         except redis.RedisError as error:

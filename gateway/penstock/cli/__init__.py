@@ -25,6 +25,7 @@ from penstock.cli import (
     plugin,
     removal,
     replay,
+    schedule,
     tools,
     up,
     worker,
@@ -95,6 +96,7 @@ app.add_typer(plugin.app, rich_help_panel=_PLUGINS)
 app.command(rich_help_panel=_OPERATE)(worker.worker)
 app.command(rich_help_panel=_OPERATE)(worker.scheduler)
 app.add_typer(limits.app, rich_help_panel=_OPERATE)
+app.add_typer(schedule.app, rich_help_panel=_OPERATE)
 dead_letters.app.command()(replay.export)
 app.add_typer(dead_letters.app, rich_help_panel=_OPERATE)
 app.command(rich_help_panel=_OPERATE)(replay.replay)
