@@ -104,9 +104,10 @@ class Removal:
         jobs = references.jobs.get(digest, [])
         if jobs and not force:
             shown = ", ".join(jobs[:3]) + (", …" if len(jobs) > 3 else "")
+            what = "1 open job refers" if len(jobs) == 1 else f"{len(jobs)} open jobs refer"
             raise CatalogError(
-                f"{name}@{version} is not removed: {len(jobs)} open jobs refer to it ({shown}). Let them end,"
-                " cancel them (`penstock job cancel`), or say --force: then their calls end TOOL_NOT_READY"
+                f"{name}@{version} is not removed: {what} to it ({shown}). Let them end, cancel them"
+                " (`penstock job cancel`), or say --force: then their calls end TOOL_NOT_READY"
             )
         self._remove(
             keys=[keys.catalog_names, keys.catalog_records, keys.catalog_removed, keys.catalog_version],

@@ -50,7 +50,7 @@ class Operations:
         check_options(options, SubmitOptions)
         use = yield from self._toolbox.find(tool)
         keyed = options.get("idempotency_key") is not None
-        return (yield from self._submit_to(use, params, options, keyed=keyed))
+        return (yield from self._submit_to(use, encode(use, params), options, keyed=keyed))
 
     def replay(self, call_id: str, *, latest: bool, run_again: bool) -> Flow[Ticket]:
         """Submit a dead letter as a job of its own, and drop the letter."""
@@ -60,16 +60,15 @@ class Operations:
             self._toolbox, letter, header, latest=latest, run_again=run_again
         )
         options = dead_letters.replay_options(letter, header)
-        # The key of a replay is ours: it promises nothing of the tool.
         params = dead_letters.params_of(letter)
-        ticket = yield from self._submit_to(use, params, options, keyed=header.keyed)
+        # To the same bundle goes the same text, unchecked: the check may be what ended its workers.
+        text = letter.params.encode() if use.digest == header.digest else encode(use, params)
+        # The key of a replay is ours: it promises nothing of the tool.
+        ticket = yield from self._submit_to(use, text, options, keyed=header.keyed)
         yield from dead_letters.drop_letters([call_id])
         return ticket
 
-    def _submit_to(
-        self, use: ToolUse, params: Mapping[str, Any], options: SubmitOptions, *, keyed: bool
-    ) -> Flow[Ticket]:
-        text = encode(use, params)
+    def _submit_to(self, use: ToolUse, text: bytes, options: SubmitOptions, *, keyed: bool) -> Flow[Ticket]:
         key = options.get("idempotency_key")
         submission = yield from self._compose(use, options, new_job_id(), keyed=keyed)
         submitted = yield from send(

@@ -23,6 +23,7 @@ from penstock_plugins.errors import (
 )
 from penstock_plugins.tool import Traits
 from penstock_scheduler import AsyncProducer, Producer
+from tests.conformance.worker_killer import SCHEMA
 from tests.support.command_line import CommandLine
 from tests.support.ledger_worker import publish
 from tests.support.redis_server import RedisServer
@@ -153,6 +154,20 @@ def test_J3_a_replay_takes_the_latest_release_when_asked(client: redis.Redis, pr
 
     assert job.record().digest == better.digest
     assert [letter.call_id for letter in producer.dead_letters()] == [other]
+
+
+def test_J3_replaying_what_kills_whoever_checks_it_does_not_kill_who_replays(
+    client: redis.Redis, producer: Producer
+) -> None:
+    """To the bundle it was pinned to it goes as it came; checking it is what workers are for."""
+    publish(client, "run", parameters=SCHEMA)
+    job = producer.map("run", [{"boom": True}])
+    job.submitted(wait_s=30)
+    call = kill(client, job.id)
+
+    again = producer.replay(call)
+
+    assert producer.job(again.id).record().accepted == 1
 
 
 def test_J3_what_is_not_idempotent_is_never_replayed_silently(

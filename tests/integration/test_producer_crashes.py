@@ -51,7 +51,9 @@ def killed_at(point: str, program: str, url: str, tmp_path: Path) -> None:
     assert ended.returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("point", [p for p in CRASH_POINTS if p.startswith("producer.") and "enqueue" not in p])
+@pytest.mark.parametrize(
+    "point", [p for p in CRASH_POINTS if p.startswith("producer.") and "enqueue" not in p]
+)
 def test_a_map_whose_producer_was_killed_is_resumed_without_a_gap(
     point: str, redis_server: RedisServer, tmp_path: Path
 ) -> None:

@@ -280,7 +280,7 @@ def test_by_force_open_calls_end_and_say_why(
             result = job.result(wait_s=60)
     listed = cli("plugin", "gc", "--json")
 
-    assert (refused.code, "1 open jobs refer to it" in refused.err, "--force" in refused.err) == (
+    assert (refused.code, "1 open job refers to it" in refused.err, "--force" in refused.err) == (
         2,
         True,
         True,
