@@ -10,7 +10,7 @@ from rich.text import Text
 
 from penstock.cli.console import BAD, WARN, err, out, print_json, print_value, safe, say_note
 from penstock.cli.exits import FAILED, INTERRUPTED, OK
-from penstock.cli.options import Deadline, QueueName, Timeout, flag
+from penstock.cli.options import BatchKey, Deadline, Eta, QueueName, Timeout, flag
 from penstock.cli.params import RawParams, read_params
 from penstock.cli.session import settings_of
 from penstock.cli.system import find_tool
@@ -46,6 +46,8 @@ def call(
     timeout_s: Timeout = None,
     deadline_s: Deadline = None,
     queue: QueueName = None,
+    batch_key: BatchKey = None,
+    eta_s: Eta = None,
     key: Annotated[
         str | None, typer.Option("--idempotency-key", metavar="KEY", help="The same key gives the same job.")
     ] = None,
@@ -65,9 +67,9 @@ def call(
     """
     raw = read_params(pairs or (), params)
     if local is not None:
-        if queue or key or detach or deadline_s:
+        if queue or key or detach or deadline_s or batch_key or eta_s:
             raise typer.BadParameter(
-                "--local runs here: --queue, --deadline, --detach and a key mean nothing"
+                "--local runs here: --queue, --deadline, --eta, --detach and keys mean nothing"
             )
         answer: ToolResult | str | None = _run_here(context, local, tool, raw, timeout_s)
     else:
@@ -79,6 +81,8 @@ def call(
             timeout_s=timeout_s,
             deadline_s=deadline_s,
             queue=queue,
+            batch_key=batch_key,
+            eta_s=eta_s,
             idempotency_key=key,
         )
     if answer is None:

@@ -11,7 +11,7 @@ from rich.text import Text
 from penstock.cli.console import BAD, GOOD, QUIET, err, print_json
 from penstock.cli.exits import FAILED, INTERRUPTED, OK
 from penstock.cli.maplog import MapLog, MapRun
-from penstock.cli.options import Deadline, QueueName, Timeout, flag
+from penstock.cli.options import BatchKey, Deadline, Eta, QueueName, Timeout, flag
 from penstock.cli.progress import CallProgress
 from penstock.cli.result_files import ResultFiles
 from penstock.cli.rows import STANDARD, InputRows
@@ -46,6 +46,8 @@ def map_rows(
     timeout_s: Timeout = None,
     deadline_s: Deadline = None,
     queue: QueueName = None,
+    batch_key: BatchKey = None,
+    eta_s: Eta = None,
     as_json: Annotated[bool, flag("--json", help="Print the summary as one JSON object.")] = False,
 ) -> int:
     """Call a tool for each row of a file. Results come in the order in which they end, with their `index`.
@@ -70,7 +72,13 @@ def map_rows(
     rows.check()
     log.check_unchanged(run)
 
-    options: CallOptions = {"timeout_s": timeout_s, "deadline_s": deadline_s, "queue": queue}
+    options: CallOptions = {
+        "timeout_s": timeout_s,
+        "deadline_s": deadline_s,
+        "queue": queue,
+        "batch_key": batch_key,
+        "eta_s": eta_s,
+    }
     if strict:
         _check_against_schema(context, run.tool, rows)
     try:

@@ -21,6 +21,14 @@ Deadline = Annotated[
     float | None,
     typer.Option("--deadline", metavar="SECONDS", min=0.001, help="Seconds from now to the end at most."),
 ]
+BatchKey = Annotated[
+    str | None,
+    typer.Option("--batch-key", metavar="KEY", help="Leave together with others of this key."),
+]
+Eta = Annotated[
+    float | None,
+    typer.Option("--eta", metavar="SECONDS", min=0.0, help="Seconds from now before which nothing runs."),
+]
 QueueName = Annotated[
     str | None, typer.Option("--queue", metavar="QUEUE", help="high, default, bulk or pool.NAME.")
 ]
