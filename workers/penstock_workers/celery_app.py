@@ -15,6 +15,7 @@ from celery.exceptions import Ignore
 from penstock_broker_config.app import RUN_TASK, create_app
 from penstock_broker_config.settings import Settings
 from penstock_plugins.errors import ToolError
+from penstock_workers import preload
 from penstock_workers.batch_runner import BatchRunner
 from penstock_workers.consumer import ResilientConsumer
 from penstock_workers.refusals import refuse_pool
@@ -72,8 +73,13 @@ class SafePool(bootsteps.StartStopStep):
 
 
 def _connect_signals(plan: WorkerPlan) -> None:
+    @signals.worker_before_create_process.connect(weak=False)
+    def prepare(**_: object) -> None:
+        preload.before_fork()
+
     @signals.worker_process_init.connect(weak=False)
     def start(**_: object) -> None:
+        preload.after_fork_child()
         global _runner  # noqa: PLW0603  # one pool process has one runner, and Celery's task no constructor
         # A process that ends waits until the parent has read its last answer, half a minute by default; a
         # parent that stops may have ceased to read. What gets lost is a doorbell's acknowledgement.
