@@ -104,7 +104,7 @@ def new_engine(
         parallel: whether it compiles with threads, which stay.
         pool: where its instances come from. None: each from the kernel. Artifacts do not depend on it.
     """
-    # Imported here: the parent process of a worker reads settings and must not load wasmtime.
+    # Imported here: who only reads settings needs no wasmtime.
     from wasmtime import Config, Engine, _ffi
 
     global _made  # noqa: PLW0603 - a fact about the process

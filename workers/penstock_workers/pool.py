@@ -69,7 +69,7 @@ class Pool:
 
     def set_in(self, config: Config) -> None:
         """Let engines of this configuration take their instances from such a pool."""
-        # Imported here: the worker's parent process knows pools and must not load wasmtime.
+        # Imported here: who only knows pools needs no wasmtime.
         from wasmtime import _ffi
 
         sizes = {

@@ -64,7 +64,7 @@ class ArtifactIdentity:
 
 @cache
 def wasmtime_version() -> str:
-    """The installed wasmtime, read from its metadata: this process must not load it.
+    """The installed wasmtime, read from its metadata: it need not be loaded for that.
 
     It is read once, so that an upgrade under a running worker is noticed instead of followed.
 
