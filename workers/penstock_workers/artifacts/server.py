@@ -1,8 +1,8 @@
 """Hands native code from the worker's parent to its pool processes, over a private socket.
 
 The parent runs no guest and makes nothing with wasmtime. It alone holds the key; a pool process gets a
-descriptor of memory that was checked and that nobody can change. It asks by path rather than through something
-inherited, so that processes that are forked later, or spawned, ask in the same way.
+descriptor of memory that was checked and that nobody can change. It asks by path rather than through
+something inherited, so that processes that are forked later, or spawned, ask in the same way.
 """
 
 from __future__ import annotations
