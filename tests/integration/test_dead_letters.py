@@ -19,13 +19,14 @@ from penstock_plugins.errors import (
     ConfigurationError,
     DeadLetterNotFoundError,
     EnvelopeError,
+    ExecutionError,
     ParamsError,
 )
 from penstock_plugins.tool import Traits
 from penstock_scheduler import AsyncProducer, Producer
 from tests.conformance.worker_killer import SCHEMA
 from tests.support.command_line import CommandLine
-from tests.support.ledger_worker import publish
+from tests.support.ledger_worker import LedgerWorker, publish
 from tests.support.redis_server import RedisServer
 
 KEYS = Keys()
@@ -321,6 +322,26 @@ def test_J3_the_command_line_lists_shows_replays_and_drops(
     assert producer.job(replayed["job"]).record().tenant == "a"
     assert (refused.code, "2 dead letters would be dropped: say --yes" in refused.err) == (2, True)
     assert dropped == {"dropped": 2}
+
+
+def test_J3_the_command_line_waits_for_a_replay_when_asked(
+    client: redis.Redis, producer: Producer, cli: CommandLine, redis_server: RedisServer
+) -> None:
+    """With its result; exit code 1 when one failed."""
+    publish(client, "double")
+    good, bad = set_aside(client, producer, n=4), set_aside(client, producer, n=0)
+
+    def double(params: dict[str, Any]) -> int:
+        if not params["n"]:
+            raise ExecutionError("nothing to double")
+        return 2 * int(params["n"])
+
+    with LedgerWorker(redis_server.url, {"demo.double": double}):
+        fine = cli("dead-letters", "replay", good, "--wait", "--json")
+        failed = cli("dead-letters", "replay", bad, "--wait")
+
+    assert (fine.code, fine.json["result"]["data"]) == (0, 8)
+    assert (failed.code, "EXECUTION_ERROR: nothing to double" in failed.out) == (1, True)
 
 
 def test_I7_the_command_line_tells_wrong_usage(cli: CommandLine) -> None:
