@@ -15,7 +15,7 @@ from penstock_plugins.errors import ErrorCode
 from penstock_scheduler import Producer
 from penstock_workers.inspection import inspect_plugin
 from tests.conformance.guest import Guest
-from tests.conformance.test_batch_entry_point import ANIMAL, GOOD, LOOPS, TRAPS
+from tests.conformance.test_batch_entry_point import ANIMAL, GOOD, HASTY, LOOPS, TRAPS
 from tests.support.brokers import Broker
 from tests.support.penstock_processes import Worker
 from tests.support.waiting import wait_until
@@ -49,7 +49,7 @@ def test_B5_the_guilty_calls_of_a_map_fail_alone(broker: Broker, producer: Produ
     """The others succeed, most of them in an instance that they share, in input order."""
     deeds = [GOOD] * 300
     deeds[17], deeds[18], deeds[255] = TRAPS, LOOPS, TRAPS
-    publish(broker, ANIMAL)
+    publish(broker, HASTY)
 
     with start(broker, tmp_path):
         results = producer.map("animal.run", ({"do": deed, "n": n} for n, deed in enumerate(deeds))).result(

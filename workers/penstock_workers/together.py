@@ -29,10 +29,11 @@ MAX_CALLS = 64
 MAX_PARAMS_BYTES = 64 * 1024
 #: Seconds that a group should take: readers see progress, and a cancel or a stop is looked for in between.
 TARGET_S = 0.05
-#: Seconds after which a group is given up, however much time one call has; and how much slower than
-#: expected a group may be before that.
+#: Seconds after which a group is given up, however much time one call has. Before that it may be so many
+#: times as slow as expected, and on a busy machine stand still for a moment.
 LONGEST_S = 1.0
 SLACK = 20
+LEAST_S = 0.25
 #: Halvings of one group; what is left of it then runs call by call. One guilty call of 64 takes six.
 MAX_SPLITS = 12
 #: Groups that are worth the trouble no more, or gave mostly errors, after which every call runs alone.
@@ -180,7 +181,7 @@ class TogetherCalls:
         return None
 
     def _time_of(self, group: list[int], timeout_s: float | None) -> float:
-        expected_s = LONGEST_S if self._call_s is None else SLACK * self._call_s * len(group) + 0.1
+        expected_s = LONGEST_S if self._call_s is None else SLACK * self._call_s * len(group) + LEAST_S
         longest_s = min(LONGEST_S, expected_s)
         return longest_s if timeout_s is None else min(longest_s, timeout_s)
 
