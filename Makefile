@@ -38,7 +38,7 @@ tools: .venv/tools.stamp ## ... and with what tests and checks it
 servers: ## As root on Debian: install the Redis and RabbitMQ that tests start
 	@scripts/install-test-servers
 
-demo: setup ## See Penstock work, in under a minute
+demo: setup ## See Penstock work, in two minutes, with a report of it
 	@$(BIN)/penstock demo $(ARGS)
 
 test: tools servers ## Run the tests; ARGS go to pytest
@@ -68,4 +68,4 @@ bench: .venv/bench.stamp ## Measure everything and write BENCHMARKS.md (25 min);
 clean: ## Remove everything that was made here, .venv included
 	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .tools
 	@find . -type d -name __pycache__ -prune -exec rm -rf {} +
-	@rm -f demo-results.jsonl demo-results.failed.jsonl
+	@rm -f demo-results.jsonl demo-results.failed.jsonl demo-report.html

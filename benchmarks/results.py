@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import os
 import platform
-import re
-import subprocess
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from benchmarks.case import Figures
+from penstock.machine import memory_gb, package_versions, processor, redis_version, system
 
 #: Whose versions are kept with the figures.
 _PACKAGES = ("celery", "redis", "wasmtime", "dramatiq", "taskiq", "taskiq-redis")
@@ -101,35 +99,15 @@ def this_machine(redis_server: Path) -> Machine:
     """The machine that this runs on."""
     return Machine(
         cores=os.cpu_count() or 1,
-        processor=_processor(),
-        memory_gb=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
-        system=f"{platform.system()} {platform.release()}",
+        processor=processor(),
+        memory_gb=memory_gb(),
+        system=system(),
         python=platform.python_version(),
-        redis=_redis_version(redis_server),
-        packages={name: found for name in _PACKAGES if (found := _version(name))},
+        redis=redis_version(redis_server),
+        packages=package_versions(_PACKAGES),
     )
 
 
 def now() -> str:
     """This minute in UTC."""
     return datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
-    name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return name.group(1) if name else platform.processor() or platform.machine()
-
-
-def _redis_version(server: Path) -> str:
-    answer = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=10, check=True)
-    found = re.search(r"v=(\S+)", answer.stdout)
-    return found.group(1) if found else "unknown"
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

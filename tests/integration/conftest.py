@@ -18,8 +18,12 @@ from pytest_celery import (
 
 from penstock_broker_config.app import create_app
 from tests.support.brokers import Broker
+from tests.support.browser import find_browser
 from tests.support.celery_nodes import WorkerContainer, WorkerNode, broker_container, store_container
 from tests.support.penstock_processes import Worker
+
+#: A browser is too much to install for one page: where there is none, its tests are not part of the run.
+collect_ignore = [] if find_browser() else ["test_demo_report.py"]
 
 
 @pytest.fixture

@@ -44,15 +44,8 @@ class ResultFiles:
         Raises:
             typer.BadParameter: they cannot be.
         """
-        folder = self.path.parent
-        if self.path == STANDARD:
-            return
-        if self.path.is_dir():
-            raise typer.BadParameter(f"{self.path} is a folder: name a file")
-        if not folder.is_dir():
-            raise typer.BadParameter(f"{folder}: no such folder")
-        if not os.access(self.path if self.path.exists() else folder, os.W_OK):
-            raise typer.BadParameter(f"{self.path} cannot be written")
+        if self.path != STANDARD:
+            check_writable(self.path)
 
     def keep_clear_of(self, rows: Path) -> None:
         """See that no file is the input.
@@ -157,3 +150,18 @@ def failed_path(path: Path) -> Path:
     """`out.failed.jsonl` for `out.jsonl`."""
     stem = path.name.removesuffix(".jsonl")
     return path.with_name(f"{stem}.failed.jsonl")
+
+
+def check_writable(path: Path) -> None:
+    """See that a file can be written, without touching it.
+
+    Raises:
+        typer.BadParameter: it cannot be.
+    """
+    folder = path.parent
+    if path.is_dir():
+        raise typer.BadParameter(f"{path} is a folder: name a file")
+    if not folder.is_dir():
+        raise typer.BadParameter(f"{folder}: no such folder")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise typer.BadParameter(f"{path} cannot be written")

@@ -1,1 +1,1 @@
-"""`penstock demo`: the whole way of thousands of calls, on real input, in under a minute."""
+"""`penstock demo`: the whole way of thousands of calls, on real input, in a minute or two."""

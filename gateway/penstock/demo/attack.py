@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections.abc import Callable
 
 from penstock.demo.report import EXPECTED, Stopped
@@ -18,9 +17,16 @@ STOPPED_S = 60.0
 class Attack:
     """One call of each hostile tool, side by side with everything else."""
 
-    def __init__(self, producer: Producer, *, ended: Callable[[], int]) -> None:
-        """`ended` says how many other calls have ended so far."""
+    def __init__(self, producer: Producer, *, clock: Callable[[], float], ended: Callable[[], int]) -> None:
+        """Make the calls.
+
+        Args:
+            producer: makes them.
+            clock: seconds since the demo's start.
+            ended: how many other calls have ended so far.
+        """
         self._producer = producer
+        self._clock = clock
         self._ended = ended
         self._news: queue.SimpleQueue[Stopped | PenstockError] = queue.SimpleQueue()
         self._waited_for = 0
@@ -51,11 +57,11 @@ class Attack:
         return news
 
     def _call(self, tool: str) -> None:
-        started, before = time.monotonic(), self._ended()
+        at_s, before = self._clock(), self._ended()
         try:
             result = self._producer.submit(tool, {}, queue="high").result(wait_s=STOPPED_S)
         except PenstockError as error:
             self._news.put(error)
             return
-        took_s = time.monotonic() - started
-        self._news.put(Stopped(result=result, took_s=took_s, meanwhile=self._ended() - before))
+        took_s = self._clock() - at_s
+        self._news.put(Stopped(result=result, at_s=at_s, took_s=took_s, meanwhile=self._ended() - before))

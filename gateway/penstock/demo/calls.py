@@ -21,6 +21,8 @@ class Calls:
     #: As they were sent; a result's index is the position here.
     files: Sequence[SourceFile] = ()
     results: dict[int, ToolResult] = field(default_factory=dict)
+    #: Seconds from the demo's start to the first call's submission.
+    began_s: float = 0.0
     #: Seconds from the first call's submission to each result's arrival here, in the order of arrival.
     ended_s: list[float] = field(default_factory=list)
     #: Calls that failed, and rightly so.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -11,6 +9,7 @@ from rich.text import Text
 
 from penstock.cli.console import BAD, GOOD, NAME, NUMBER, QUIET, WARN
 from penstock.cli.words import counted, size, span
+from penstock.demo.notes import notes
 from penstock.demo.outlines import functions
 from penstock.demo.report import Report, Stopped
 
@@ -23,16 +22,20 @@ _TOP = 5
 def show(report: Report, console: Console) -> None:
     """Print the page."""
     console.print(
-        Padding(Group(_headline(report), Text(), _chart(report), Text(), _tops(report)), (1, 2, 0, 2))
+        Padding(
+            Group(_headline(report), Text(), _chart(report), Text(), _tops(report), *_notes(report)),
+            (1, 2, 0, 2),
+            expand=False,
+        )
     )
-    for line in _notes(report):
-        console.print(Padding(line, (0, 2)))
 
 
 def describe(stopped: Stopped) -> Text:
     """One line about a hostile call, for the moment in which it has ended."""
     error = stopped.result.error
-    how = f"{error.code.value}: {error.message}" if error else "it was NOT stopped"
+    how = error.code.value if error else "it was NOT stopped"
+    if error and not stopped.as_expected:
+        how += f": {error.message}"
     return Text.assemble(
         ("  ✂ ", GOOD if stopped.as_expected else BAD),
         (stopped.result.tool, NAME),
@@ -63,9 +66,16 @@ def _headline(report: Report) -> RenderableType:
     )
     second = Text.assemble(
         (counted(report.calls, "sandboxed call"), NUMBER),
-        ("   each in a fresh WebAssembly instance", QUIET),
+        (
+            "   in fresh WebAssembly instances, one a call or batch"
+            if report.batched
+            else "   each in a fresh WebAssembly instance",
+            QUIET,
+        ),
     )
     rates = Table.grid(padding=(0, 2))
+    for justify in ("left", "right", "right", "right"):
+        rates.add_column(justify=justify)
     for calls in report.runs:
         rates.add_row(
             Text(calls.tool, NAME),
@@ -117,29 +127,6 @@ def _complex(report: Report) -> list[RenderableType]:
 
 
 def _notes(report: Report) -> list[Text]:
-    notes = [Text()]
-    stopped = sum(call.as_expected for call in report.hostile)
-    if stopped:
-        notes.append(
-            Text(f"  {counted(stopped, 'hostile call')} stopped by a limit in the midst of it", QUIET)
-        )
-    replaced = sum(file.replaced for file in report.stats.files)
-    if replaced:
-        notes.append(
-            Text(f"  {counted(replaced, 'file')} not in UTF-8: sent with replacement characters", QUIET)
-        )
-    if report.outlines.excused:
-        excused = counted(len(report.outlines.excused), "file")
-        notes.append(Text(f"  {excused} no valid Python, for us as for code.outline: to test parsers", QUIET))
-    for reason, count in Counter(skipped.reason for skipped in report.skipped).items():
-        notes.append(Text(f"  {counted(count, 'file')} not sent to code.outline: {reason}", QUIET))
-    cut = sum(file.cut for file in report.stats.files)
-    if cut:
-        notes.append(
-            Text(
-                f"  {counted(cut, 'file')} larger than a call's params may be: their first lines were sent",
-                QUIET,
-            )
-        )
-    notes += [Text.assemble(("  ✘ ", BAD), (problem, WARN)) for problem in report.problems()]
-    return notes
+    lines = [Text(note, QUIET) for note in notes(report)]
+    lines += [Text.assemble(("✘ ", BAD), (problem, WARN)) for problem in report.problems()]
+    return [Text(), *lines] if lines else []

@@ -25,6 +25,8 @@ class Stopped:
     """A hostile call, and what went on meanwhile."""
 
     result: ToolResult
+    #: Seconds from the demo's start to its submission.
+    at_s: float
     #: Seconds from its submission to its result.
     took_s: float
     #: Other calls that ended in that time.
@@ -35,6 +37,16 @@ class Stopped:
         """Whether it was stopped, and by the limit that it ran into."""
         error = self.result.error
         return error is not None and error.code == EXPECTED.get(self.result.tool)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """A time in which no calls were made."""
+
+    what: str
+    #: Seconds from the demo's start.
+    began_s: float
+    took_s: float
 
 
 @dataclass(slots=True)
@@ -49,6 +61,7 @@ class Report:
     #: Sources that `code.outline` cannot take.
     skipped: list[Skipped] = field(default_factory=list)
     hostile: list[Stopped] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
     #: What kept the demo from making calls at all, a sentence each.
     troubles: list[str] = field(default_factory=list)
 
@@ -61,6 +74,17 @@ class Report:
     def calls(self) -> int:
         """Of all tools, the hostile ones left out."""
         return sum(len(calls.results) for calls in self.runs)
+
+    @property
+    def took_s(self) -> float:
+        """Seconds from the demo's start to its last result."""
+        parts: list[Wait | Calls] = [*self.waits, *self.runs]
+        return max((part.began_s + part.took_s for part in parts), default=0.0)
+
+    @property
+    def batched(self) -> int:
+        """Calls that shared an instance with others of their tool, one after the other."""
+        return sum(result.metadata.batched > 0 for calls in self.runs for result in calls.results.values())
 
     def problems(self) -> list[str]:
         """Everything that is not as it must be; none when the demo has succeeded."""

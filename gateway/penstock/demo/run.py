@@ -14,12 +14,13 @@ import orjson
 from penstock.cli.progress import CallProgress
 from penstock.cli.words import counted
 from penstock.demo.attack import Attack
+from penstock.demo.calls import Calls
 from penstock.demo.corpus import Corpus, spread, standard_library
 from penstock.demo.documents import own_documents
 from penstock.demo.outlines import condensed, is_python
 from penstock.demo.page import describe
 from penstock.demo.publishing import Publishing
-from penstock.demo.report import Report, Stopped
+from penstock.demo.report import Report, Stopped, Wait
 from penstock.demo.system import own_system
 from penstock.demo.whole import WholeFiles
 from penstock_broker_config.settings import Settings
@@ -38,7 +39,7 @@ DEADLINE_S = 300.0
 
 #: Published while the first calls run: native code for Python takes its time.
 _LATER = ("markdown", "code")
-_COMPILING = "Compiling Python itself for this machine, for the plugin `code`: 10 to 30 s, and only once …"
+_COMPILING = "Compiling Python itself for the plugin `code`: 10 to 30 s, and only once …"
 
 
 def run_demo(output: Path, *, most_files: int | None, say: Callable[[str], None]) -> Report:
@@ -52,12 +53,13 @@ def run_demo(output: Path, *, most_files: int | None, say: Callable[[str], None]
     Raises:
         PenstockError: the system does not start, or stops to answer.
     """
+    started = time.monotonic()
     say(f"Starting Redis, a scheduler and a worker with {PROCESSES} sandboxing processes …")
     plugins = [shipped_plugins() / name for name in ("text", "hostile")]
     with own_system(processes=PROCESSES, plugins=plugins) as settings:
         later = [shipped_plugins() / name for name in _LATER]
         with Publishing(settings, later) as publishing, Producer(settings) as producer:
-            report = _Demo(settings, producer, say).run(publishing, most_files)
+            report = _Demo(settings, producer, say, started).run(publishing, most_files)
     with output.open("wb") as lines:
         for row in report.rows():
             lines.write(orjson.dumps(row) + b"\n")
@@ -69,14 +71,19 @@ class _Demo:
     settings: Settings
     producer: Producer
     say: Callable[[str], None]
+    #: When the demo began, by the monotonic clock.
+    started: float
     report: Report = field(default_factory=Report)
 
     def run(self, publishing: Publishing, most_files: int | None) -> Report:
+        self._waited("The system starts", since_s=0.0)
         corpus = Corpus(standard_library(), params_bytes=self._params_bytes("text"))
         paths = corpus.paths()
         paths = paths if most_files is None else spread(paths, most_files)
         self._stats(corpus, paths)
+        since_s = self._clock()
         trouble = publishing.wait(_COMPILING)
+        self._waited("Plugins are compiled", since_s=since_s)
         if trouble is not None:
             self.report.troubles.append(f"{', '.join(_LATER)} could not be published: {trouble}")
             return self.report
@@ -96,11 +103,11 @@ class _Demo:
                     self.report.hostile.append(one)
                     progress.note(describe(one))
 
-            for result, at_s in self._map(calls.tool, corpus.rows(paths)):
+            for result, at_s in self._map(calls, corpus.rows(paths)):
                 calls.add(result, at_s=at_s)
                 progress.advance(failed=not result.success)
                 if attack is None and len(calls.results) >= HOSTILE_AT * len(paths):
-                    attack = Attack(self.producer, ended=lambda: len(calls.results))
+                    attack = Attack(self.producer, clock=self._clock, ended=lambda: len(calls.results))
                 elif attack is not None:
                     tell(attack.news())
             if attack is not None:
@@ -113,7 +120,7 @@ class _Demo:
             texts = WholeFiles(found.folder, lambda text: {"text": text}, self._params_bytes("markdown"))
             calls.files, self.report.documents_of = texts.files, found.origin
             self.say(f"Calling {calls.tool} for {counted(len(found.paths), 'document')} of {found.origin} …")
-            for result, at_s in self._map(calls.tool, texts.rows(list(found.paths))):
+            for result, at_s in self._map(calls, texts.rows(list(found.paths))):
                 calls.add(result, at_s=at_s)
 
     def _outlines(self, folder: Path, paths: list[Path]) -> None:
@@ -122,7 +129,7 @@ class _Demo:
         calls.files, self.report.skipped = sources.files, sources.skipped
         self.say(f"Calling {calls.tool}, which is Python in WebAssembly, for the same files …")
         with CallProgress(calls.tool, len(paths)) as progress:
-            for result, at_s in self._map(calls.tool, sources.rows(paths)):
+            for result, at_s in self._map(calls, sources.rows(paths)):
                 index = result.index or 0
                 refused = result.error is not None and result.error.code == ErrorCode.VALIDATION_ERROR
                 if refused and not is_python(calls.files[index].path):
@@ -131,10 +138,16 @@ class _Demo:
                 progress.advance(failed=not result.success and index not in calls.excused)
             progress.total(len(calls.files))
 
-    def _map(self, tool: str, rows: Iterator[dict[str, Any]]) -> Iterator[tuple[ToolResult, float]]:
-        started = time.monotonic()
-        for result in self.producer.map(tool, rows).results(wait_s=DEADLINE_S):
-            yield result, time.monotonic() - started
+    def _map(self, calls: Calls, rows: Iterator[dict[str, Any]]) -> Iterator[tuple[ToolResult, float]]:
+        calls.began_s = self._clock()
+        for result in self.producer.map(calls.tool, rows).results(wait_s=DEADLINE_S):
+            yield result, self._clock() - calls.began_s
+
+    def _clock(self) -> float:
+        return time.monotonic() - self.started
+
+    def _waited(self, what: str, *, since_s: float) -> None:
+        self.report.waits.append(Wait(what=what, began_s=since_s, took_s=self._clock() - since_s))
 
     def _params_bytes(self, plugin: str) -> int:
         """What a call of its tools may take: by its manifest, and by the operator."""

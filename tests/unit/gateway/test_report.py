@@ -46,8 +46,8 @@ def failure(tool: str, code: ErrorCode, index: int | None = None) -> ToolResult:
 def both_stopped() -> list[Stopped]:
     """The hostile calls as they should end."""
     return [
-        Stopped(result=failure("hostile.loop", ErrorCode.TIMEOUT), took_s=1.0, meanwhile=5),
-        Stopped(result=failure("hostile.hog", ErrorCode.OUT_OF_MEMORY), took_s=0.1, meanwhile=1),
+        Stopped(result=failure("hostile.loop", ErrorCode.TIMEOUT), at_s=3.0, took_s=1.0, meanwhile=5),
+        Stopped(result=failure("hostile.hog", ErrorCode.OUT_OF_MEMORY), at_s=3.0, took_s=0.1, meanwhile=1),
     ]
 
 
@@ -74,7 +74,9 @@ def test_every_kind_of_trouble_is_a_problem() -> None:
     """Missing, failed, measured wrongly; and hostile calls that came back in another way."""
     files = [SourceFile(name=f"f{n}.py", size_bytes=10) for n in range(3)]
     report = report_of(failure("text.stats", ErrorCode.TRAP, 0), success(1, size=9), files=files)
-    report.hostile = [Stopped(result=failure("hostile.loop", ErrorCode.TRAP), took_s=1.0, meanwhile=0)]
+    report.hostile = [
+        Stopped(result=failure("hostile.loop", ErrorCode.TRAP), at_s=3.0, took_s=1.0, meanwhile=0)
+    ]
     report.troubles.append("code could not be published: no room")
 
     assert report.problems() == [
