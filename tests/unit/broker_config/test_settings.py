@@ -164,3 +164,17 @@ def test_the_operators_policy_for_one_plugin_narrows_the_common_one() -> None:
     assert policy.env == {"A": "b"}
     assert (policy.limits.timeout_s, policy.limits.memory_bytes) == (5.0, 1000)
     assert settings.operator_policy("other").capabilities == {"log"}
+
+
+@pytest.mark.parametrize(
+    ("common", "own", "shared"), [(True, False, False), (False, True, True), (False, None, False)]
+)
+def test_B5_the_batch_entry_point_is_switched_for_all_or_for_one(
+    common: bool, own: bool | None, shared: bool
+) -> None:
+    """The plugin's own table counts where it says something."""
+    table = {} if own is None else {"batch_entry_point": own}
+    settings = load_settings(batch_entry_point=common, plugins={"text": table})
+
+    assert settings.operator_policy("text").batch_entry_point is shared
+    assert settings.operator_policy("other").batch_entry_point is common
