@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 #: Calls of the first group, and of any.
 FIRST_CALLS = 8
 MAX_CALLS = 64
+#: The smallest group that is one.
+_PAIR = 2
 #: Bytes of a group's params: few enough for memory that stays mapped. A call that has more is alone.
 MAX_PARAMS_BYTES = 64 * 1024
 #: Seconds that a group should take: readers see progress, and a cancel or a stop is looked for in between.
@@ -36,7 +38,8 @@ SLACK = 20
 LEAST_S = 0.25
 #: Halvings of one group; what is left of it then runs call by call. One guilty call of 64 takes six.
 MAX_SPLITS = 12
-#: Groups that are worth the trouble no more, or gave mostly errors, after which every call runs alone.
+#: Groups that were not worth it (most of it errors, too many halvings, a pair that took too long), after
+#: which every call runs alone.
 MAX_BAD_GROUPS = 2
 
 #: Capabilities whose use is the same for a group as for each of its calls, or is noticed.
@@ -88,7 +91,7 @@ class TogetherCalls:
         self._known: dict[int, Outcome] = {}
         #: Groups that wait for their turn, the next one last.
         self._groups: list[list[int]] = []
-        self._size = FIRST_CALLS if prepared.runs_together else 1
+        self._size = FIRST_CALLS
         self._call_s: float | None = None
         self._splits = 0
         self._bad_groups = 0
@@ -99,7 +102,7 @@ class TogetherCalls:
 
     def invoke(self, index: int, *, token: str, timeout_s: float | None = None) -> Outcome:
         """The outcome of a call, by running it or the group that it is in. See `PreparedTool.invoke`."""
-        if index >= self._seen and self._size > 1:
+        if index >= self._seen and self._prepared.runs_together and self._bad_groups < MAX_BAD_GROUPS:
             self._look_ahead(index)
         while index not in self._known:
             group = self._group_from(index)
@@ -169,13 +172,13 @@ class TogetherCalls:
             if contents.code is not ErrorCode.CANCELLED:
                 self._halve(group, contents)
             return contents
-        share_s = took_s / len(group)
+        share_s = max(took_s / len(group), 1e-6)
         for index, content in zip(group, contents, strict=True):
             if content is not None:
                 metadata = {"execution_ms": round(share_s * 1000, 3), "batched": len(group)}
                 self._known[index] = Outcome(content=content, metadata=metadata, execution_s=share_s)
         self._call_s = share_s
-        self._size = max(1, min(MAX_CALLS, 4 * len(group), int(TARGET_S / share_s)))
+        self._size = max(_PAIR, min(MAX_CALLS, 4 * len(group), int(TARGET_S / share_s)))
         if contents.count(None) * 2 > len(group):
             self._note_bad_group()
         return None
@@ -192,11 +195,11 @@ class TogetherCalls:
             self._note_bad_group()
             return
         if failure.code is ErrorCode.TIMEOUT:
-            self._size = max(1, min(self._size, len(group) // 2))
+            self._size = max(_PAIR, min(self._size, len(group) // 2))
+            if len(group) == _PAIR:
+                self._note_bad_group()
         middle = (len(group) + 1) // 2
         self._groups += [group[middle:], group[:middle]]
 
     def _note_bad_group(self) -> None:
         self._bad_groups += 1
-        if self._bad_groups >= MAX_BAD_GROUPS:
-            self._size = 1
