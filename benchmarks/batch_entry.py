@@ -119,7 +119,7 @@ def batch_entry_map(calls: int) -> Figures:
     """`map` through a worker of one process: with the batch entry point, and with it switched off."""
     figures: Figures = {}
     chosen = [subject for subject in subjects() if subject.label in _OVER_A_QUEUE]
-    with penstock_system(processes=0, plugins=("text", "markdown")) as system:
+    with penstock_system(processes=0, plugins=("text", "markdown"), batch_entry_point=True) as system:
         off = replace(system, environment={**system.environment, "PENSTOCK_BATCH_ENTRY_POINT": "false"})
         for subject in chosen:
             rates: dict[str, list[float]] = {"loop": [], "batch": []}

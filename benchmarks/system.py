@@ -105,10 +105,12 @@ def penstock_system(
     scheduler: bool = True,
     plugins: tuple[str, ...] = ("text", "hostile"),
     every_second: bool = False,
+    batch_entry_point: bool = False,
 ) -> Iterator[System]:
     """Start a system with one worker of so many pool processes (0: no worker); stop it afterwards.
 
-    Redis syncs every write, or, if asked, its file once a second.
+    Redis syncs every write, or, if asked, its file once a second. Each call has an instance of its own, unless
+    those of a batch are to share one.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-bench-")))
@@ -117,6 +119,7 @@ def penstock_system(
             **os.environ,
             "PENSTOCK_BROKER_URL": redis.url,
             "PENSTOCK_CACHE_DIR": str(_cache_dir()),
+            "PENSTOCK_BATCH_ENTRY_POINT": str(batch_entry_point).lower(),
             "BENCH_URL": redis.url,
             "BENCH_CELERY_URL": for_kombu(redis.url),
             "BENCH_WORKER": "1",
