@@ -109,8 +109,8 @@ def penstock_system(
 ) -> Iterator[System]:
     """Start a system with one worker of so many pool processes (0: no worker); stop it afterwards.
 
-    Redis syncs every write, or, if asked, its file once a second. Each call has an instance of its own, unless
-    those of a batch are to share one.
+    Redis syncs every write, or, if asked, its file once a second. Each call has an instance of its own, or,
+    if asked, those of a batch share one.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-bench-")))
