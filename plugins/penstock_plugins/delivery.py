@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from penstock_plugins.printable import printable
+
 _RATE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)/(s|min|h)")
 _UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _MOST_PER_UNIT = 1e9
@@ -44,13 +46,15 @@ class RetryRule:
     cap_ms: int = 5000
 
 
-def parse_rate(text: str) -> float:
-    """Calls a second of a rate as people write it: `10/s`, `600/min`, `5000/h`.
+def parse_rate(rate: object) -> float:
+    """Calls a second of a rate as people write it: `10/s`, `600/min`, `5000/h`, or a number.
 
     Raises:
         ValueError: it is no rate.
     """
-    match = _RATE.fullmatch(text.strip())
-    if not match or not 0 < float(match[1]) <= _MOST_PER_UNIT:
-        raise ValueError(f"a rate must be like 10/s, 600/min or 5000/h; got {text!r}")
-    return float(match[1]) / _UNITS_S[match[2]]
+    match = _RATE.fullmatch(rate.strip()) if isinstance(rate, str) else None
+    count = float(match[1]) if match else rate
+    if not isinstance(count, int | float) or isinstance(count, bool) or not 0 < count <= _MOST_PER_UNIT:
+        said = printable(repr(rate), 80)
+        raise ValueError(f"a rate must be like 10/s, 600/min or 5000/h, or calls a second; got {said}")
+    return count / (_UNITS_S[match[2]] if match else 1.0)

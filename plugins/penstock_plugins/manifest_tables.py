@@ -144,8 +144,8 @@ class LimitTable(Table):
 
     key: str
     concurrency: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    #: `10/s`, `600/min`, `5000/h`.
-    rate: str | None = None
+    #: `10/s`, `600/min`, `5000/h`, or calls a second.
+    rate: str | float | None = None
     burst: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
     @field_validator("key")
@@ -154,9 +154,9 @@ class LimitTable(Table):
         KeyTemplate(value)
         return value
 
-    @field_validator("rate")
+    @field_validator("rate", mode="before")
     @classmethod
-    def _rate(cls, value: str | None) -> str | None:
+    def _rate(cls, value: Any) -> Any:
         if value is not None:
             parse_rate(value)
         return value

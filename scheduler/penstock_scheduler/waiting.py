@@ -79,6 +79,7 @@ class WaitingRoom:
         context = {
             "tenant": header.tenant,
             "tool": header.tool,
+            "plugin": header.tool.partition(".")[0],
             "session": header.session or {},
             "request": header.request or {},
         }

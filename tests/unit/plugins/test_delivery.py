@@ -17,15 +17,36 @@ def manifest(tool: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("text", "rate"), [("10/s", 10.0), ("600/min", 10.0), ("3600/h", 1.0), (" 0.5/s ", 0.5)]
+    ("text", "rate"),
+    [("10/s", 10.0), ("600/min", 10.0), ("3600/h", 1.0), (" 0.5/s ", 0.5), (10, 10.0), (0.5, 0.5)],
 )
-def test_a_rate_is_calls_a_second(text: str, rate: float) -> None:
+def test_a_rate_is_calls_a_second(text: object, rate: float) -> None:
     """Whatever unit it is given in."""
     assert parse_rate(text) == rate
 
 
-@pytest.mark.parametrize("text", ["", "10", "10/x", "0/s", "-1/s", "1e9/s", "10 /s", "9999999999/s"])
-def test_what_is_no_rate_is_refused(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "10",
+        "10/x",
+        "0/s",
+        "-1/s",
+        "1e9/s",
+        "10 /s",
+        "9999999999/s",
+        0,
+        -1,
+        True,
+        None,
+        [],
+        2e9,
+        float("inf"),
+        float("nan"),
+    ],
+)
+def test_what_is_no_rate_is_refused(text: object) -> None:
     """With an example of what is one."""
     with pytest.raises(ValueError, match="10/s"):
         parse_rate(text)
@@ -57,6 +78,8 @@ def test_B1_B2_a_tool_says_how_its_calls_are_batched_and_limited() -> None:
         ("[tool.batch]\nmax_size = 0", "max_size"),
         ("[tool.batch]\nmax_wait = 5", "max_wait"),
         ('[[tool.limits]]\nkey = "a"\nrate = "fast"', "rate"),
+        ('[[tool.limits]]\nkey = "a"\nrate = inf', "rate"),
+        ('[[tool.limits]]\nkey = "a"\nrate = [1]', "rate"),
         ("[[tool.limits]]\nconcurrency = 1", "key"),
         ('[[tool.limits]]\nkey = "a"\nconcurrency = 0', "concurrency"),
         ('[[tool.limits]]\nkey = "a"\n' * 9, "limits"),

@@ -11,14 +11,17 @@ README = Path(__file__).parents[3] / "plugins" / "README.md"
 PACKAGE = README.parent / "penstock_plugins"
 
 
-def test_the_manifest_in_the_readme_can_be_read() -> None:
-    """As an author would copy it."""
-    (example,) = re.findall(r"```toml\n(.*?)```", README.read_text(), re.DOTALL)
+def test_the_manifests_in_the_readme_can_be_read() -> None:
+    """As an author would copy them."""
+    whole, tool = re.findall(r"```toml\n(.*?)```", README.read_text(), re.DOTALL)
 
-    manifest = read_manifest(example.encode())
+    manifest = read_manifest(whole.encode())
+    limited = read_manifest(b'name = "web"\nversion = "1.0.0"\n' + tool.encode()).tool_table("fetch")
 
     assert manifest.name == "weather"
     assert manifest.tool_table("now") is not None
+    assert limited is not None
+    assert [limit.key for limit in limited.limits] == ["host/{{input.host}}", "search-api"]
 
 
 def test_the_readme_names_every_module() -> None:
