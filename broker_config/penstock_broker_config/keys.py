@@ -126,6 +126,13 @@ class Keys:
         """
         return f"{self.prefix}j:{job_id}:out"
 
+    def values(self, job_id: str) -> str:
+        """Hash: `digest:number` → piece of a large value of this job. Retention: the longer one.
+
+        Written by producers (params) and workers (results); for an hour while its job is not submitted.
+        """
+        return f"{self.prefix}j:{job_id}:v"
+
     def holders(self, job_id: str) -> str:
         """Hash: batch id → who holds its lease. Written by claim; an entry goes with its lease."""
         return f"{self.prefix}j:{job_id}:run"

@@ -91,6 +91,9 @@ class Settings(BaseSettings):
     max_pending_calls: int = Field(default=2_000_000, ge=1)
     max_pending_bytes: int = Field(default=1 << 30, ge=1 << 20)
     max_key_calls: int = Field(default=100_000, ge=1)
+    #: Where params and results of more than 256 KiB are kept; any URL that fsspec can open, and that every
+    #: producer and worker reaches. None: in Redis.
+    values_url: str | None = None
     #: Batches of waiting calls that are given to a queue before a worker is free, beside twice as many as
     #: run: the fewer, the sooner a key that begins to call has its turn.
     dispatch_ahead: int = Field(default=8, ge=1, le=10_000)

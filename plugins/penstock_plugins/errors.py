@@ -370,6 +370,10 @@ class JobFailedError(PenstockError):
     """The job's input ended with an error; what was accepted before it is kept."""
 
 
+class ValueLostError(PenstockError):
+    """A large value is gone, or is not what its digest says."""
+
+
 class WaitTimeoutError(PenstockError):
     """The wait was too short. The job goes on: ask again, or wait longer."""
 

@@ -24,6 +24,8 @@ from penstock_broker_config.ledger import AsyncLedger, Completion
 from penstock_broker_config.redis_catalog import RedisCatalog
 from penstock_broker_config.settings import Settings
 from penstock_broker_config.store import connect_async_store, connect_store
+from penstock_broker_config.values import open_values
+from penstock_plugins.errors import ValueLostError
 from penstock_plugins.record import PluginRecord
 from penstock_scheduler.bell import Bell
 from penstock_scheduler.flow import Flow, run_async
@@ -61,6 +63,7 @@ class AsyncWire:
         self._catalog = RedisCatalog(self._blocking_client, settings.keys)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="penstock-side")
         self._ring_room = threading.Semaphore(MAX_WAITING_RINGS)
+        self._values = open_values(self._blocking_client, settings)
         self._clock = StoreClock()
         self._reading: _Reading | None = None
         self.hub = Hub(self._client, settings.keys)
@@ -113,6 +116,16 @@ class AsyncWire:
     def _ring(self, batch_id: str, queue: str, tool: str, calls: int) -> None:
         self._ring_room.release()
         self._bell.ring(batch_id, queue=queue, tool=tool, calls=calls)
+
+    async def put_value(self, job_id: str, value: bytes) -> bytes:
+        """See `Wire`."""
+        return await self._aside(partial(self._values.put, job_id, value))
+
+    async def value(self, job_id: str, reference: bytes) -> bytes | None:
+        """See `Wire`."""
+        with suppress(ValueLostError):
+            return await self._aside(partial(self._values.get, job_id, reference))
+        return None
 
     async def now_ms(self) -> int:
         """See `Wire`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import redis
@@ -15,6 +16,8 @@ from penstock_broker_config.ledger import Completion, Ledger
 from penstock_broker_config.redis_catalog import RedisCatalog
 from penstock_broker_config.settings import Settings
 from penstock_broker_config.store import connect_store
+from penstock_broker_config.values import open_values
+from penstock_plugins.errors import ValueLostError
 from penstock_plugins.record import PluginRecord
 from penstock_scheduler.bell import Bell
 from penstock_scheduler.flow import Flow, run
@@ -38,6 +41,7 @@ class BlockingWire:
         self._doorbell = Doorbell(create_app(settings))
         self._bell = Bell(self._doorbell)
         self._catalog = RedisCatalog(self._client, settings.keys)
+        self._values = open_values(self._client, settings)
         self._clock = StoreClock()
         self.dead_letters = DeadLetters(self._client, settings.keys)
         self.ledger = Ledger(self._client, settings.keys, settings.retention, settings.bounds)
@@ -75,6 +79,16 @@ class BlockingWire:
     def ring(self, batch_id: str, *, queue: str, tool: str, calls: int) -> None:
         """See `Wire`."""
         self._bell.ring(batch_id, queue=queue, tool=tool, calls=calls)
+
+    def put_value(self, job_id: str, value: bytes) -> bytes:
+        """See `Wire`."""
+        return self._values.put(job_id, value)
+
+    def value(self, job_id: str, reference: bytes) -> bytes | None:
+        """See `Wire`."""
+        with suppress(ValueLostError):
+            return self._values.get(job_id, reference)
+        return None
 
     def now_ms(self) -> int:
         """See `Wire`."""

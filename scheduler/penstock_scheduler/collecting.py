@@ -13,6 +13,7 @@ import redis
 
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.removal import Removal
+from penstock_broker_config.values import Values
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +25,18 @@ LOOK_S = 60.0
 class Collecting:
     """The turns of one scheduler."""
 
-    def __init__(self, client: redis.Redis, keys: Keys, *, every_s: int = EVERY_S) -> None:
+    def __init__(
+        self, client: redis.Redis, keys: Keys, *, values: Values | None = None, every_s: int = EVERY_S
+    ) -> None:
+        """
+        Args:
+            client: of the store.
+            keys: of the system.
+            values: where large values are, if they do not go by themselves.
+            every_s: seconds between two collections.
+        """
         self._redis = client
+        self._values = values
         self._keys = keys
         self._every_s = every_s
         self._stopped = threading.Event()
@@ -48,13 +59,16 @@ class Collecting:
         if not self._redis.set(self._keys.catalog_collected, "1", nx=True, ex=self._every_s):
             return False
         Removal(self._redis, self._keys).collect()
+        if self._values is not None:
+            jobs = self._redis.zscan_iter(self._keys.jobs)
+            self._values.collect(job_id.decode(errors="replace") for job_id, _ in jobs)
         return True
 
     def _take_turns(self) -> None:
         while not self._stopped.wait(LOOK_S):
             try:
                 self.step()
-            except redis.RedisError as error:
+            except (redis.RedisError, OSError) as error:
                 logger.warning(
                     "What nothing refers to was not collected: %s", error, extra={"action": "collect_failed"}
                 )

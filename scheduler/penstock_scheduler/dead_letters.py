@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -10,6 +11,7 @@ import orjson
 from penstock_broker_config.dead_letters import DeadLetter, LetterFilter
 from penstock_broker_config.envelope import Signer
 from penstock_broker_config.ledger import BatchHeader, CallEntry
+from penstock_broker_config.value_references import is_reference
 from penstock_plugins.errors import CatalogError, ConfigurationError, EnvelopeError
 from penstock_scheduler.flow import Flow, ask
 from penstock_scheduler.options import SubmitOptions
@@ -49,6 +51,21 @@ def check_letter(letter: DeadLetter, signer: Signer) -> BatchHeader:
     if letter.call_id != f"{letter.header.job}.{letter.index}":
         raise EnvelopeError(f"The dead letter of call {letter.call_id} is that of another call")
     return letter.header
+
+
+def with_whole_params(letter: DeadLetter) -> Flow[DeadLetter]:
+    """A checked letter with its params themselves, where it had a reference to large ones.
+
+    Raises:
+        EnvelopeError: they are lost.
+    """
+    reference = letter.params.encode()
+    if not is_reference(reference):
+        return letter
+    value = yield from ask(lambda wire: wire.value(letter.job_id, reference))
+    if value is None:
+        raise EnvelopeError(f"The large params of call {letter.call_id} are lost: it can only be dropped")
+    return replace(letter, params=value.decode())
 
 
 def use_of(

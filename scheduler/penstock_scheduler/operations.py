@@ -56,6 +56,7 @@ class Operations:
         """Submit a dead letter as a job of its own, and drop the letter."""
         letter = yield from dead_letters.get_letter(call_id)
         header = dead_letters.check_letter(letter, self._signer)
+        letter = yield from dead_letters.with_whole_params(letter)
         use = yield from dead_letters.use_of(
             self._toolbox, letter, header, latest=latest, run_again=run_again
         )

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from penstock_broker_config.ledger import Completion, JobRecord, JobState
+from penstock_broker_config.value_references import digest_and_size, is_reference
 from penstock_plugins.errors import (
     ErrorCode,
     JobFailedError,
     JobNotFoundError,
     PenstockError,
+    ValueLostError,
     WaitTimeoutError,
 )
 from penstock_plugins.result import ResultMetadata, ToolFailure, ToolResult, from_record
 from penstock_scheduler.countdown import Countdown
-from penstock_scheduler.flow import Flow, ask
+from penstock_scheduler.flow import Effect, Flow, ask
 
 #: Seconds after which a wait looks again, even when nothing was heard.
 LOOK_AGAIN_S = 5.0
@@ -148,9 +151,12 @@ class ResultReader:
         if closed is not None:
             return [self._unrun(index, closed) for index in indexes]
         records = yield from ask(lambda wire: wire.ledger.results(self._ticket.job_id, indexes))
-        self._resize(sum(len(record) for record in records if record is not None))
+        self._resize(sum(_size(record) for record in records if record is not None))
         results = []
-        for index, record in zip(indexes, records, strict=True):
+        for index, kept in zip(indexes, records, strict=True):
+            record = kept
+            if record is not None and is_reference(record):
+                record = yield from ask(_value(self._ticket.job_id, record))
             if record is None:
                 self._lost += 1
             else:
@@ -211,6 +217,16 @@ class ResultReader:
             metadata=ResultMetadata(attempts=0, plugin_digest=self._ticket.digest),
             index=None if self._ticket.single else index,
         )
+
+
+def _value(job_id: str, reference: bytes) -> Effect[bytes | None]:
+    return lambda wire: wire.value(job_id, reference)
+
+
+def _size(record: bytes) -> int:
+    with suppress(ValueLostError):
+        return digest_and_size(record)[1] if is_reference(record) else len(record)
+    return 0
 
 
 def all_results(reader: ResultReader, ticket: Ticket, countdown: Countdown) -> Flow[list[ToolResult]]:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from penstock_broker_config import crash
 from penstock_broker_config.ledger import BufferedCall, Submitted
-from penstock_scheduler.flow import Flow, ask
+from penstock_broker_config.value_references import INLINE_BYTES
+from penstock_scheduler.flow import Effect, Flow, ask
 from penstock_scheduler.submission import Submission
 
 
@@ -40,7 +41,8 @@ def send(
     """
     if submission.room.needed:
         return (yield from _enqueue(submission, texts, base=base, single=single, idempotency=idempotency))
-    header, entries = submission.header, submission.entries(base, texts)
+    header = submission.header
+    entries = submission.entries(base, (yield from _put_aside(header.job, texts)))
     crash.reach("producer.before_submit")
     submitted = yield from ask(
         lambda wire: wire.ledger.submit(
@@ -78,7 +80,7 @@ def _enqueue(
 ) -> Flow[Submitted]:
     header = submission.header
     placed = submission.room.place(texts, header, refuse=single)
-    entries = submission.entries(base, placed.texts)
+    entries = submission.entries(base, (yield from _put_aside(header.job, placed.texts)))
     calls = [BufferedCall(entry, number) for entry, number in zip(entries, placed.numbers, strict=True)]
     crash.reach("producer.before_enqueue")
     submitted = yield from ask(
@@ -96,3 +98,18 @@ def _enqueue(
     )
     crash.reach("producer.after_enqueue")
     return submitted
+
+
+def _put_aside(job_id: str, texts: Sequence[bytes]) -> Flow[Sequence[bytes]]:
+    """Large params are kept beside the ledger; their references travel instead."""
+    if all(len(text) <= INLINE_BYTES for text in texts):
+        return texts
+    sent = list(texts)
+    for number, text in enumerate(texts):
+        if len(text) > INLINE_BYTES:
+            sent[number] = yield from ask(_put(job_id, text))
+    return sent
+
+
+def _put(job_id: str, value: bytes) -> Effect[bytes]:
+    return lambda wire: wire.put_value(job_id, value)

@@ -15,6 +15,7 @@ from penstock_broker_config.ledger import Ledger, ReapTerms
 from penstock_broker_config.logs import configure_logging
 from penstock_broker_config.settings import Settings, located
 from penstock_broker_config.store import check_store, connect_store
+from penstock_broker_config.values import open_values
 from penstock_scheduler.beat import Beat
 from penstock_scheduler.collecting import Collecting
 from penstock_scheduler.dispatcher import Dispatcher, DispatchLoop
@@ -59,7 +60,8 @@ def run_scheduler(settings: Settings, *, log_level: str = "INFO", log_json: bool
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     dispatching.start()
-    collecting = Collecting(client, settings.keys)
+    values = open_values(client, settings)  # a URL that cannot be used is said at the start
+    collecting = Collecting(client, settings.keys, values=values if settings.values_url else None)
     collecting.start()
     logger.info("Ready", extra={"action": "ready"})
     while not stop.wait(STEP_S):

@@ -95,6 +95,14 @@ class Wire(Protocol):
         """Ring the doorbell of a batch. Never fails: the reaper rings what was not heard."""
         ...
 
+    def put_value(self, job_id: str, value: bytes) -> bytes:
+        """Keep a large value of a job; returns its reference."""
+        ...
+
+    def value(self, job_id: str, reference: bytes) -> bytes | None:
+        """The large value that a reference stands for; None when it is lost."""
+        ...
+
     def now_ms(self) -> int:
         """Redis's clock, near enough to sign an expiry with."""
         ...

@@ -164,7 +164,7 @@ def test_B1_a_batch_leaves_when_its_oldest_call_has_waited(ledger: Ledger) -> No
 
 def test_B1_a_batch_leaves_when_it_has_its_bytes(ledger: Ledger) -> None:
     """And none becomes larger than that, but for a single call."""
-    large = Buffer(key="k", max_size=100, max_bytes=60, max_wait_ms=60_000)
+    large = Buffer(key="k", max_size=100, max_bytes=50, max_wait_ms=60_000)
     for number in range(3):
         call = BufferedCall(CallEntry(0, orjson.dumps({"x": "y" * 20}).decode()))
         ledger.enqueue(header(f"j{number}"), [call], [large], base=0, total=1)

@@ -19,6 +19,7 @@ from penstock_plugins.errors import (
     ErrorCode,
     ToolError,
     ToolTimeoutError,
+    ValueLostError,
 )
 from penstock_plugins.result import ToolFailure
 from penstock_workers.batch_calls import BatchCall, read_batch
@@ -26,6 +27,7 @@ from penstock_workers.bench import Bench, Summary
 from penstock_workers.executor import PreparedTool
 from penstock_workers.lease import Hold
 from penstock_workers.outcome import Outcome
+from penstock_workers.patience import patiently
 from penstock_workers.recording import Recording
 from penstock_workers.retrying import retry_delay_s
 from penstock_workers.together import LONGEST_S, TogetherCalls
@@ -95,7 +97,7 @@ class BatchRun:
     def _run_calls(self, prepared: PreparedTool, calls: Sequence[BatchCall]) -> None:
         together = TogetherCalls(
             prepared,
-            [call.entry.params for call in calls],
+            [self._params(call, k) for k, call in enumerate(calls)],
             may_run=lambda k: self._may_run_ahead(calls[k], k),
         )
         for k, call in enumerate(calls):
@@ -182,6 +184,18 @@ class BatchRun:
                     failure = ToolFailure(code=ErrorCode.PERMISSION_DENIED, message=error.message)
                     self._refusals[k] = failure
         return self._refusals[k]
+
+    def _params(self, call: BatchCall, k: int) -> str | bytes:
+        """The params of a call; of large ones, which only their reference came with, from where they are."""
+        text = call.entry.params
+        if not text.startswith("@") or self._refusal(call, k) is not None:
+            return text
+        try:
+            return patiently(lambda: self._bench.values.get(call.header.job, text.encode()))
+        except (ValueLostError, OSError) as error:
+            failure = ToolFailure(code=ErrorCode.EXECUTION_ERROR, message=f"The params are lost: {error}")
+            self._refusals[k] = failure
+            return text
 
     def _run_call(self, together: TogetherCalls, k: int, call: BatchCall, left_s: float | None) -> Outcome:
         if (refusal := self._refusal(call, k)) is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from penstock_broker_config.envelope import Signer
 from penstock_broker_config.ledger import ClaimTerms, Ledger
+from penstock_broker_config.values import Values
 from penstock_plugins.result import ToolFailure
 from penstock_workers.executor import Executor
 from penstock_workers.finished import FinishedBatches
@@ -22,6 +23,8 @@ class Bench:
     executor: Executor
     keeper: LeaseKeeper
     signer: Signer
+    #: Where large params and results are.
+    values: Values
     lease_s: float
     #: Executions that may be started before a call is set aside.
     max_attempts: int

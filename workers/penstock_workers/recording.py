@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from penstock_broker_config import crash
 from penstock_broker_config.ledger import Claim, Commit, RecordKind
+from penstock_broker_config.value_references import INLINE_BYTES
 from penstock_plugins.result import ToolFailure
 from penstock_workers.batch_calls import BatchCall
 from penstock_workers.lease import Hold
@@ -75,7 +76,11 @@ class Recording:
             self.failed += 1
             self.first_failure = self.first_failure or outcome.failure
             self._pause(outcome.failure)
-        self._append(kind, outcome.to_record())
+        record = outcome.to_record()
+        if len(record) > INLINE_BYTES and call is not None:
+            job_id, value = call.header.job, record
+            record = patiently(lambda: self._bench.values.put(job_id, value))
+        self._append(kind, record)
 
     def try_again(self, call: BatchCall, failure: ToolFailure, *, delay_s: float, busy_s: float) -> None:
         """The next call has failed, and is run again later; nothing is recorded of it now."""

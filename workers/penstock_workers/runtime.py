@@ -15,6 +15,7 @@ from penstock_broker_config.envelope import Signer
 from penstock_broker_config.ledger import Ledger
 from penstock_broker_config.settings import Settings
 from penstock_broker_config.store import connect_store
+from penstock_broker_config.values import open_values
 from penstock_plugins.errors import PenstockError
 from penstock_workers.artifacts.server import ArtifactServer
 from penstock_workers.batch_runner import BatchRunner
@@ -101,6 +102,7 @@ def start_runtime(plan: WorkerPlan) -> BatchRunner:
         executor=executor,
         keeper=keeper,
         signer=Signer(settings.signing_secret()),
+        values=open_values(client, settings),
         lease_s=settings.lease_s,
         max_attempts=settings.max_attempts,
         worker=f"{plan.worker}:{process.split(':')[1]}",

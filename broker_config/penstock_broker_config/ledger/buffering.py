@@ -12,6 +12,7 @@ import orjson
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger.records import BatchHeader, CallEntry, Overdue, Submitted
 from penstock_broker_config.ledger.requests import Bounds, Request, Retention, read_overdue, read_submitted
+from penstock_broker_config.value_references import size_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +143,7 @@ class BufferRequests:
                 *self._bounds.args,
                 len(buffers),
                 *(value for buffer in buffers for value in _spec(buffer, header)),
-                *(value for one in calls for value in (one.buffer + 1, orjson.dumps(one.call[1:]))),
+                *(value for one in calls for value in _call(one)),
             ],
             read=read_submitted,
         )
@@ -169,6 +170,10 @@ class BufferRequests:
 
 def _ms(seconds: float | None) -> str | int:
     return "" if seconds is None else int(seconds * 1000)
+
+
+def _call(one: BufferedCall) -> tuple[int, int, bytes]:
+    return one.buffer + 1, size_of(one.call.params), orjson.dumps(one.call[1:])
 
 
 def _spec(buffer: Buffer, header: BatchHeader) -> list[str | int | float]:

@@ -25,6 +25,7 @@ from penstock_broker_config.ledger.records import (
     RecordKind,
     Submitted,
 )
+from penstock_broker_config.value_references import size_of
 from penstock_plugins.errors import ConflictError, ErrorCode, JobNotFoundError, OverloadedError
 from penstock_plugins.result import ToolFailure, to_record
 
@@ -181,6 +182,7 @@ class LedgerRequests:
                 *self._keep,
                 *self._bounds.args,
                 header.policy,
+                sum(size_of(call.params) for call in calls),
             ],
             read=read_submitted,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,6 +42,8 @@ def export(
     from penstock_broker_config.hosts import find_host, host_of
     from penstock_broker_config.redis_catalog import RedisCatalog
     from penstock_broker_config.store import connect_store
+    from penstock_broker_config.value_references import is_reference
+    from penstock_broker_config.values import open_values
     from penstock_scheduler import Producer
     from penstock_scheduler.dead_letters import check_letter
     from penstock_workers.reproduction.file import write_reproduction
@@ -54,6 +57,9 @@ def export(
         letter = producer.dead_letter(call)
     header = check_letter(letter, Signer(settings.signing_secret()))
     with connect_store(settings) as client:
+        if is_reference(letter.params.encode()):
+            params = open_values(client, settings).get(letter.job_id, letter.params.encode())
+            letter = replace(letter, params=params.decode())
         bundle = RedisCatalog(client, settings.keys).fetch(header.digest)
         host = find_host(client, settings.keys, host_of(letter.holder))
     reproduction = make_reproduction(letter, header, bundle, settings=settings, host=host)

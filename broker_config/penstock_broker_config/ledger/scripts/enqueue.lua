@@ -12,7 +12,8 @@
 --      19 calls of a buffer at most 20 calls of all at most 21 bytes of all at most
 --      22 number of buffers; for each: name, key, size, bytes, wait ms, number of limits, and for each of
 --         those: key, concurrency, rate, burst
---      then for each call: number of its buffer, its params and MAC as JSON text (["params","mac"])
+--      then for each call: number of its buffer, bytes of its params, those and its MAC as JSON text
+--      (["params","mac"])
 -- Returns {word, job, cost, finished, version, state, what, ms}; word: ok again first conflict gap closed
 --         overloaded (what is full, after how many ms to try again)
 local t = now_ms()
@@ -40,9 +41,9 @@ end
 
 local size = 0
 for c = 0, n - 1 do
-  local buffer = buffers[tonumber(ARGV[at + 2 * c])]
+  local buffer = buffers[tonumber(ARGV[at + 3 * c])]
   buffer.calls = buffer.calls + 1
-  size = size + #ARGV[at + 2 * c + 1]
+  size = size + tonumber(ARGV[at + 3 * c + 1])
 end
 
 local word, speaks_of = may_accept(jk, sent, base)
@@ -77,9 +78,9 @@ if word == 'new' or word == 'next' then
   end
   local due = delayed and t + tonumber(ARGV[15]) or t
   for c = 0, n - 1 do
-    local buffer, call = buffers[tonumber(ARGV[at + 2 * c])], ARGV[at + 2 * c + 1]
-    local item = table.concat({id, base + c, #call, t, 0, header, call}, ' ')
-    look = append(prefix, buffer.name, item, #call, due, t) or look
+    local buffer, bytes, call = buffers[tonumber(ARGV[at + 3 * c])], ARGV[at + 3 * c + 1], ARGV[at + 3 * c + 2]
+    local item = table.concat({id, base + c, bytes, t, 0, header, call}, ' ')
+    look = append(prefix, buffer.name, item, tonumber(bytes), due, t) or look
   end
   if look then wake_dispatchers(prefix) end
   word = 'ok'

@@ -5,7 +5,11 @@
 --               started finished deadline status error idem; waiting calls in buffers
 -- j:{job}:ok :err  hashes, index → result record;  j:{job}:out  stream of what ended, in that order
 -- j:{job}:run   hash, batch → who holds its lease
+-- j:{job}:v     hash, digest:number → piece of a large value
 -- j:{job}:h     hash, digest → header, of calls that wait in buffers
+
+-- Large values of a job that goes on are kept for longer than its calls may run (seven days).
+local VALUES_MS = 1209600000
 
 local FINAL = {succeeded = true, failed = true, cancelled = true, expired = true}
 
@@ -21,7 +25,7 @@ end
 local function job_keys(prefix, id)
   local j = prefix .. 'j:' .. id
   return {id = id, job = j, ok = j .. ':ok', err = j .. ':err', out = j .. ':out', run = j .. ':run',
-    headers = j .. ':h', channel = j}
+    headers = j .. ':h', values = j .. ':v', channel = j}
 end
 
 -- Keeps what a finished job leaves behind for as long as the operator wants, and tells who waits.
@@ -34,6 +38,7 @@ local function end_job(jk, state, t, keep)
   redis.call('PEXPIRE', jk.out, longer)
   redis.call('PEXPIRE', jk.ok, keep.ok)
   redis.call('PEXPIRE', jk.err, keep.err)
+  redis.call('PEXPIRE', jk.values, longer)
   redis.call('DEL', jk.run, jk.headers)
   local idem = redis.call('HGET', jk.job, 'idem')
   if idem and idem ~= '' then redis.call('PEXPIRE', idem, longer) end
@@ -94,6 +99,7 @@ local function accept(jk, sent, word, n, jobs, t)
     deadline = redis.call('HGET', jk.job, 'deadline') or ''
     redis.call('HINCRBY', jk.job, 'accepted', n)
   end
+  redis.call('PEXPIRE', jk.values, VALUES_MS)
   return deadline
 end
 

@@ -10,7 +10,7 @@
 -- ARGV 1 prefix 2 job 3 batch 4 base 5 n 6 header 7 calls 8 queue 9 tool 10 digest 11 tenant 12 once
 --      13 deadline (ms from now or '') 14 total ('' = not known yet) 15 single 16 grace ms
 --      17 params digest of the idempotency key ('' = none) 18 keep ok ms 19 keep err ms
---      20 calls of all at most 21 bytes of all at most 22 policy
+--      20 calls of all at most 21 bytes of all at most 22 policy 23 bytes of params, large values included
 -- Returns {word, job, cost, finished, version, state, what, ms}; word: ok again first conflict gap closed
 --         overloaded (what is full, after how many ms to try again)
 --         limited (the operator limits this tool or tenant: ENQUEUE the calls)
@@ -25,7 +25,7 @@ if n < 1 or n > MAX_CALLS then return redis.error_reply('SUBMIT of ' .. n .. ' c
 local what, wait_ms
 local word, id = may_accept(jk, sent, base)
 if word == 'new' or word == 'next' then
-  what, wait_ms = overloaded(prefix, n, #ARGV[7], tonumber(ARGV[20]), tonumber(ARGV[21]))
+  what, wait_ms = overloaded(prefix, n, tonumber(ARGV[23]), tonumber(ARGV[20]), tonumber(ARGV[21]))
   if what then
     word = 'overloaded'
   elseif #add_standing_keys(prefix, {}, sent.tool, sent.tenant) > 0 then
@@ -36,12 +36,12 @@ if word == 'new' or word == 'next' then
     local place = string.format('%.0f', now[1] * 1000000 + now[2])
     redis.call('HSET', prefix .. 'b:' .. ARGV[3], 'n', n, 'base', base, 'd', 0, 'f', 0, 'l', 0, 'w', '',
       'x', 0, 'a', 0, 'careful', ARGV[12], 'once', ARGV[12], 'created', t, 'k', 0, 'r', t, 'queue', ARGV[8],
-      'tool', ARGV[9], 'tenant', ARGV[11], 'policy', ARGV[22], 'sz', #ARGV[7], 'p', place, 'h', ARGV[6], 'c', ARGV[7])
+      'tool', ARGV[9], 'tenant', ARGV[11], 'policy', ARGV[22], 'sz', ARGV[23], 'p', place, 'h', ARGV[6], 'c', ARGV[7])
     local look = t + tonumber(ARGV[16])
     if deadline ~= '' then look = math.min(look, tonumber(deadline) + 1) end
     redis.call('ZADD', KEYS[1], look, ARGV[3])
     redis.call('ZADD', waiting_key(prefix, ARGV[8]), place, ARGV[3])
-    pend(prefix, n, #ARGV[7])
+    pend(prefix, n, tonumber(ARGV[23]))
     word = 'ok'
   end
 end
