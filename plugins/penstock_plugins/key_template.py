@@ -11,8 +11,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-import orjson
-
 from penstock_plugins.errors import ParamsError
 from penstock_plugins.key_expression import Read, compile_expression
 from penstock_plugins.printable import printable
@@ -135,7 +133,7 @@ def _text(value: Any) -> str:
     if isinstance(value, int) and value.bit_length() <= _MAX_INT_BITS:
         return str(value)
     if isinstance(value, float) and math.isfinite(value):
-        return orjson.dumps(value).decode()
+        return repr(value)
     if value is None:
         raise ValueError("has no value, and the key is made of it")
     raise ValueError("is no text, number or boolean, and the key is made of it")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from penstock_plugins.delivery import Batching, LimitRule, parse_rate
+from penstock_plugins.delivery import MAX_LIMITS, Batching, Delivery, LimitRule, RetryRule, parse_rate
 from penstock_plugins.key_template import KeyTemplate
 from penstock_plugins.limits import MIB
 from penstock_plugins.printable import printable
@@ -182,7 +182,7 @@ class ToolTable(Table):
     #: A template, as `{{input.host}}`: calls with the same key leave together.
     batch_key: str | None = None
     batch: BatchTable = BatchTable()
-    limits: Annotated[tuple[LimitTable, ...], Field(max_length=8, strict=False)] = ()
+    limits: Annotated[tuple[LimitTable, ...], Field(max_length=MAX_LIMITS, strict=False)] = ()
     #: Calls of one batch may share an instance, by the component's `call-tool-batch`.
     batch_entry_point: bool = False
     cache_ttl_s: Annotated[float, Field(ge=0, le=31_536_000)] | None = None
@@ -211,6 +211,12 @@ class ToolTable(Table):
             max_bytes=sizes.max_bytes,
             max_wait_ms=sizes.max_wait_ms,
         )
+
+    def delivery(self) -> Delivery:
+        """How its calls are batched, limited and tried again."""
+        retry = RetryRule() if self.retry is None else RetryRule(**self.retry.model_dump())
+        limits = tuple(limit.rule() for limit in self.limits)
+        return Delivery(batching=self.batching(), limits=limits, retry=retry)
 
     def traits(self, *, proved_idempotent: bool = False) -> Traits:
         """The traits; `proved_idempotent` counts where the manifest is silent (E-4)."""

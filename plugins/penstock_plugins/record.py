@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -88,10 +88,11 @@ class PluginRecord:
 def _read(shape: Any) -> PluginRecord:
     if shape["v"] != RECORD_VERSION:
         raise ValueError(f"it has version {shape['v']!r}, this release reads {RECORD_VERSION}")
+    manifest = manifest_from(shape["manifest"])
     record = PluginRecord(
         digest=_digest(shape["digest"]),
-        manifest=manifest_from(shape["manifest"]),
-        tools=tuple(Tool.from_dict(tool) for tool in shape["tools"]),
+        manifest=manifest,
+        tools=tuple(_tool(tool, manifest) for tool in shape["tools"]),
         files=tuple(_file(*entry) for entry in shape["files"]),
         imports=tuple(_text(name) for name in shape["imports"]),
     )
@@ -99,6 +100,13 @@ def _read(shape: Any) -> PluginRecord:
         if tool.plugin != record.name:
             raise ValueError(f"{tool.full_name} is no tool of {record.name}")
     return record
+
+
+def _tool(shape: Any, manifest: Manifest) -> Tool:
+    tool = Tool.from_dict(shape)
+    table = manifest.tool_table(tool.name)
+    # Records of earlier releases say it in the manifest only.
+    return tool if table is None or "delivery" in shape else replace(tool, delivery=table.delivery())
 
 
 def _file(path: object, size_bytes: object, sha256: object) -> FileEntry:

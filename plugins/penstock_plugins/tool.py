@@ -6,6 +6,8 @@ import re
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from penstock_plugins.delivery import Delivery
+
 #: Names of tools inside their plugin.
 TOOL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
@@ -44,6 +46,8 @@ class Tool:
     traits: Traits = field(default_factory=Traits)
     #: A human-readable name; the guest's `label`.
     label: str = ""
+    #: How its calls are batched, limited and tried again.
+    delivery: Delivery = field(default_factory=Delivery)
 
     @property
     def full_name(self) -> str:
@@ -54,7 +58,7 @@ class Tool:
         """As JSON values; `from_dict` reads it back."""
         shape = {f.name: getattr(self, f.name) for f in fields(self)}
         # `asdict` would copy the schema, which a guest may have nested deeper than it can follow.
-        return {**shape, "traits": asdict(self.traits)}
+        return {**shape, "traits": asdict(self.traits), "delivery": self.delivery.to_dict()}
 
     @classmethod
     def from_dict(cls, shape: dict[str, Any]) -> Tool:
@@ -63,10 +67,10 @@ class Tool:
         Raises:
             ValueError: it is none.
         """
-        texts = {f.name for f in fields(cls)} - {"parameters", "traits"}
+        texts = {f.name for f in fields(cls)} - {"parameters", "traits", "delivery"}
         traits, parameters = shape.get("traits", {}), shape.get("parameters", {})
         if (
-            not set(shape) <= texts | {"parameters", "traits"}
+            not set(shape) <= texts | {"parameters", "traits", "delivery"}
             or not all(isinstance(shape.get(name, ""), str) for name in texts)
             or not TOOL_NAME.fullmatch(shape.get("name", ""))
             or not isinstance(shape.get("plugin"), str)
@@ -76,4 +80,5 @@ class Tool:
             or not all(isinstance(holds, bool) for holds in traits.values())
         ):
             raise ValueError("it is no tool's declaration")
-        return cls(**{**shape, "traits": Traits(**traits)})
+        delivery = Delivery.from_dict(shape.get("delivery", {}))
+        return cls(**{**shape, "traits": Traits(**traits), "delivery": delivery})

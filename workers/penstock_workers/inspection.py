@@ -290,6 +290,7 @@ def _read_tool(found: Inspection, listed: ToolDef, pure: bool) -> Tool | None:
         description=table.description or "\n".join(map(clean, listed.description[:8192].splitlines())),
         parameters=parameters,
         traits=table.traits(proved_idempotent=pure),
+        delivery=table.delivery(),
     )
 
 
