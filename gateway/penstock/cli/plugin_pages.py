@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from penstock.cli.console import BAD, GOOD, NAME, QUIET, WARN, out, safe
+from penstock.cli.delivery_lines import delivery_lines
 from penstock.cli.words import counted, size
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def show_inspection(inspection: Inspection, trials: dict[str, Trial]) -> None:
         if (trial := trials.get(tool.name)) is not None:
             line.append(f"→ {trial.text}", BAD if trial.broken else QUIET)
         out().print(line)
+        for what, said in delivery_lines(tool):
+            out().print(Text.assemble((f"      {what:<8}", QUIET), safe(said)))
     for warning in inspection.warnings:
         out().print(Text(safe(f"  ! {warning}"), WARN))
     for problem in inspection.problems:

@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from penstock.cli.console import NAME, NUMBER, QUIET, out, print_json, print_table, safe, say_note
+from penstock.cli.delivery_lines import delivery_lines
 from penstock.cli.options import AsJson
 from penstock.cli.system import open_catalog
 
@@ -112,6 +113,8 @@ def _show(tool: Tool) -> None:
                 for name, schema in properties.items()
             ],
         )
+    for what, said in delivery_lines(tool):
+        out().print(Text.assemble((f"  {what:<8}", QUIET), safe(said)))
     example = " ".join(f"{name}=…" for name in required)
     out().print(Text(f"penstock call {tool.full_name} {example}".rstrip(), QUIET))
 
