@@ -355,6 +355,46 @@ def test_B2_a_dead_holders_slot_comes_back_with_its_lease(ledger: Ledger) -> Non
     assert claimed(ledger, second).state is ClaimState.GRANTED
 
 
+def test_B2_a_batch_that_was_claimed_while_it_waited_keeps_its_slot(
+    ledger: Ledger, client: redis.Redis
+) -> None:
+    """The dispatcher that finds it in line must not cut the slot's lease down to a reservation."""
+    buffer = Buffer(key="k", max_size=1, limits=(DeclaredLimit(key="api", concurrency=1),))
+    submit(ledger, "a", buffer)
+    submit(ledger, "b", buffer)
+    (first,) = dispatched(ledger, reserve_s=0.05)
+    (second,) = until(lambda: dispatched(ledger, reserve_s=60.0))
+    parked = claimed(ledger, first)
+    run(ledger, second)
+    claim = claimed(ledger, first)
+    before = client.zscore(Keys().limit_slots("api"), first.batch_id)
+
+    rung = dispatched(ledger, reserve_s=0.05)
+
+    assert (parked.state, claim.state) == (ClaimState.PARKED, ClaimState.GRANTED)
+    assert rung == []
+    assert client.zscore(Keys().limit_slots("api"), first.batch_id) == before
+
+
+def test_B2_a_cancelled_batch_keeps_its_slot_as_long_as_its_lease(ledger: Ledger) -> None:
+    """Its holder may be out of reach, where nobody tells it to stop."""
+    ledger.submit(header("a"), [CallEntry(0, "{}")], base=0, total=1)
+    ledger.change_limit("tool:web.fetch", LimitChange(concurrency=1))
+    claim = claimed(ledger, "a.0", "far:1:1#1", lease_s=0.3)
+    ledger.cancel("a")
+
+    other = claimed(ledger, "a.0", "near:1:1#1")
+    ledger.reap(ReapTerms(), deep_queues=[])
+    (held,) = ledger.limits()
+    later = until(lambda: (answer := claimed(ledger, "a.0")).state is ClaimState.GONE and answer)
+
+    assert claim.limited
+    assert other.state is ClaimState.HELD
+    assert held.running == 1
+    assert later.state is ClaimState.GONE
+    assert ledger.limits()[0].running == 0
+
+
 def test_B2_a_rate_admits_as_many_calls_as_there_are_tokens(ledger: Ledger) -> None:
     """A batch takes no more calls than may start; the rest follows at the rate, by Redis's clock."""
     limit = DeclaredLimit(key="api", rate_per_s=50.0, burst=4)

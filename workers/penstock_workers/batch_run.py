@@ -28,7 +28,7 @@ from penstock_workers.executor import PreparedTool
 from penstock_workers.lease import Hold
 from penstock_workers.outcome import Outcome
 from penstock_workers.patience import patiently
-from penstock_workers.recording import Recording
+from penstock_workers.recording import Following, Recording
 from penstock_workers.retrying import retry_delay_s
 from penstock_workers.together import LONGEST_S, TogetherCalls
 
@@ -54,8 +54,8 @@ class BatchRun:
         self._refusals: dict[int, ToolFailure | None] = {}
 
     @property
-    def following(self) -> tuple[str, Claim] | None:
-        """The next batch and its claim, which came with the last commit."""
+    def following(self) -> Following | None:
+        """The next batch, which came with the last commit."""
         return self._recording.following
 
     def to_the_end(self) -> Summary:
@@ -125,9 +125,14 @@ class BatchRun:
     ) -> bool:
         """Run a call and record what came of it; False when the batch must not go on."""
         outcome = self._run_call(together, k, call, left_s)
-        if self._ended() or self._lease_is_over():
+        if self._ended():
             self._say_stopped(call)
-            if not self._ended():
+            return False
+        if self._bench.keeper.stopped_call(self._hold):
+            self._say_stopped(call)
+            if call.header.once:
+                self._recording.abandon()  # it has begun, and may not begin again: it ends INTERRUPTED
+            else:
                 self._recording.give_back()
             return False
         if self._is_closed(call, self._recording.at):

@@ -13,12 +13,13 @@ from dataclasses import replace
 import redis
 
 from penstock_broker_config import crash
-from penstock_broker_config.ledger import Claim, ClaimState
+from penstock_broker_config.ledger import Claim, ClaimState, ClaimTerms
 from penstock_workers.batch_run import BatchRun
 from penstock_workers.bench import Bench, Summary
 from penstock_workers.identity import holder_is_gone
 from penstock_workers.lease import Hold
 from penstock_workers.patience import patiently
+from penstock_workers.recording import Following
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class BatchRunner:
     def run(self, batch_id: str) -> Summary | None:
         """Run a batch as far as it goes. None when there was nothing to do."""
         try:
-            claim = self._claim(batch_id)
+            claim, asked_at = self._claim(batch_id)
         except redis.ResponseError as error:
             logger.error("The ledger refuses a claim of %r: %s", batch_id, error)  # noqa: TRY400
             return None
@@ -40,7 +41,7 @@ class BatchRunner:
             return None
         crash.reach("worker.after_claim")
         follow_until = time.monotonic() + self._bench.chain_s
-        done, following = self._run_claimed(batch_id, claim, follow_until)
+        done, following = self._run_claimed(batch_id, claim, asked_at, follow_until)
         while following is not None:
             crash.reach("worker.after_next_claim")
             more, following = self._run_claimed(*following, follow_until)
@@ -48,9 +49,9 @@ class BatchRunner:
         return done
 
     def _run_claimed(
-        self, batch_id: str, claim: Claim, follow_until: float
-    ) -> tuple[Summary, tuple[str, Claim] | None]:
-        hold = Hold(batch_id, claim.fence, limited=claim.limited)
+        self, batch_id: str, claim: Claim, asked_at: float, follow_until: float
+    ) -> tuple[Summary, Following | None]:
+        hold = Hold(batch_id, claim.fence, asked_at, limited=claim.limited)
         self._bench.keeper.take(hold)
         try:
             run = BatchRun(self._bench, claim, hold, follow_until=follow_until)
@@ -58,12 +59,19 @@ class BatchRunner:
         finally:
             self._bench.keeper.drop()
 
-    def _claim(self, batch_id: str) -> Claim:
+    def _claim(self, batch_id: str) -> tuple[Claim, float]:
         crash.reach("worker.before_claim")
-        bench = self._bench
-        terms = bench.next_terms()
-        claim = patiently(lambda: bench.ledger.claim(batch_id, terms))
+        terms = self._bench.next_terms()
+        claim, asked_at = self._ask(batch_id, terms)
         if claim.state is ClaimState.HELD and holder_is_gone(claim.holder):
-            takeover = replace(terms, takeover=claim.holder)
-            claim = patiently(lambda: bench.ledger.claim(batch_id, takeover))
-        return claim
+            claim, asked_at = self._ask(batch_id, replace(terms, takeover=claim.holder))
+        return claim, asked_at
+
+    def _ask(self, batch_id: str, terms: ClaimTerms) -> tuple[Claim, float]:
+        """The answer to a claim, and when it was asked for."""
+
+        def ask() -> tuple[Claim, float]:
+            asked_at = time.monotonic()
+            return self._bench.ledger.claim(batch_id, terms), asked_at
+
+        return patiently(ask)

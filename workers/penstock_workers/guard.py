@@ -75,6 +75,7 @@ class CallGuard:
         self._overran = False
         #: Until when this process may run anything at all; a lease that is kept moves it.
         self._lease_until = math.inf
+        self._outlived = False
 
     def hold_until(self, at: float) -> None:
         """No call runs past this moment of the monotonic clock; `math.inf`: nothing but its own time counts.
@@ -83,6 +84,8 @@ class CallGuard:
         """
         with self._lock:
             self._lease_until = at
+            if at == math.inf:
+                self._outlived = False
             if self._token is not None and at < self._wakes_at:
                 self._changed.notify()
 
@@ -100,7 +103,7 @@ class CallGuard:
                 self._start()
             self._token = token
             self._engine = engine
-            self._cancelled = self._timed_out = self._overran = False
+            self._cancelled = self._timed_out = self._overran = self._outlived = False
             self._deadline = time.monotonic() + timeout_s
             if min(self._deadline, self._lease_until) < self._wakes_at:
                 self._changed.notify()
@@ -139,6 +142,14 @@ class CallGuard:
     def timed_out(self) -> bool:
         """Whether the running call, or the one that ended last, was stopped at its deadline."""
         return self._timed_out
+
+    @property
+    def outlived(self) -> bool:
+        """Whether the running call, or the one that ended last, was stopped because the lease was over.
+
+        A lease that is taken or given back (`hold_until` with `math.inf`) begins anew.
+        """
+        return self._outlived
 
     def _stop(self) -> None:
         if self._engine is not None:
@@ -188,7 +199,7 @@ class CallGuard:
             return False
         if not (self._timed_out or self._cancelled):
             # A lease that is over is nothing that the call did.
-            self._cancelled = ends < self._deadline
+            self._cancelled = self._outlived = ends < self._deadline
             self._timed_out = not self._cancelled
             self._stop()
         if now < ends + self._grace_s:

@@ -33,10 +33,11 @@ class Hold:
 
     batch_id: str
     fence: int
+    #: When the lease was last extended, by the monotonic clock, taken before the request was sent: a process
+    #: that stood still before it read the answer must not take the lease for a fresh one.
+    extended_at: float
     #: The batch holds slots of limits: nothing of it may run when the lease is over.
     limited: bool = False
-    #: When the lease was last extended, by the monotonic clock, taken before the request was sent.
-    extended_at: float = field(default_factory=time.monotonic)
     #: Why the batch must not go on: cancelled or expired (STOPPED), or somebody else has it (LOST).
     ended: Commit | None = None
     #: Position and job of the call that runs. None: none does.
@@ -62,6 +63,8 @@ class LeaseKeeper:
         self._lease_s = lease_s
         self._process = process
         self._hold: Hold | None = None
+        #: Held while the present hold or its lease changes: an answer that comes late is about another one.
+        self._lock = threading.Lock()
 
     def start(self) -> None:
         """Start both threads. Call it in the process that runs the batches, after any fork."""
@@ -70,23 +73,33 @@ class LeaseKeeper:
 
     def take(self, hold: Hold) -> None:
         """This process runs that batch now."""
-        self.extended(hold, hold.extended_at)
-        self._hold = hold
+        with self._lock:
+            self._hold = hold
+            if hold.limited:
+                self._guard.hold_until(hold.extended_at + self._lease_s)
 
     def drop(self) -> None:
         """This process runs nothing."""
-        self._hold = None
-        self._guard.hold_until(math.inf)
+        with self._lock:
+            self._hold = None
+            self._guard.hold_until(math.inf)
 
     def extended(self, hold: Hold, asked_at: float) -> None:
-        """The lease goes on, counted from when that was asked for."""
-        hold.extended_at = asked_at
-        if hold.limited:
-            self._guard.hold_until(asked_at + self._lease_s)
+        """The lease goes on, counted from when that was asked for. Later answers may come earlier."""
+        with self._lock:
+            if hold is not self._hold or asked_at < hold.extended_at:
+                return
+            hold.extended_at = asked_at
+            if hold.limited:
+                self._guard.hold_until(asked_at + self._lease_s)
 
     def is_over(self, hold: Hold) -> bool:
         """Whether a limited batch's lease is over, so that its slots may be another's."""
         return hold.limited and time.monotonic() >= hold.extended_at + self._lease_s
+
+    def stopped_call(self, hold: Hold) -> bool:
+        """Whether the call that ended last was stopped because its lease was over, however it stands now."""
+        return hold.limited and self._guard.outlived
 
     def _end(self, hold: Hold, why: Commit) -> None:
         hold.ended = why

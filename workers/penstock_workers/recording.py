@@ -6,7 +6,7 @@ The commit that ends a batch may bring the next one of its queue along.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from penstock_broker_config import crash
 from penstock_broker_config.ledger import Claim, Commit, RecordKind
@@ -26,6 +26,15 @@ COMMIT_EVERY_S = 0.25
 COMMIT_BYTES = 1 << 20
 
 
+class Following(NamedTuple):
+    """A batch that came with the commit that ended the one before."""
+
+    batch_id: str
+    claim: Claim
+    #: When it was asked for, by the monotonic clock.
+    asked_at: float
+
+
 class Recording:
     """Collects what came of the calls of one batch, and commits it."""
 
@@ -41,8 +50,8 @@ class Recording:
         self._claim = claim
         self._hold = hold
         self._follow_until = follow_until
-        #: The next batch and its claim, which came with the last commit.
-        self.following: tuple[str, Claim] | None = None
+        #: The next batch, which came with the last commit.
+        self.following: Following | None = None
         self._position = claim.recorded
         self._pending: list[tuple[RecordKind, bytes]] = []
         self._pending_bytes = 0
@@ -128,6 +137,10 @@ class Recording:
             return
         crash.reach("worker.before_release")
         patiently(lambda: self._bench.ledger.release(self._hold.batch_id, fence=self._hold.fence))
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Record no more, and leave the lease as it is: who claims the batch after it finds a lost holder."""
         self._hold.ended = Commit.LOST
 
     def _may_follow(self) -> bool:
@@ -138,8 +151,6 @@ class Recording:
         return (
             self.at == self._claim.calls_in_batch
             and self.succeeded > 0
-            and not self._claim.formed
-            and not self._claim.limited
             and time.monotonic() < self._follow_until
             and not self._bench.stopping()
         )
@@ -161,6 +172,7 @@ class Recording:
 
     def _send_and_follow(self, cost_us: float | None) -> Commit:
         ledger, terms = self._bench.ledger, self._bench.next_terms()
+        asked_at = time.monotonic()
         committed = patiently(
             lambda: ledger.commit_and_claim(
                 self._hold.batch_id,
@@ -175,7 +187,7 @@ class Recording:
             )
         )
         if committed.batch_id is not None and committed.claim is not None:
-            self.following = committed.batch_id, committed.claim
+            self.following = Following(committed.batch_id, committed.claim, asked_at)
         return committed.answer
 
     def _pause(self, failure: ToolFailure) -> None:

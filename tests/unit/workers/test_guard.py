@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 
 import pytest
 
@@ -92,6 +94,23 @@ def test_what_is_said_of_one_call_is_forgotten_with_the_next() -> None:
     guard.begin("b", engine, LONG_S)
 
     assert not guard.cancelled
+
+
+def test_a_call_that_outlives_its_lease_is_told_from_one_that_was_cancelled() -> None:
+    """Also when the lease goes on afterwards; the next lease begins anew."""
+    engine, guard = Engine(), harmless()
+    guard.hold_until(time.monotonic() + 0.01)
+    guard.begin("a", engine, LONG_S)
+    assert engine.stepped.wait(10)
+    guard.hold_until(time.monotonic() + LONG_S)
+    guard.end()
+    outlived = guard.outlived
+    guard.hold_until(math.inf)
+    after = guard.outlived
+    guard.begin("b", engine, LONG_S)
+    guard.cancel("b")
+
+    assert (outlived, after, guard.outlived) == (True, False, False)
 
 
 def test_overrun_is_reported_once() -> None:

@@ -24,8 +24,9 @@ elseif not b then
   return {'gone'}
 end
 if b.l > t and b.w ~= holder and b.w ~= ARGV[6] and b.w ~= '' then
-  -- Of a job that has ended nothing is left to be held.
-  if b.owners or not FINAL[redis.call('HGET', b.jk.job, 'state') or 'cancelled'] then return {'held', b.w} end
+  -- Of a job that has ended nothing is left to be held, but for slots: what runs under a limit may be out of
+  -- reach, and runs on until its lease ends.
+  if b.owners or #b.keys > 0 or not FINAL[redis.call('HGET', b.jk.job, 'state') or 'cancelled'] then return {'held', b.w} end
 end
 if close_calls(prefix, KEYS[1], b, t, keep) then return {'gone'} end
 redis.call('ZREM', waiting_key(prefix, b.queue), id)

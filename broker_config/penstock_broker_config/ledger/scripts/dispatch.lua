@@ -149,7 +149,8 @@ end
 -- A batch that was formed, and lost its slots before a worker came: it goes before what was not.
 local function readmit(id)
   local b = read_batch(prefix, id)
-  if not b then return end
+  -- One that has a worker by now keeps its slots as long as its lease, whatever a reservation would say.
+  if not b or b.l > t then return end
   local allowed, forbids, again = admitted(prefix, b.keys, 1, t, id)
   if allowed == 0 then return wait_for(prefix, '=' .. id, forbids, again, t) end
   take_slots(prefix, b.keys, id, 0, t, t + reserve)

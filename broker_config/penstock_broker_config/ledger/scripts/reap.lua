@@ -21,7 +21,7 @@ local function look_at(id)
   if why == 'damaged' then return set_aside(prefix, KEYS[1], id, t, keep) end
   if not b then
     redis.call('ZREM', KEYS[1], id)
-  elseif b.l > t and (b.owners or not FINAL[redis.call('HGET', b.jk.job, 'state') or 'cancelled']) then
+  elseif b.l > t and (b.owners or #b.keys > 0 or not FINAL[redis.call('HGET', b.jk.job, 'state') or 'cancelled']) then
     redis.call('ZADD', KEYS[1], b.l, id)
   elseif not close_calls(prefix, KEYS[1], b, t, keep) then
     local k = redis.call('HINCRBY', prefix .. 'b:' .. id, 'k', 1)
