@@ -38,7 +38,7 @@ tools: .venv/tools.stamp ## ... and with what tests and checks it
 servers: ## As root on Debian: install the Redis and RabbitMQ that tests start
 	@scripts/install-test-servers
 
-demo: setup ## See Penstock work, in two minutes, with a report of it
+demo: setup ## See Penstock work, in a minute or two, with a report of it
 	@$(BIN)/penstock demo $(ARGS)
 
 test: tools servers ## Run the tests; ARGS go to pytest

@@ -19,7 +19,7 @@ _PER_DECADE = 10
 #: Units of one tool's distribution, and of what is above it.
 _ROW_HEIGHT, _ROW_TOP = 64.0, 30.0
 #: Units of the line that marks one hostile call, above the plot.
-_MARK_HEIGHT = 15.0
+_MARK_HEIGHT = 22.0
 #: Units of a letter of its name, about.
 _LETTER_WIDTH = 6.4
 
@@ -143,19 +143,13 @@ def _marks(hostile: Sequence[Stopped], calls: Calls, x: Scale, frame: Frame) -> 
         height = frame.y1 - 10 - row * _MARK_HEIGHT
         error = one.result.error
         says = f"{one.result.tool}: {error.code.value if error else 'not stopped'}"
-        # On the side that has room for it.
-        on_the_right = end + 8 + _LETTER_WIDTH * len(says) < frame.x1
+        # Above its line, and within the plot.
+        left = min(begin + 5, frame.x1 - _LETTER_WIDTH * len(says))
         parts += [
             line(begin, height, begin, frame.y0, "hostile-made"),
             line(begin, height, end, height, "hostile"),
             line(end, height - 4, end, height + 4, "hostile"),
-            words(
-                says,
-                end + 8 if on_the_right else max(begin - 6, _LETTER_WIDTH * len(says)),
-                height + 4,
-                anchor="start" if on_the_right else "end",
-                class_="hostile-name",
-            ),
+            words(says, left, height - 5, class_="hostile-name"),
         ]
     return parts
 
