@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import batch_entry, costs, in_process, latency, memory, scaling, throughput
+from benchmarks import batch_entry, batching, costs, in_process, latency, memory, scaling, throughput
 from benchmarks.case import Case
 
 #: In the order in which they are run and shown.
@@ -12,6 +12,7 @@ CASES: dict[str, Case] = {
     **throughput.CASES,
     **latency.CASES,
     **costs.CASES,
+    **batching.CASES,
     **scaling.CASES,
     **memory.CASES,
 }

@@ -17,6 +17,7 @@ from penstock_broker_config.envelope import Signer
 from penstock_broker_config.ledger import Ledger
 from penstock_broker_config.settings import Settings, load_settings
 from penstock_broker_config.store import connect_store
+from penstock_broker_config.values import open_values
 from penstock_workers.batch_runner import BatchRunner
 from penstock_workers.bench import Bench
 from penstock_workers.consumer import ResilientConsumer
@@ -73,6 +74,7 @@ def start_runner(settings: Settings, sleep_s: float, finished: FinishedBatches) 
             executor=SleepingExecutor(sleep_s),
             keeper=keeper,
             signer=Signer(settings.signing_secret()),
+            values=open_values(client, settings),
             lease_s=settings.lease_s,
             max_attempts=settings.max_attempts,
             worker="sleeping",

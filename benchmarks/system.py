@@ -146,20 +146,20 @@ def penstock(*arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", "penstock", *arguments]
 
 
-def publish(settings: Settings, name: str) -> str:
-    """Publish a shipped plugin; returns its digest."""
-    bundle, tools = _inspected(name)
+def publish(settings: Settings, name: str, folder: Path | None = None) -> str:
+    """Publish a shipped plugin, or the one in a folder; returns its digest."""
+    bundle, tools = _inspected(folder or shipped_plugins() / name)
     with connect_store(settings) as client:
         return RedisCatalog(client, settings.keys).publish(bundle, tools).digest
 
 
 @cache
-def _inspected(name: str) -> tuple[Bundle, tuple[Tool, ...]]:
+def _inspected(folder: Path) -> tuple[Bundle, tuple[Tool, ...]]:
     """Once for all systems of this run: inspecting compiles, which takes half a minute for Python."""
-    bundle = read_bundle(shipped_plugins() / name)
+    bundle = read_bundle(folder)
     inspection = inspect_plugin(bundle)
     if not inspection.ok:
-        raise RuntimeError(f"{name}: {inspection.problems}")
+        raise RuntimeError(f"{folder.name}: {inspection.problems}")
     return bundle, tuple(inspection.tools)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,10 +16,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import (
+    Buffer,
+    BufferedCall,
+    CallEntry,
     Claim,
     ClaimState,
     Commit,
     Committed,
+    DispatchTerms,
     JobState,
     Ledger,
     LimitChange,
@@ -135,11 +140,32 @@ def test_nothing_is_overtaken(ledger: Ledger, client: redis.Redis) -> None:
         assert ledger.claim("j.1", terms("b:1:1#1")).state is ClaimState.GRANTED
 
 
-def test_a_formed_batch_is_not_overtaken(ledger: Ledger, client: redis.Redis) -> None:
-    """It has had its turn already: its doorbell comes first."""
-    for base in (0, 1):
-        ledger.submit(header("j"), calls(base, 1), base=base)
-    client.zadd(f"penstock:formed:{QUEUE}", {"+1-1": 1})
+def test_formed_batches_take_their_turn_by_their_age(ledger: Ledger) -> None:
+    """Whatever waits longest comes next, a stretch of one job or a batch formed of many."""
+    ledger.submit(header("j"), calls(0, 1), base=0)
+    first = granted(ledger, "j.0")
+    keyed = [BufferedCall(CallEntry(0, "{}"))]
+    ledger.enqueue(header("k"), keyed, [Buffer(key="k")], base=0, total=1)
+    (formed,) = ledger.dispatch(DispatchTerms()).batches
+    time.sleep(0.002)  # the two lines count in milliseconds and microseconds
+    ledger.submit(header("j"), calls(1, 1), base=1)
+
+    second = finish(ledger, "j.0", first)
+    assert second.claim is not None
+    third = finish(ledger, formed.batch_id, second.claim, "b:1:1#3")
+
+    assert (second.batch_id, third.batch_id) == (formed.batch_id, "j.1")
+    assert second.claim.formed
+
+
+def test_a_formed_batch_of_another_tool_is_not_overtaken(ledger: Ledger) -> None:
+    """Its doorbell comes first."""
+    ledger.submit(header("j"), calls(0, 1), base=0)
+    other = replace(header("k"), tool="text.slug")
+    ledger.enqueue(other, [BufferedCall(CallEntry(0, "{}"))], [Buffer(key="k")], base=0, total=1)
+    ledger.dispatch(DispatchTerms())
+    time.sleep(0.002)
+    ledger.submit(header("j"), calls(1, 1), base=1)
 
     assert finish(ledger, "j.0", granted(ledger, "j.0")) == Committed(Commit.FINISHED)
 

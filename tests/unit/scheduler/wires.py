@@ -102,6 +102,14 @@ class ScriptedWire:
     def ring(self, batch_id: str, *, queue: str, tool: str, calls: int) -> None:
         self.rings.append(batch_id)
 
+    def put_value(self, job_id: str, value: bytes) -> bytes:
+        """No script has large values."""
+        raise AssertionError(f"a value of {len(value)} bytes of job {job_id}")
+
+    def value(self, job_id: str, reference: bytes) -> bytes | None:
+        """No script has large values."""
+        raise AssertionError(f"{reference!r} of job {job_id}")
+
     def now_ms(self) -> int:
         return self.clock_ms
 

@@ -1,9 +1,9 @@
 -- COMMIT AND CLAIM: records the last calls of a batch and, when that finishes it, gives the same worker the batch
 -- that has waited longest in the same queue. Both halves are the scripts COMMIT and CLAIM themselves.
 --
--- Nothing is overtaken: there is no next one while a formed batch waits in this queue, while anything waits in
--- another queue that the worker serves, when the first in line is for another tool, or when it is one that only
--- a doorbell may start (its calls may run once only, or a worker was lost over it).
+-- Nothing is overtaken: there is no next one while anything waits in another queue that the worker serves, when the
+-- first in line is for another tool, or when it is one that only a doorbell may start (its calls may run once only,
+-- or a worker was lost over it).
 --
 -- KEYS 1 open  2 costs  3 dead  as in commit.lua and claim.lua
 -- wait:{queue}, b:{batch}: batches.lua; formed:{queue}: buffers.lua
@@ -27,22 +27,35 @@ local function claim(id)
   return {id, unpack(answer)}
 end
 
--- The first in a line that still can be run.
-local function first_in(queue)
+-- The first in a sorted set of batches that `fits`, and its score. What does not fit is none of ours any more (ended,
+-- cancelled or damaged): its doorbell or the reaper sees to it.
+local function first_of(line, fits)
   for _ = 1, 32 do
-    local id = redis.call('ZRANGE', waiting_key(prefix, queue), 0, 0)[1]
-    if not id then return nil end
-    local b = read_batch(prefix, id)
-    if b and not b.owners and not FINAL[redis.call('HGET', b.jk.job, 'state') or 'cancelled'] then return b end
-    -- Ended, cancelled or damaged: its doorbell or the reaper sees to it.
-    redis.call('ZREM', waiting_key(prefix, queue), id)
+    local entry = redis.call('ZRANGE', line, 0, 0, 'WITHSCORES')
+    if not entry[1] then return nil end
+    local b = read_batch(prefix, entry[1])
+    if b and fits(b) then return b, tonumber(entry[2]) end
+    redis.call('ZREM', line, entry[1])
   end
+end
+
+local function is_stretch(b)
+  return not b.owners and not FINAL[redis.call('HGET', b.jk.job, 'state') or 'cancelled']
+end
+
+local function is_formed(b) return b.owners end
+
+-- What waits longest in a queue: a stretch of one job, or a batch that was formed.
+local function first_in(queue)
+  local stretch, place_us = first_of(waiting_key(prefix, queue), is_stretch)
+  local formed, since_ms = first_of(prefix .. 'formed:' .. queue, is_formed)
+  if stretch and formed then return place_us / 1000 <= since_ms and stretch or formed end
+  return stretch or formed
 end
 
 local function next_of(queue, tool)
   local served = false
   for _, other in ipairs(queues) do
-    if redis.call('EXISTS', prefix .. 'formed:' .. other) == 1 then return nil end
     if other == queue then served = true elseif first_in(other) then return nil end
   end
   local b = served and first_in(queue)
@@ -59,12 +72,12 @@ local function given_before()
   return b and b.w == holder and claim(id) or nil
 end
 
-local before = redis.pcall('HMGET', prefix .. 'b:' .. committing[2], 'queue', 'tool', 'o')
+local before = redis.pcall('HMGET', prefix .. 'b:' .. committing[2], 'queue', 'tool')
 local word = commit_batch(KEYS, committing)
 if type(word) == 'table' then return word end
 local answer
 if word == 'finished' then
-  if not before[3] then answer = next_of(before[1], before[2]) end
+  answer = next_of(before[1], before[2])
 elseif word ~= 'ok' then
   answer = given_before()
 end
