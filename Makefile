@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-.PHONY: help setup tools servers demo test check format format-check lint types layers bench clean
+.PHONY: help setup tools servers demo test chaos check format format-check lint types layers bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ demo: setup ## See Penstock work, in a minute or two, with a report of it
 
 test: tools servers ## Run the tests; ARGS go to pytest
 	@$(BIN)/python -m pytest $(ARGS)
+
+chaos: tools servers ## Let everything fail at random; MINUTES=… SEED=… BROKER=redis|rabbitmq SCENARIO=…
+	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(BROKER),--broker $(BROKER)) $(if $(SCENARIO),--scenario $(SCENARIO)) $(ARGS)
 
 check: format-check lint types layers test ## Everything that CI checks
 

@@ -19,6 +19,7 @@ _CONTROL_TIMEOUT_S = 60.0
 
 _CONFIGURATION = """\
 listeners.tcp.1 = {host}:{port}
+loopback_users = none
 log.file = false
 log.console = true
 log.console.level = info
@@ -30,13 +31,16 @@ raft.wal_max_size_bytes = 4194304
 class RabbitServer(Process):
     """A `rabbitmq-server` process. It takes seconds to start, so a run shares one: a vhost for each test."""
 
-    def __init__(self, folder: Path, *, name: str = "rabbitmq", shared: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, name: str = "rabbitmq", shared: bool = False, host: str = LOOPBACK
+    ) -> None:
         """Describe the server; nothing is started.
 
         Args:
             folder: for its database and its log.
             name: for messages.
             shared: lives longer than one test.
+            host: address at which it listens.
 
         Raises:
             RuntimeError: RabbitMQ is not installed.
@@ -45,6 +49,7 @@ class RabbitServer(Process):
         if scripts is None:
             raise RuntimeError(missing_rabbit())
         self._control = scripts / "rabbitmqctl"
+        self.host = host
         self.port = free_port()
         self.node = f"penstock-{secrets.token_hex(4)}@localhost"
         self._vhosts = 0
@@ -66,7 +71,7 @@ class RabbitServer(Process):
 
     def start(self) -> Self:
         """Start it and wait until it accepts connections."""
-        _write_configuration(self.folder, self.port)
+        _write_configuration(self.folder, self.host, self.port)
         if not self._names.running:
             self._names.start()
         return super().start()
@@ -82,7 +87,7 @@ class RabbitServer(Process):
 
     def url(self, vhost: str = "/") -> str:
         """Where it listens."""
-        return f"amqp://guest:guest@{LOOPBACK}:{self.port}/{'%2F' if vhost == '/' else vhost}"
+        return f"amqp://guest:guest@{self.host}:{self.port}/{'%2F' if vhost == '/' else vhost}"
 
     def new_vhost(self) -> str:
         """Make a virtual host where nothing is yet: its name."""
@@ -166,9 +171,9 @@ def _environment(folder: Path, node: str, *, epmd_port: int, dist_port: int) -> 
     }
 
 
-def _write_configuration(folder: Path, port: int) -> None:
+def _write_configuration(folder: Path, host: str, port: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "rabbitmq.conf").write_text(_CONFIGURATION.format(host=LOOPBACK, port=port))
+    (folder / "rabbitmq.conf").write_text(_CONFIGURATION.format(host=host, port=port))
     (folder / "enabled_plugins").write_text("[].\n")
     cookie = folder / ".erlang.cookie"
     if not cookie.exists():

@@ -20,7 +20,13 @@ class RedisServer(Process):
     """A `redis-server` process; `durability="always"` is what the ledger's promise asks for."""
 
     def __init__(
-        self, folder: Path, *, durability: Durability = "none", name: str = "redis", shared: bool = False
+        self,
+        folder: Path,
+        *,
+        durability: Durability = "none",
+        name: str = "redis",
+        shared: bool = False,
+        host: str = LOOPBACK,
     ) -> None:
         """Describe the server; nothing is started.
 
@@ -29,7 +35,9 @@ class RedisServer(Process):
             durability: what a killed server still has.
             name: for messages.
             shared: lives longer than one test.
+            host: address at which it listens.
         """
+        self.host = host
         self.port = free_port()
         self.durability = durability
         append_only = "no" if durability == "none" else "yes"
@@ -37,9 +45,10 @@ class RedisServer(Process):
         super().__init__(
             [
                 find_redis_server(),
-                *("--bind", LOOPBACK, "--port", str(self.port), "--dir", str(folder)),
+                *("--bind", host, "--port", str(self.port), "--dir", str(folder)),
                 *("--appendonly", append_only, "--appendfsync", fsync, "--save", ""),
                 *("--maxmemory-policy", "noeviction", "--daemonize", "no"),
+                *("--protected-mode", "yes" if host == LOOPBACK else "no"),
             ],
             name=name,
             folder=folder,
@@ -49,7 +58,7 @@ class RedisServer(Process):
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"redis://{LOOPBACK}:{self.port}/0"
+        return f"redis://{self.host}:{self.port}/0"
 
     def client(self, **options: Any) -> redis.Redis:
         """A client of its own connections; the caller closes it."""
