@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -119,6 +119,43 @@ def read_calls(raw: bytes) -> list[CallEntry]:
     return calls
 
 
+class OwnTerms(NamedTuple):
+    """What the header of one call of a formed batch says of this call only."""
+
+    job: str
+    #: See `BatchHeader`.
+    expires_ms: int
+    keyed: bool
+
+
+def read_own_terms(raw: bytes, common: BatchHeader) -> OwnTerms:
+    """The header of a call of a formed batch, which must agree with the batch's in all that they share.
+
+    Raises:
+        EnvelopeError: it is no header, or that of a call that does not belong into this batch.
+    """
+    shape = _loads(raw)
+    try:
+        alike = (
+            shape["v"] == SCHEMA_VERSION
+            and shape["tool"] == common.tool
+            and shape["digest"] == common.digest
+            and shape["tenant"] == common.tenant
+            and shape["queue"] == common.queue
+            and shape["once"] is common.once
+            and shape.get("timeout_s") == common.timeout_s
+        )
+        job, expires_ms, keyed = shape["job"], shape["expires_ms"], shape.get("keyed", False)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise EnvelopeError("The call's header cannot be read") from error
+    if not alike:
+        raise EnvelopeError("The call does not belong into this batch")
+    good = isinstance(job, str) and _is_int(expires_ms) and isinstance(keyed, bool)
+    if not good or not shape.keys() <= _FIELDS:
+        raise EnvelopeError("The call's header has a field of a wrong type, or one too many")
+    return OwnTerms(job, expires_ms, keyed)
+
+
 def read_formed_calls(raw: bytes) -> list[tuple[int, int, int, CallEntry]]:
     """The calls of a batch that was formed: number of its header, attempts, accepted at, and the call.
 
@@ -126,21 +163,24 @@ def read_formed_calls(raw: bytes) -> list[tuple[int, int, int, CallEntry]]:
         EnvelopeError: they are not calls.
     """
     shape = _loads(raw)
-    if not isinstance(shape, list):
-        raise EnvelopeError("The batch's calls are no JSON array")
-    calls = []
-    for item in shape:
-        if not (
-            isinstance(item, list)
-            and len(item) == 6
-            and all(_is_int(number) and number >= 0 for number in item[:4])
-            and isinstance(item[4], str)
-            and isinstance(item[5], str)
-        ):
-            raise EnvelopeError("A call of the batch is not [header, index, attempts, accepted, params, mac]")
-        number, index, attempts, accepted, params, mac = item
-        calls.append((number, attempts, accepted, CallEntry(index, params, mac)))
-    return calls
+    if not isinstance(shape, list) or not all(map(_is_formed_call, shape)):
+        raise EnvelopeError("A call of the batch is not [header, index, attempts, accepted, params, mac]")
+    return [
+        (number, attempts, accepted, CallEntry(index, params, mac))
+        for number, index, attempts, accepted, params, mac in shape
+    ]
+
+
+def _is_formed_call(item: object) -> bool:
+    if not isinstance(item, list) or len(item) != 6:
+        return False
+    number, index, attempts, accepted, params, mac = item
+    # Exactly int: a bool is none, and JSON gives no other kinds.
+    return (
+        type(number) is type(index) is type(attempts) is type(accepted) is int
+        and type(params) is type(mac) is str
+        and min(number, index, attempts, accepted) >= 0
+    )
 
 
 def _loads(raw: bytes) -> Any:

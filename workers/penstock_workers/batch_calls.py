@@ -7,26 +7,39 @@ its own. Of a formed batch one call that cannot be read does not harm the others
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
-from penstock_broker_config.envelope import read_calls, read_formed_calls, read_header
+from penstock_broker_config.envelope import (
+    OwnTerms,
+    read_calls,
+    read_formed_calls,
+    read_header,
+    read_own_terms,
+)
 from penstock_broker_config.ledger import BatchHeader, CallEntry, Claim, job_of
 from penstock_plugins.errors import EnvelopeError
 
+#: When a call expires whose header does not say it.
+_NEVER = 1 << 53
 
-@dataclass(frozen=True, slots=True)
-class BatchCall:
+
+class BatchCall(NamedTuple):
     """One call, ready to be checked and run."""
 
     entry: CallEntry
-    header: BatchHeader
+    #: The job that it belongs to, and what its own header says of it alone.
+    job: str
+    expires_ms: int
+    keyed: bool
     #: The header as it was signed.
     header_json: bytes
+    #: When it began to wait, by Redis's clock.
+    accepted_ms: int
     #: Executions before this batch, that failed and are tried again.
     attempts: int = 0
-    #: When it began to wait, by Redis's clock.
-    accepted_ms: int = 0
     #: Why it must not run.
     refused: str | None = None
 
@@ -60,41 +73,36 @@ def _read_stretch(batch_id: str, claim: Claim) -> BatchCalls:
         raise EnvelopeError("The batch's envelope belongs to another batch")
     if any(call.index != base + k for k, call in enumerate(calls)):
         raise EnvelopeError("The batch's calls do not count on from its base")
-    accepted = claim.created_ms
-    return BatchCalls(header, [BatchCall(call, header, claim.header, 0, accepted) for call in calls])
+    own = (header.job, header.expires_ms, header.keyed, claim.header, claim.created_ms)
+    return BatchCalls(header, [BatchCall(call, *own) for call in calls])
 
 
 def _read_formed(claim: Claim) -> BatchCalls:
     raw = claim.header.split(b"\n")
-    headers: list[BatchHeader | EnvelopeError] = []
-    for line in raw:
-        try:
-            headers.append(read_header(line))
-        except EnvelopeError as error:
-            headers.append(error)
+    common = _first_header(raw)
     formed = read_formed_calls(claim.calls)
-    common = next((header for header in headers if isinstance(header, BatchHeader)), None)
     if common is None or len(formed) != claim.calls_in_batch:
         raise EnvelopeError("The batch's envelope belongs to another batch")
+    headers: list[OwnTerms | str] = []
+    for line in raw:
+        try:
+            headers.append(read_own_terms(line, common))
+        except EnvelopeError as error:
+            headers.append(error.message)
     calls = []
     for number, attempts, accepted, entry in formed:
-        header = headers[number] if number < len(headers) else EnvelopeError("The call has no header")
-        if isinstance(header, EnvelopeError):
+        own = headers[number] if number < len(headers) else "The call has no header"
+        if isinstance(own, str):
             # Nobody's call: it is recorded where the ledger knows that it belongs.
-            calls.append(BatchCall(entry, common, b"", attempts, accepted, header.message))
+            calls.append(BatchCall(entry, "", _NEVER, False, b"", accepted, attempts, own))
         else:
-            refused = None if _alike(header, common) else "The call does not belong into this batch"
-            calls.append(BatchCall(entry, header, raw[number], attempts, accepted, refused))
+            calls.append(BatchCall(entry, *own, raw[number], accepted, attempts))
     return BatchCalls(common, calls)
 
 
-def _alike(one: BatchHeader, other: BatchHeader) -> bool:
-    """Whether two headers say the same of everything that a batch has in common."""
-    return one is other or (
-        one.tool == other.tool
-        and one.digest == other.digest
-        and one.tenant == other.tenant
-        and one.queue == other.queue
-        and one.once == other.once
-        and one.timeout_s == other.timeout_s
-    )
+def _first_header(lines: Sequence[bytes]) -> BatchHeader | None:
+    """What the calls have in common, as the first header that can be read says it."""
+    for line in lines:
+        with suppress(EnvelopeError):
+            return read_header(line)
+    return None

@@ -51,6 +51,7 @@ class BatchRun:
         self._hold = hold
         self._started_at = time.monotonic()
         self._recording = Recording(bench, claim, hold, follow_until=follow_until)
+        self._once = False
         self._refusals: dict[int, ToolFailure | None] = {}
 
     @property
@@ -66,7 +67,7 @@ class BatchRun:
         except EnvelopeError as error:
             self._refuse_all(ToolFailure(code=ErrorCode.VALIDATION_ERROR, message=error.message))
         else:
-            tool = batch.header.tool
+            tool, self._once = batch.header.tool, batch.header.once
             recording.cost_field = batch.cost_field
             rest = batch.calls[self._claim.recorded :]
             try:
@@ -130,7 +131,7 @@ class BatchRun:
             return False
         if self._bench.keeper.stopped_call(self._hold):
             self._say_stopped(call)
-            if call.header.once:
+            if self._once:
                 self._recording.abandon()  # it has begun, and may not begin again: it ends INTERRUPTED
             else:
                 self._recording.give_back()
@@ -145,7 +146,7 @@ class BatchRun:
                 outcome.failure,
                 prepared.retry,
                 attempts=call.attempts + 1,
-                retryable=prepared.retryable or call.header.keyed,
+                retryable=prepared.retryable or call.keyed,
                 left_s=self._time_left_s(call),
             )
         if outcome.failure is not None and delay_s is not None:
@@ -166,7 +167,7 @@ class BatchRun:
         """Whether the job of this call of a formed batch has ended."""
         if not self._claim.formed:
             return False
-        return call.header.job in self._hold.ended_jobs or position in self._claim.closed
+        return call.job in self._hold.ended_jobs or position in self._claim.closed
 
     def _may_run_ahead(self, call: BatchCall, k: int) -> bool:
         """Whether a call may run with others: not while we look for the one that kills workers, nor when its
@@ -196,7 +197,7 @@ class BatchRun:
         if not text.startswith("@") or self._refusal(call, k) is not None:
             return text
         try:
-            return patiently(lambda: self._bench.values.get(call.header.job, text.encode()))
+            return patiently(lambda: self._bench.values.get(call.job, text.encode()))
         except (ValueLostError, OSError) as error:
             failure = ToolFailure(code=ErrorCode.EXECUTION_ERROR, message=f"The params are lost: {error}")
             self._refusals[k] = failure
@@ -207,7 +208,7 @@ class BatchRun:
             return Outcome(failure=refusal)
         begun_at = time.monotonic()
         if self._claim.formed:
-            self._hold.running = (self._recording.at, call.header.job)
+            self._hold.running = (self._recording.at, call.job)
         try:
             outcome = together.invoke(k, token=self._hold.token, timeout_s=left_s)
         finally:
@@ -221,7 +222,7 @@ class BatchRun:
             "A running call was stopped",
             extra={
                 "action": "call_stopped",
-                "call_id": f"{call.header.job}.{call.entry.index}",
+                "call_id": f"{call.job}.{call.entry.index}",
                 "why": self._hold.ended,
             },
         )
@@ -236,7 +237,7 @@ class BatchRun:
         self._recording.commit()
 
     def _time_left_s(self, call: BatchCall) -> float | None:
-        deadline_ms = call.header.expires_ms if self._claim.formed else self._claim.deadline_ms
+        deadline_ms = call.expires_ms if self._claim.formed else self._claim.deadline_ms
         if deadline_ms is None:
             return None
         elapsed_ms = (time.monotonic() - self._started_at) * 1000

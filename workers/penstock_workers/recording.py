@@ -87,7 +87,7 @@ class Recording:
             self._pause(outcome.failure)
         record = outcome.to_record()
         if len(record) > INLINE_BYTES and call is not None:
-            job_id, value = call.header.job, record
+            job_id, value = call.job, record
             record = patiently(lambda: self._bench.values.put(job_id, value))
         self._append(kind, record)
 
