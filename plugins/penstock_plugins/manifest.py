@@ -7,11 +7,11 @@ from collections import Counter
 from typing import Any
 
 import orjson
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from penstock_plugins.errors import ManifestError
 from penstock_plugins.limits import Limits
-from penstock_plugins.manifest_tables import NAME, RangeTable, Table, ToolTable, WasmTable
+from penstock_plugins.manifest_tables import NAME, BuildTable, RangeTable, Table, ToolTable, WasmTable
 from penstock_plugins.printable import printable
 from penstock_plugins.tool import TOOL_NAME
 from penstock_plugins.versions import VersionRange, parse_version
@@ -46,6 +46,9 @@ class Manifest(Table):
     #: Where there is no such table, the plugin is a component that asks for `log`.
     wasm: WasmTable = Field(default_factory=lambda: WasmTable(capabilities=("log",)))
     tools: tuple[ToolTable, ...] = Field(default=(), alias="tool")
+    #: How it is built, and calls that say what it must do: for its author, and in no record of it.
+    build: BuildTable = Field(default=BuildTable(), exclude=True)
+    examples: tuple[dict[str, Any], ...] = Field(default=(), alias="example", exclude=True)
     #: Tools that must be there, by full name, with the range of versions that will do.
     requires: dict[str, str | RangeTable] = Field(default_factory=dict)
     #: Releases of Penstock that will do. Below the least is an error, above the greatest a warning.
@@ -80,11 +83,12 @@ class Manifest(Table):
             parse_version(value)
         return value
 
-    @field_validator("tools", mode="before")
+    @field_validator("tools", "examples", mode="before")
     @classmethod
-    def _as_tuple(cls, value: Any) -> Any:
+    def _as_tuple(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, list | tuple):
-            raise ValueError("write each tool as a table of its own: [[tool]]")  # noqa: TRY004 -- see _texts
+            what = "tool" if info.field_name == "tools" else "example"
+            raise ValueError(f"write each {what} as a table of its own: [[{what}]]")  # noqa: TRY004 -- see _texts
         return tuple(value)
 
     @field_validator("tools")

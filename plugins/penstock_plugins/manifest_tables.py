@@ -229,6 +229,13 @@ class ToolTable(Table):
         )
 
 
+class BuildTable(Table):
+    """`[build]`: how the artifact is made of its sources. Who runs it need not know."""
+
+    #: The C library of a plugin in C: none, or wasi-libc.
+    libc: Literal["none", "wasi"] = "none"
+
+
 class RangeTable(Table):
     """`{min = "1.0.0", max = "1.9.9"}`: versions from one to the other, both included."""
 

@@ -39,6 +39,10 @@ def new(
     batch: Annotated[
         bool, flag("--batch", help="With a batch entry point: calls of one batch may share an instance.")
     ] = False,
+    libc: Annotated[
+        Literal["none", "wasi"],
+        typer.Option(metavar="LIBC", help="C library of a plugin in C: none or wasi (stdio, malloc, math)."),
+    ] = "none",
 ) -> None:
     """Write a small project that builds, checks and tests as it stands.
 
@@ -49,7 +53,7 @@ def new(
     from penstock_workers.toolchain.new_project import new_plugin  # the toolchain needs wasmtime
 
     folder = into or Path(name)
-    for file in new_plugin(name, lang, folder, batch=batch):
+    for file in new_plugin(name, lang, folder, batch=batch, libc=libc):
         out().print(Text.assemble((f"{folder}/", QUIET), str(file.relative_to(folder))))
     say_note(f"Next: cd {folder} && penstock plugin build && penstock plugin check && penstock plugin test")
 
@@ -84,7 +88,9 @@ def build(
 
 
 def run_tests(context: typer.Context, folder: _Folder = Path(), as_json: AsJson = False) -> int:
-    """Run a plugin's examples.toml in the sandbox: each call must give what is written there.
+    """Run a plugin's examples in the sandbox: each call must give what is written there.
+
+    They are tables [[example]] in plugin.toml or in examples.toml.
 
     [bold]Example[/bold]
 
@@ -98,7 +104,9 @@ def run_tests(context: typer.Context, folder: _Folder = Path(), as_json: AsJson 
         raise typer.BadParameter(f"{folder}: no such folder")
     examples = read_examples(folder)
     if not examples:
-        raise typer.BadParameter(f"{folder}: no [[example]] in {EXAMPLES_NAME}: there is nothing to test")
+        raise typer.BadParameter(
+            f"{folder}: no [[example]] in plugin.toml or {EXAMPLES_NAME}: there is nothing to test"
+        )
     settings = settings_of(context)
     with Executor.local(
         folder,

@@ -1,12 +1,14 @@
 """Builds a plugin from C: compiled by zig's clang (`ziglang` on PyPI), then wrapped as a component.
 
-Needs no SDK and no libc: `c_runtime/` has the header that authors include and the few files behind it. The
-same sources, toolchain and `plugin.toml` always give the same bytes.
+Needs no SDK: `c_runtime/` has the header that authors include and the few files behind it. There is no C
+library unless `[build]` says `libc = "wasi"`; what that one wants of a system is answered inside the plugin.
+The same sources, toolchain and `plugin.toml` always give the same bytes.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 from pathlib import Path
 
@@ -24,19 +26,24 @@ INCLUDE_FOLDER = Path(__file__).parent / "c_runtime" / "include"
 #: Bytes of the guest's stack. It lies below its data, so that an overflow traps instead of writing into it.
 STACK_BYTES = 64 * 1024
 
+_RUNTIME = INCLUDE_FOLDER.parent
 _FLAGS = (
-    "-target",
-    "wasm32-freestanding",
-    "-std=c17",
     "-O2",
-    "-nostdlib",
     "-Wall",
     "-Wextra",
-    "-Wl,--no-entry",
     # For the names of functions: see _without_debug_information.
     "-g",
     f"-Wl,-z,stack-size={STACK_BYTES}",
 )
+#: How it looks when there is no C library and should be.
+_WANTS_LIBC = re.compile(
+    r"'(assert|ctype|errno|math|stdio|stdlib|string|strings|time|unistd|wchar)\.h' file not found"
+    r"|undefined symbol: (?!pst_)\w+"
+)
+_LIBC_ADVICE = '\nIs that of the C library? plugin.toml brings it in: [build] libc = "wasi"'
+_WITHOUT_LIBC = ("-std=c17", "-target", "wasm32-freestanding", "-nostdlib", "-Wl,--no-entry")
+#: With what POSIX and GNU add to the library's headers.
+_WITH_LIBC = ("-std=gnu17", "-target", "wasm32-wasi", "-mexec-model=reactor", "-DPST_LIBC")
 
 
 def build_c_plugin(folder: Path, *, packed: bool = False, say: Say = silent) -> Path:
@@ -59,28 +66,47 @@ def build_c_plugin(folder: Path, *, packed: bool = False, say: Say = silent) -> 
     sources = sorted(str(path.relative_to(folder)) for path in (folder / "src").glob("**/*.c"))
     if not sources:
         raise BuildError(f"There are no C files in {folder / 'src'}.")
+    libc = manifest.build.libc == "wasi"
+    if libc and has_batch_entry_point(manifest):
+        raise BuildError(
+            'batch_entry_point = true does not go with [build] libc = "wasi": what malloc keeps cannot be'
+            " set back between two calls. Leave out one of them."
+        )
     definitions = (
+        *(_WITH_LIBC if libc else _WITHOUT_LIBC),
+        *(("-DPST_PRINTS_TO_LOG",) if libc and "log" in manifest.wasm.capabilities else ()),
         f'-DPST_PLUGIN_NAME="{manifest.name}"',
         f'-DPST_PLUGIN_VERSION="{manifest.version}"',
         *(("-DPST_BATCH_ENTRY_POINT",) if has_batch_entry_point(manifest) else ()),
     )
     with tempfile.TemporaryDirectory(prefix="penstock-build-") as scratch:
         core = Path(scratch) / f"{manifest.name}.wasm"
-        _compile(folder, [*definitions, *sources], core, say)
+        _compile(folder, [*definitions, *sources, *_runtime(libc)], core, say)
         wrapped = wrap_core_module(_without_debug_information(core.read_bytes()))
     return write_artifact(folder / manifest.wasm.module, wrapped, packed=packed)
 
 
+def _runtime(libc: bool) -> list[str]:
+    """Our own C files. With a C library the arena is another one, and what wasi-libc imports is there."""
+    files = sorted(_RUNTIME.glob("*.c"))
+    if libc:
+        files = [
+            *(file for file in files if file.name != "memory.c"),
+            *sorted((_RUNTIME / "libc").glob("*.c")),
+        ]
+    return list(map(str, files))
+
+
 def _compile(folder: Path, arguments: list[str], output: Path, say: Say) -> None:
-    runtime = sorted(map(str, INCLUDE_FOLDER.parent.glob("*.c")))
     cache = str(toolchain_cache() / "zig")
     done = zig(say).run(
-        *("cc", *_FLAGS, "-I", str(INCLUDE_FOLDER), *arguments, *runtime, "-o", str(output)),
+        *("cc", *_FLAGS, "-I", str(INCLUDE_FOLDER), *arguments, "-o", str(output)),
         cwd=folder,
         environment={"ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache},
     )
     if done.returncode != 0:
-        raise BuildError(f"The C sources of {folder} do not compile:\n{done.stderr.strip()}")
+        advice = "" if "-DPST_LIBC" in arguments or not _WANTS_LIBC.search(done.stderr) else _LIBC_ADVICE
+        raise BuildError(f"The C sources of {folder} do not compile:\n{done.stderr.strip()}{advice}")
     if done.stderr.strip():
         logger.warning(
             "The compiler warns about %s:\n%s", folder, done.stderr.strip(), extra={"action": "build.warned"}

@@ -1,13 +1,14 @@
-"""The calls by which an author says what a plugin must do: `examples.toml`, read and run in the sandbox.
+"""The calls by which an author says what a plugin must do, read and run in the sandbox.
 
-Each `[[example]]` has `tool`, `params`, and one of `expected` (the data), `expected_json` (the same as JSON
-text, for what TOML cannot say, such as null) or `error` (a code; `message` must be in the failure's).
+They are tables of `plugin.toml` or of `examples.toml`, or of both. Each `[[example]]` has `tool`, `params`,
+and one of `expected` (the data), `expected_json` (the same as JSON text, for what TOML cannot say, such as
+null) or `error` (a code; `message` must be in the failure's).
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +16,9 @@ from typing import Any, Protocol
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from penstock_plugins.bundle import MANIFEST_NAME
 from penstock_plugins.errors import BuildError, ErrorCode, ToolError
+from penstock_plugins.manifest import read_manifest
 from penstock_plugins.result import ToolFailure, ToolResult
 
 EXAMPLES_NAME = "examples.toml"
@@ -68,21 +71,50 @@ class Runner(Protocol):
 
 
 def read_examples(folder: Path) -> list[Example]:
-    """The examples of a plugin's folder; none when it has no such file.
+    """The examples of a plugin's folder: those of its manifest, then those of the file.
 
     Raises:
-        BuildError: the file cannot be used; with every problem.
+        ManifestError: the manifest cannot be used.
+        BuildError: examples cannot be used, with every problem; or both places have the same call.
     """
-    path = folder / EXAMPLES_NAME
+    manifest, file = folder / MANIFEST_NAME, folder / EXAMPLES_NAME
+    of_manifest = _read_tables(_tables_of_manifest(manifest), manifest)
+    of_file = _read_tables(_tables_of_file(file), file)
+    calls = {_call(example): number for number, example in enumerate(of_manifest, start=1)}
+    doubled = [
+        f"example {number} is the same call of {example.tool} as [[example]] {calls[_call(example)]} of"
+        f" {MANIFEST_NAME}"
+        for number, example in enumerate(of_file, start=1)
+        if _call(example) in calls
+    ]
+    if doubled:
+        raise BuildError(
+            "\n".join([f"{file} repeats what is in {MANIFEST_NAME}: remove one of them", *doubled])
+        )
+    return of_manifest + of_file
+
+
+def _tables_of_manifest(path: Path) -> Sequence[object]:
+    try:
+        return read_manifest(path.read_bytes(), path=str(path)).examples
+    except FileNotFoundError:
+        return ()
+
+
+def _tables_of_file(path: Path) -> Sequence[object]:
     try:
         document = tomllib.loads(path.read_text())
     except FileNotFoundError:
-        return []
+        return ()
     except ValueError as error:
         raise BuildError(f"{path} is no TOML: {error}") from error
     tables = document.pop("example", [])
     if document or not isinstance(tables, list):
         raise BuildError(f"{path} has only tables [[example]]; it also has {', '.join(document) or 'others'}")
+    return tables
+
+
+def _read_tables(tables: Sequence[object], path: Path) -> list[Example]:
     examples, problems = [], []
     for number, table in enumerate(tables, start=1):
         try:
@@ -94,6 +126,11 @@ def read_examples(folder: Path) -> list[Example]:
     if problems:
         raise BuildError("\n".join([f"{path} cannot be used:", *problems]))
     return examples
+
+
+def _call(example: Example) -> tuple[str, bytes]:
+    """What tells calls apart: the tool and its params."""
+    return example.tool.rpartition(".")[2], orjson.dumps(example.params, option=orjson.OPT_SORT_KEYS)
 
 
 def run_examples(examples: list[Example], executor: Runner) -> Iterator[Comparison]:

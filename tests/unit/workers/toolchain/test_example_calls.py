@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from penstock_plugins.errors import BuildError, ErrorCode, ToolNotFoundError
+from penstock_plugins.errors import BuildError, ErrorCode, ManifestError, ToolNotFoundError
+from penstock_plugins.manifest import dump, read_manifest
 from penstock_plugins.result import ToolFailure, ToolResult
 from penstock_workers.toolchain.example_calls import Example, read_examples, run_examples
 
@@ -67,6 +68,56 @@ def test_examples_are_read_in_order(tmp_path: Path) -> None:
 def test_a_folder_without_examples_has_none(tmp_path: Path) -> None:
     """It is no error."""
     assert read_examples(tmp_path) == []
+
+
+MANIFEST = """
+name = "p"
+version = "1.0.0"
+[[example]]
+tool = "a"
+params = { x = 1, y = 2 }
+expected = 3
+"""
+
+
+def test_the_manifest_may_have_examples_as_well(tmp_path: Path) -> None:
+    """Its own come first; nothing of them gets into the plugin's record."""
+    folder = write(tmp_path, "[[example]]\ntool = 'a'\nexpected = 0")
+    (folder / "plugin.toml").write_text(MANIFEST)
+
+    examples = read_examples(folder)
+
+    assert [(example.params, example.data()) for example in examples] == [({"x": 1, "y": 2}, 3), ({}, 0)]
+    assert "example" not in str(dump(read_manifest(MANIFEST.encode())))
+
+
+@pytest.mark.parametrize("tool", ["a", "p.a"])
+def test_the_same_call_in_both_places_is_refused(tmp_path: Path, tool: str) -> None:
+    """Whatever each expects, and in whichever order the params are: one of them would be forgotten."""
+    folder = write(
+        tmp_path,
+        f"[[example]]\ntool = 'b'\nexpected = 0\n"
+        f"[[example]]\ntool = '{tool}'\nparams = {{ y = 2, x = 1 }}\nexpected = 4",
+    )
+    (folder / "plugin.toml").write_text(MANIFEST)
+
+    with pytest.raises(
+        BuildError, match=r"example 2 is the same call of .*a as \[\[example\]\] 1 of plugin.toml"
+    ):
+        read_examples(folder)
+
+
+def test_examples_of_the_manifest_are_read_as_strictly(tmp_path: Path) -> None:
+    """With its path and their number; what is no table is a problem of the manifest."""
+    manifest = tmp_path / "plugin.toml"
+    manifest.write_text(MANIFEST + "error = 'TRAP'\n")
+
+    with pytest.raises(BuildError, match=r"plugin.toml cannot be used:\nexample 1: give one of"):
+        read_examples(tmp_path)
+
+    manifest.write_text(MANIFEST.replace("[[example]]", "[example]"))
+    with pytest.raises(ManifestError, match=r"write each example as a table of its own: \[\[example\]\]"):
+        read_examples(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,13 @@ static pst_result call(pst_text name, pst_text args) {
         pst_object params;
         const char *problem = pst_read_object(args, &params);
         if (problem) return pst_fail(PST_VALIDATION_ERROR, "The params cannot be read: %s.", problem);
+#ifdef PST_LIBC
+        pst_result answer = tool->run(&params);
+        pst_end_lines();
+        return answer;
+#else
         return tool->run(&params);
+#endif
     }
     return pst_fail(PST_NOT_FOUND, "Unknown tool: %.*s", PST_ARG(name));
 }

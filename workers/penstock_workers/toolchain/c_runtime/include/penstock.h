@@ -32,6 +32,8 @@
  * the globals are set back and the arena is emptied, so that the same holds; only memory from the arena is not
  * what the first call found there, which it never promised.
  *
+ * With `[build]` and `libc = "wasi"` in plugin.toml wasi-libc is there as well: see the author's guide. Without it:
+ *
  * What there is not: libc, files, clocks, threads. <stdint.h>, <stddef.h>, <stdbool.h>, <stdarg.h> and
  * <limits.h> work, and so do memcpy, memmove, memset and memcmp.
  *
