@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import JobState, Ledger, LimitChange
 from penstock_plugins.errors import ConfigurationError, ErrorCode, OverloadedError
 from penstock_scheduler import AsyncProducer, Producer
+from tests.chaos.witness import FAILED_ATTEMPTS, executions, publish_witness
 from tests.support.brokers import Broker
 from tests.support.penstock_processes import Scheduler, Worker
 from tests.support.publishing import publish_shipped
@@ -171,6 +173,27 @@ def test_B3_a_map_waits_where_a_submit_is_refused(broker: Broker, tmp_path: Path
 
     assert refused.value.details["retry_after_s"] > 0
     assert len(results) == 400
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_key": "k"}])
+def test_E2_what_failed_in_passing_is_tried_again(
+    broker: Broker, producer: Producer, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    """As often as its tool says; the wait is in the queue, and the last failure is the result."""
+    with broker.redis.client() as client:
+        publish_witness(client, Keys())
+    seen = tmp_path / "witness.log"
+    environment = {"PENSTOCK_CACHE_DIR": str(tmp_path / "cache"), "PENSTOCK_GUEST_LOG_FILE": str(seen)}
+    with (
+        Scheduler(broker=broker, folder=tmp_path / "s"),
+        Worker(broker=broker, folder=tmp_path / "w", environment=environment),
+    ):
+        jobs = [producer.submit("witness.failed", {"n": n}, **options) for n in range(3)]
+        results = [job.result(wait_s=60) for job in jobs]
+
+    assert [result.error.code for result in results if result.error] == [ErrorCode.RATE_LIMIT] * 3
+    assert [result.metadata.attempts for result in results] == [FAILED_ATTEMPTS] * 3
+    assert executions(seen) == dict.fromkeys(range(3), FAILED_ATTEMPTS)
 
 
 def _flood(producer: Producer) -> None:
