@@ -11,13 +11,20 @@ import signal
 
 #: Every point, in the order in which a call meets them.
 CRASH_POINTS = (
+    "producer.after_open",
     "producer.before_submit",
     "producer.after_submit",
     "producer.after_ring",
     "producer.before_enqueue",
     "producer.after_enqueue",
+    "producer.after_flush",
+    "producer.before_seal",
+    "producer.after_seal",
+    "producer.after_cancel",
+    "producer.after_replay",
     "worker.before_claim",
     "worker.after_claim",
+    "worker.after_renew",
     "worker.before_commit",
     "worker.after_commit",
     "worker.after_next_claim",

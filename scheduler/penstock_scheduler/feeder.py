@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from penstock_broker_config import crash
 from penstock_broker_config.ledger import JobRecord, Submitted
 from penstock_broker_config.settings import Settings
 from penstock_plugins.errors import JobFailedError, OverloadedError, PenstockError
@@ -175,7 +176,9 @@ class Feeder:
 
     def _seal(self, error: Exception | None) -> Flow[Fed]:
         why = "" if error is None else f"{type(error).__name__}: {error}"[:_ERROR_CHARS]
+        crash.reach("producer.before_seal")
         yield from ask(lambda wire: wire.ledger.seal(self._job_id, error=why))
+        crash.reach("producer.after_seal")
         return Fed(end=FeedEnd.SEALED, accepted=self._accepted, error=error)
 
 

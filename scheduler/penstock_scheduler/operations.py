@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from penstock_broker_config import crash
 from penstock_broker_config.envelope import Signer
 from penstock_broker_config.ledger import Completion, JobRecord
 from penstock_broker_config.settings import Settings
@@ -66,6 +67,7 @@ class Operations:
         text = letter.params.encode() if use.digest == header.digest else encode(use, params)
         # The key of a replay is ours: it promises nothing of the tool.
         ticket = yield from self._submit_to(use, text, options, keyed=header.keyed)
+        crash.reach("producer.after_replay")
         yield from dead_letters.drop_letters([call_id])
         return ticket
 
@@ -101,6 +103,7 @@ class Operations:
                 deadline_s=submission.deadline_s,
             )
         )
+        crash.reach("producer.after_open")
         return MapPlan(
             ticket=Ticket(job_id=header.job, tool=header.tool, digest=header.digest, single=False),
             encode=row_encoder(use, on_invalid, first=0),
@@ -141,7 +144,9 @@ class Operations:
 
     def cancel(self, job_id: str) -> Flow[bool]:
         """End a job now."""
-        return (yield from ask(lambda wire: wire.ledger.cancel(job_id)))
+        cancelled = yield from ask(lambda wire: wire.ledger.cancel(job_id))
+        crash.reach("producer.after_cancel")
+        return cancelled
 
     def tools(self) -> Flow[list[Tool]]:
         """Look up the catalog's tools."""
@@ -164,9 +169,11 @@ class Operations:
         """What waits under a batch key leaves now; returns how many calls that are."""
         use = yield from self._toolbox.find(tool)
         whose = tenant or self._settings.tenant
-        return (
-            yield from ask(lambda wire: wire.ledger.flush(tenant=whose, tool=use.full_name, key=batch_key))
+        calls = yield from ask(
+            lambda wire: wire.ledger.flush(tenant=whose, tool=use.full_name, key=batch_key)
         )
+        crash.reach("producer.after_flush")
+        return calls
 
     def _compose(
         self,

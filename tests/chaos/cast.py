@@ -132,6 +132,7 @@ def cast(
     networks: bool = True,
     feed: tuple[str, ...] = (),
     settings: Mapping[str, str] | None = None,
+    environments: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[Cast]:
     """Start everything, with the witness published.
 
@@ -144,6 +145,7 @@ def cast(
         networks: whether there are such networks; else all is on the loopback interface.
         feed: arguments of `tests.chaos.feed` after the folder. Empty: no producer.
         settings: on top of `SETTINGS`, as `PENSTOCK_…`.
+        environments: of single processes, by name.
     """
     with ExitStack() as stack:
         if networks:
@@ -185,7 +187,7 @@ def cast(
                     [*inside, sys.executable, "-m", *command],
                     name=name,
                     folder=folder / name,
-                    environment={**common, NAME_VARIABLE: name},
+                    environment={**common, NAME_VARIABLE: name, **(environments or {}).get(name, {})},
                     ready=ready,
                 )
             )

@@ -29,6 +29,7 @@ class WitnessSink(log_sink.FileSink):
         """Append the line."""
         line = {
             "at": time.monotonic(),
+            "clock": time.time(),
             "pid": os.getpid(),
             "who": os.environ[NAME_VARIABLE],
             "level": level,

@@ -67,7 +67,7 @@ def main(folder: Path, singles: int, mapped: int, pace_s: float | None) -> None:
         singles: single calls.
         mapped: calls of the map.
         pace_s: seconds between two single calls of the mixed feed. None: the plain feed, in which every
-            other call waits under one of three batch keys.
+            other call waits under one of three batch keys; one more call is put off, and cancelled.
     """
     with Producer.connect() as producer:
         inputs = ({"n": singles + k} for k in range(mapped))
@@ -86,10 +86,16 @@ def main(folder: Path, singles: int, mapped: int, pace_s: float | None) -> None:
             print(file=ids)
             for n in (n for n in range(singles) if n not in known):
                 tool, params, options = _plain(n) if pace_s is None else single(n)
-                job = producer.submit(tool, params, idempotency_key=f"call-{n}", **options)
+                job = producer.submit(tool, params, idempotency_key=f"{folder.name}-{n}", **options)
                 print(n, job.id, file=ids, flush=True)
                 time.sleep(pace_s or 0)
         job_of_all.submitted()
+        if pace_s is None:
+            producer.flush("witness.run", "key-0")
+            put_off = producer.submit(
+                "witness.run", {"n": -1}, idempotency_key=f"{folder.name}-put-off", eta_s=3600
+            )
+            put_off.cancel()
 
 
 def _plain(n: int) -> tuple[str, dict[str, Any], CallOptions]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,18 +19,25 @@ from penstock_broker_config.ledger import (
     Buffer,
     BufferedCall,
     CallEntry,
-    JobState,
+    ClaimState,
+    ClaimTerms,
+    DeclaredLimit,
     Ledger,
 )
 from penstock_scheduler import Producer
-from tests.chaos.witness import executions, publish_witness
+from tests.chaos.feed import known_jobs
+from tests.chaos.witness import FAILED_ATTEMPTS, executions, publish_witness
 from tests.support.brokers import Broker
 from tests.support.penstock_processes import Scheduler, Worker
 from tests.support.processes import Process
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, missing_redis
 from tests.support.waiting import wait_until
 
 CALLS = 12
+#: Calls of batches that take long enough for a renewal.
+MANY = 300
+#: Runs of each point; `make chaos SCENARIO=crash_points` makes 100.
+RUNS = int(os.environ.get("CHAOS_RUNS", "2"))
 SETTINGS = {
     "PENSTOCK_LEASE_S": "1",
     "PENSTOCK_RING_AFTER_S": "0.3",
@@ -40,11 +49,14 @@ SETTINGS = {
 class Stage:
     """A durable Redis with the witness published, and processes that may be armed."""
 
-    def __init__(self, redis_server: RedisServer, folder: Path, stack: ExitStack) -> None:
+    def __init__(
+        self, redis_server: RedisServer, folder: Path, stack: ExitStack, *, shared: bool = False
+    ) -> None:
         self.broker = Broker(server=redis_server, url=redis_server.url, redis=redis_server)
         self.folder = folder
         self.marker = folder / "crashed"
         self._stack = stack
+        self._shared = shared
         self._settings = {
             **SETTINGS,
             "PENSTOCK_GUEST_LOG_FILE": str(folder / "witness.log"),
@@ -58,9 +70,11 @@ class Stage:
         """The crash happens once: the first process to create the marker is the one that ends."""
         return self._settings | ({"PENSTOCK_CRASH_AT": f"{armed}:{self.marker}"} if armed else {})
 
-    def worker(self, armed: str | None = None) -> Worker:
+    def worker(self, armed: str | None = None, **settings: str) -> Worker:
         """Start a worker."""
-        worker = Worker(broker=self.broker, folder=self.folder / "w", environment=self._environment(armed))
+        environment = self._environment(armed) | settings
+        worker = Worker(broker=self.broker, folder=self.folder / "w", environment=environment)
+        worker.shared = self._shared
         return self._stack.enter_context(worker)
 
     def scheduler(self, armed: str | None = None) -> Scheduler:
@@ -68,39 +82,59 @@ class Stage:
         scheduler = Scheduler(
             broker=self.broker, folder=self.folder / "s", environment=self._environment(armed)
         )
+        scheduler.shared = self._shared
         return self._stack.enter_context(scheduler)
 
-    def feed(self, armed: str | None = None) -> Process:
-        """Start a producer that submits `CALLS` single calls with a key each, and one empty map."""
-        producer = Process(
-            [sys.executable, "-m", "tests.chaos.feed", str(self.folder), str(CALLS), "0"],
+    def feed(self, folder: Path, armed: str | None = None) -> Process:
+        """A producer that submits `CALLS` single calls with a key each, and one empty map."""
+        command = (sys.executable, "-m", "tests.chaos.feed", str(folder), str(CALLS), "0")
+        return self.process(command, armed)
+
+    def process(self, command: tuple[str, ...], armed: str | None = None) -> Process:
+        """A command that ends by itself."""
+        return Process(
+            command,
             name="producer",
             folder=self.folder / "p",
             environment={
                 **self.broker.environment,
                 **self._environment(armed),
-                "PYTHONPATH": str(Path.cwd()),
+                "PYTHONPATH": os.pathsep.join(filter(None, (str(Path.cwd()), os.environ.get("PYTHONPATH")))),
             },
         )
-        return self._stack.enter_context(producer)
 
     def submit_silently(self, tool: str = "run", count: int = CALLS, batch_calls: int = 1000) -> str:
         """Accept a job of that many calls, in batches whose doorbells nobody rang."""
-        header = self._header(tool)
+        header = self.header(tool)
         calls = [CallEntry(n, f'{{"n":{n}}}') for n in range(count)]
         for base in range(0, count, batch_calls):
             self.ledger.submit(header, calls[base : base + batch_calls], base=base, ring_after_s=0)
         self.ledger.seal("j")
         return "j"
 
-    def submit_waiting(self, count: int = CALLS) -> str:
-        """Accept a job of that many calls, which wait in a buffer for a dispatcher."""
-        header = self._header("run")
+    def submit_waiting(self, tool: str = "run", *, limited: bool = False, count: int = CALLS) -> str:
+        """Accept a job of calls which wait in a buffer for a dispatcher, and perhaps for a limit."""
+        header = self.header(tool)
         calls = [BufferedCall(CallEntry(n, f'{{"n":{n}}}')) for n in range(count)]
-        self.ledger.enqueue(header, calls, [Buffer(key="k", max_size=count)], base=0, total=count)
+        limits = (DeclaredLimit(key="k", concurrency=1),) if limited else ()
+        self.ledger.enqueue(
+            header, calls, [Buffer(key="k", max_size=max(4, count // 3), limits=limits)], base=0, total=count
+        )
         return "j"
 
-    def _header(self, tool: str) -> BatchHeader:
+    def submit(self, kind: str) -> str:
+        """Accept a job of calls of one kind."""
+        match kind:
+            case "formed":
+                return self.submit_waiting()
+            case "limited":
+                return self.submit_waiting(limited=True)
+            case "tried again":
+                return self.submit_waiting("failed", limited=True)
+        return self.submit_silently(batch_calls=CALLS // 3)
+
+    def header(self, tool: str) -> BatchHeader:
+        """The header of job `j`."""
         return BatchHeader(
             job="j",
             tool=f"witness.{tool}",
@@ -131,36 +165,62 @@ def stage(durable_redis: RedisServer, tmp_path: Path) -> Iterator[Stage]:
 
 
 def points(who: str) -> list[str]:
-    """The crash points of one kind of process."""
-    return [point for point in CRASH_POINTS if point.startswith(f"{who}.")]
+    """The crash points of one kind of process that one run of it reaches."""
+    alone = {"worker.before_release", "worker.after_renew", "producer.after_replay"}
+    return [point for point in CRASH_POINTS if point.startswith(f"{who}.") and point not in alone]
 
 
+@pytest.fixture(scope="module")
+def audience(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A stage with a worker and a scheduler, for producers that come and go."""
+    if (missing := missing_redis()) is not None:
+        pytest.skip(missing)
+    folder = tmp_path_factory.mktemp("audience")
+    with RedisServer(folder / "redis", durability="always", shared=True) as server, ExitStack() as stack:
+        stage = Stage(server, folder, stack, shared=True)
+        stage.worker()
+        stage.scheduler()
+        yield stage
+
+
+@pytest.mark.parametrize("run", range(RUNS))
 @pytest.mark.parametrize("point", points("producer"))
-def test_B4_a_producer_may_end_anywhere(stage: Stage, point: str) -> None:
+def test_B4_a_producer_may_end_anywhere(audience: Stage, tmp_path: Path, point: str, run: int) -> None:
     """Submitting again under the same key is safe, and a doorbell that was not rung is rung by the reaper."""
-    stage.worker()
-    stage.scheduler()
+    folder = tmp_path / f"{point}-{run}"
+    folder.mkdir()
+    audience.marker = folder / "crashed"
+    before = audience.client.zcard(Keys().jobs)
 
-    crashed = stage.feed(point)
+    crashed = audience.feed(folder, point).start()
     status = crashed.wait(60)
-    again = stage.feed()
+    crashed.close()
+    again = audience.feed(folder).start()
     again.wait(60)
+    again.close()
 
-    ids = [line.split() for line in (stage.folder / "singles").read_text().splitlines()]
-    jobs = {int(n): job for n, job in ids}
+    jobs = known_jobs(folder)
     for job in jobs.values():
-        stage.finished(job)
+        audience.finished(job)
     assert status == -signal.SIGKILL
     assert sorted(jobs) == list(range(CALLS))
-    assert stage.client.zcard(Keys().jobs) == CALLS + 1, "a call was accepted twice"
-    stage.count(jobs)
+    # Beside the calls: the map, and the call that was cancelled. A map that nobody has heard of is empty.
+    more = audience.client.zcard(Keys().jobs) - before - CALLS - 2
+    assert more == 0 or (more == 1 and ("open" in point or "seal" in point)), "a call was accepted twice"
+    audience.count(jobs)
 
 
-@pytest.mark.parametrize("point", [p for p in points("worker") if p != "worker.before_release"])
-def test_B4_a_pool_process_may_end_anywhere(stage: Stage, point: str) -> None:
+#: Calls in whose batches a pool process ends, in turns: the rarer callers of each script among them.
+KINDS = ("stretch", "limited", "tried again", "formed")
+
+
+@pytest.mark.parametrize("run", range(RUNS))
+@pytest.mark.parametrize("point", points("worker"))
+def test_B4_a_pool_process_may_end_anywhere(stage: Stage, point: str, run: int) -> None:
     """Batches are claimed again, what is recorded is skipped, nothing is recorded twice."""
+    kind = "stretch" if point == "worker.after_next_claim" else KINDS[run % len(KINDS)]
     stage.worker(point)
-    job = stage.submit_silently(batch_calls=CALLS // 3)
+    job = stage.submit(kind)
     stage.scheduler()
 
     stage.finished(job)
@@ -168,20 +228,56 @@ def test_B4_a_pool_process_may_end_anywhere(stage: Stage, point: str) -> None:
     record = stage.ledger.job(job)
     named = [i for c in stage.ledger.completions(job)[1] for i in c.indexes]
     seen = executions(stage.folder / "witness.log")
+    fails = kind == "tried again"
     assert stage.marker.exists(), "the crash point was not reached"
-    assert (record.state, record.done, record.failed) == (JobState.SUCCEEDED, CALLS, 0)
+    assert (record.done, record.failed) == ((0, CALLS) if fails else (CALLS, 0))
     assert sorted(named) == list(range(CALLS))
     assert set(seen) == set(range(CALLS))
-    if point in {"worker.after_commit", "worker.after_next_claim"}:
+    assert min(seen.values()) >= (FAILED_ATTEMPTS if fails else 1)
+    if not fails and point in {"worker.after_commit", "worker.after_next_claim"}:
         assert max(seen.values()) == 1, "what was recorded ran again"
 
 
-def test_B4_a_worker_may_end_while_it_gives_a_batch_back(stage: Stage) -> None:
+@pytest.mark.parametrize("run", range(RUNS))
+def test_B4_a_pool_process_may_end_after_it_renewed_its_lease(stage: Stage, run: int) -> None:
+    """Also that of a limited batch, whose slot was renewed with it."""
+    stage.worker("worker.after_renew", PENSTOCK_LEASE_S="0.5")
+    job = stage.submit_waiting(limited=True, count=MANY) if run % 2 else stage.submit_silently(count=MANY)
+    stage.scheduler()
+
+    stage.finished(job)
+
+    assert stage.marker.exists(), "the crash point was not reached"
+    assert stage.ledger.job(job).done == MANY
+
+
+@pytest.mark.parametrize("run", range(RUNS))
+def test_B4_a_replay_may_end_before_its_letter_is_dropped(stage: Stage, run: int) -> None:
+    """Replaying it again gives the same job."""
+    stage.submit_silently(count=1)
+    first = ClaimTerms(holder="gone:1:1#1", lease_s=60.0, max_attempts=1)
+    stage.ledger.claim("j.0", first)
+    claim = stage.ledger.claim("j.0", replace(first, holder="gone:1:1#2", takeover=first.holder))
+    assert claim.state is ClaimState.GONE
+    command = (sys.executable, "-P", "-m", "penstock", "dead-letters", "replay", "j.0")
+
+    with stage.process(command, "producer.after_replay") as crashed:
+        status = crashed.wait(60)
+    with stage.process(command) as again:
+        done = again.wait(60)
+
+    assert (status, done) == (-signal.SIGKILL, 0), again.tail()
+    assert stage.client.zcard(Keys().jobs) == 2
+    assert stage.client.zcard(Keys().dead) == 0
+
+
+@pytest.mark.parametrize("run", range(RUNS))
+def test_B4_a_worker_may_end_while_it_gives_a_batch_back(stage: Stage, run: int) -> None:
     """The next worker finds the batch by its lease's end."""
     point = "worker.before_release"
     worker = stage.worker(point)
     stage.scheduler()
-    job = stage.submit_silently(count=500)
+    job = stage.submit_silently(count=200)
     log = stage.folder / "witness.log"
     wait_until(lambda: log.stat().st_size > 0, 30, "the batch runs")
 
@@ -190,14 +286,15 @@ def test_B4_a_worker_may_end_while_it_gives_a_batch_back(stage: Stage) -> None:
     stage.finished(job)
 
     assert stage.marker.exists(), "the crash point was not reached"
-    assert stage.ledger.job(job).done == 500
+    assert stage.ledger.job(job).done == 200
 
 
+@pytest.mark.parametrize("run", range(RUNS))
 @pytest.mark.parametrize("point", points("scheduler"))
-def test_B4_a_scheduler_may_end_anywhere(stage: Stage, point: str) -> None:
+def test_B4_a_scheduler_may_end_anywhere(stage: Stage, point: str, run: int) -> None:
     """The next one rings after the back-off."""
     stage.worker()
-    job = stage.submit_waiting() if "dispatch" in point else stage.submit_silently()
+    job = stage.submit_waiting(limited=run % 2 == 1) if "dispatch" in point else stage.submit_silently()
 
     crashed = stage.scheduler(point)
     status = crashed.wait(60)
@@ -208,7 +305,8 @@ def test_B4_a_scheduler_may_end_anywhere(stage: Stage, point: str) -> None:
     assert stage.ledger.job(job).done == CALLS
 
 
-def test_E4_a_tool_that_may_run_once_only_is_never_run_twice(stage: Stage) -> None:
+@pytest.mark.parametrize("run", range(RUNS))
+def test_E4_a_tool_that_may_run_once_only_is_never_run_twice(stage: Stage, run: int) -> None:
     """Its worker is lost after the call: the call ends INTERRUPTED, and the witness saw it once."""
     stage.worker("worker.before_commit")
     stage.scheduler()

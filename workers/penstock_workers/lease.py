@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import redis
 
+from penstock_broker_config import crash
 from penstock_broker_config.ledger import Commit, Ledger
 from penstock_workers.guard import CallGuard
 
@@ -134,6 +135,7 @@ class LeaseKeeper:
             except redis.RedisError as error:
                 logger.warning("A lease could not be renewed: %s", error, extra={"batch_id": hold.batch_id})
                 continue
+            crash.reach("worker.after_renew")
             if answer in (Commit.OK, Commit.SKIP):
                 self.extended(hold, asked_at)
                 if answer is Commit.SKIP and running is not None:

@@ -1,0 +1,67 @@
+"""A worker whose clock is ten minutes off does what the others do: time is Redis's (B-4)."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from penstock_broker_config.keys import Keys
+from penstock_scheduler import Producer
+from tests.chaos.cast import cast
+from tests.chaos.verdict import Verdict, judge_limits, read_recorded
+from tests.chaos.witness import executions, lines_of
+
+SKEW_S = 600
+CALLS = 24
+
+
+def skewed(offset_s: int) -> dict[str, str]:
+    """An environment in which the wall clock is off. The monotonic one is nobody's to set."""
+    if shutil.which("faketime") is None:
+        pytest.skip("faketime is not installed (on Debian: apt-get install faketime)")
+    shown = subprocess.run(
+        ["faketime", "-f", f"{offset_s:+d}s", "env"], capture_output=True, text=True, check=True
+    )
+    found = dict(line.split("=", 1) for line in shown.stdout.splitlines() if "=" in line)
+    names = ("LD_PRELOAD", "FAKETIME")
+    return {name: found[name] for name in names} | {"FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
+@pytest.mark.parametrize("offset_s", [SKEW_S, -SKEW_S])
+def test_B4_a_clock_that_is_ten_minutes_off_changes_nothing(offset_s: int, tmp_path: Path) -> None:
+    """Deadlines, delays, batches, limits and leases: on a skewed worker beside one with the right time."""
+    skew = {"w2": skewed(offset_s)}
+    with (
+        cast(tmp_path, processes=1, schedulers=1, networks=False, environments=skew) as on_stage,
+        Producer.connect(on_stage.broker.url) as producer,
+    ):
+        jobs = {}
+        for n in range(CALLS):
+            params = {"n": n, "key": "k", "ms": 30}
+            match n % 4:
+                case 0:
+                    jobs[n] = producer.submit("witness.limited", params)
+                case 1:
+                    jobs[n] = producer.submit("witness.run", params, deadline_s=60, eta_s=0.2)
+                case 2:
+                    jobs[n] = producer.submit("witness.keyed", params, deadline_s=60)
+                case _:
+                    jobs[n] = producer.submit("witness.run", params, deadline_s=60)
+        results = {n: job.result(wait_s=60) for n, job in jobs.items()}
+        with on_stage.broker.redis.client() as client:
+            wrong = [text for job in jobs.values() for text in read_recorded(client, job.id)[1]]
+            left = client.zcard(Keys().open)
+
+    verdict = Verdict()
+    judge_limits(verdict, on_stage.witness_file, [], is_limited=lambda n: n % 4 == 0, overlap_s=0.0)
+    ahead_s = {line["who"]: line["clock"] - time.time() for line in lines_of(on_stage.witness_file)}
+    assert [n for n, result in results.items() if not result.success] == []
+    assert set(executions(on_stage.witness_file).values()) == {1}
+    assert ahead_s["w2"] - ahead_s["w1"] == pytest.approx(offset_s, abs=SKEW_S / 2), "the clock was not off"
+    assert (wrong, left, verdict.problems) == ([], 0, [])
+    queued_ms = [result.metadata.queued_ms or 0 for result in results.values()]
+    assert max(queued_ms) < SKEW_S * 1000 / 2
