@@ -12,7 +12,9 @@ from celery import Celery
 
 from penstock_broker_config.queues import DEFAULT, declare
 from penstock_broker_config.redis_transport import OurAMQP
+from penstock_broker_config.sentinel import is_sentinel, kombu_options
 from penstock_broker_config.settings import Settings, located
+from penstock_broker_config.tls import broker_ssl
 from penstock_broker_config.urls import AMQP_SCHEMES, for_kombu, scheme_of
 
 #: The task that looks at one batch. Its only argument is the batch's id.
@@ -53,6 +55,7 @@ def create_app(settings: Settings) -> Celery:
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=scheme_of(broker) not in AMQP_SCHEMES,
         broker_transport_options=_transport_options(broker, settings.prefix),
+        broker_use_ssl=broker_ssl(broker),
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_connection_timeout=3.0,
@@ -76,6 +79,7 @@ def _transport_options(broker: str, prefix: str) -> dict[str, Any]:
     if scheme_of(broker) in AMQP_SCHEMES:
         return {"confirm_publish": True, "max_retries": 3, "interval_start": 0, "interval_step": 0.2}
     return {
+        **(kombu_options(broker) if is_sentinel(broker) else {}),
         "global_keyprefix": prefix,
         "visibility_timeout": VISIBILITY_TIMEOUT_S,
         "unacked_restore_interval": 2,

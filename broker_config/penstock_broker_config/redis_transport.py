@@ -40,10 +40,10 @@ class QoS(kombu_redis.QoS):
         self._remove_from_indices(delivery_tag).execute()  # type: ignore[attr-defined]  # missing in the stubs
 
 
-class Channel(kombu_redis.Channel):
+class _OneClient:
     """A channel with one client for its commands, beside those that wait for messages."""
 
-    QoS = QoS
+    pool: Any
     _one_client: Any = None
 
     def _create_client(self, asynchronous: bool = False) -> Any:
@@ -55,10 +55,34 @@ class Channel(kombu_redis.Channel):
         return self._one_client
 
 
+class Channel(_OneClient, kombu_redis.Channel):
+    """A channel to one server."""
+
+    QoS = QoS
+
+
+class SentinelChannel(_OneClient, kombu_redis.SentinelChannel):
+    """A channel to whichever server the sentinels call the master."""
+
+    QoS = QoS
+
+
 class Transport(kombu_redis.Transport):
     """The transport of `redis://`, `rediss://` and `redis+socket://`."""
 
     Channel = Channel
+
+
+class SentinelTransport(kombu_redis.SentinelTransport):
+    """The transport of `sentinel://`."""
+
+    Channel = SentinelChannel
+
+
+_OURS: dict[Any, Any] = {
+    kombu_redis.Transport: Transport,
+    kombu_redis.SentinelTransport: SentinelTransport,
+}
 
 
 class _Ours(Connection):
@@ -66,7 +90,7 @@ class _Ours(Connection):
 
     def get_transport_cls(self) -> Any:
         found = super().get_transport_cls()
-        return Transport if found is kombu_redis.Transport else found
+        return _OURS.get(found, found)
 
 
 class OurConnection(_Ours):

@@ -10,9 +10,10 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
+from penstock_broker_config.sentinel import is_sentinel, sentinel_address
 from penstock_broker_config.settings import Settings, located
 from penstock_broker_config.urls import redacted, scheme_of
-from penstock_plugins.errors import ConfigurationError, UnreachableError, UnsafeStartError
+from penstock_plugins.errors import UnreachableError, UnsafeStartError
 
 #: Seconds within which Redis must answer a command that does not wait.
 SOCKET_TIMEOUT_S = 10.0
@@ -40,11 +41,13 @@ def _url(settings: Settings) -> str:
     url = located(settings).redis_url
     if url is None:
         raise UnreachableError("No Redis is configured")
-    if scheme_of(url) == "sentinel":
-        raise ConfigurationError(
-            "sentinel:// is not supported for the store yet: name the master by redis://"
-        )
     return url
+
+
+def _client(url: str, **options: Any) -> redis.Redis:
+    if is_sentinel(url):
+        return sentinel_address(url).client(**options)
+    return redis.Redis.from_url(url, **options)
 
 
 def connect_store(settings: Settings) -> redis.Redis:
@@ -55,7 +58,7 @@ def connect_store(settings: Settings) -> redis.Redis:
     """
     retry = Retry(ExponentialWithJitterBackoff(cap=1.0, base=0.05), RETRIES)
     url = _url(settings)
-    return redis.Redis.from_url(url, retry=retry, max_connections=CONNECTIONS, **_options(url))
+    return _client(url, retry=retry, max_connections=CONNECTIONS, **_options(url))
 
 
 def connect_impatiently(settings: Settings, *, timeout_s: float) -> redis.Redis:
@@ -65,13 +68,16 @@ def connect_impatiently(settings: Settings, *, timeout_s: float) -> redis.Redis:
         UnreachableError: nothing is configured and nothing runs here.
     """
     url = _url(settings)
-    return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **_options(url, timeout_s=timeout_s))
+    return _client(url, retry=Retry(NoBackoff(), 0), **_options(url, timeout_s=timeout_s))
 
 
 def connect_async_store(settings: Settings) -> redis.asyncio.Redis:
     """The same for asyncio. Thousands of tasks may wait at once: they share a few connections."""
     retry = AsyncRetry(ExponentialWithJitterBackoff(cap=1.0, base=0.05), RETRIES)
     url = _url(settings)
+    if is_sentinel(url):
+        address = sentinel_address(url)
+        return address.async_client(retry=retry, max_connections=ASYNC_CONNECTIONS, **_options(url))
     pool: redis.asyncio.BlockingConnectionPool = redis.asyncio.BlockingConnectionPool.from_url(
         url, max_connections=ASYNC_CONNECTIONS, timeout=None, retry=retry, **_options(url)
     )

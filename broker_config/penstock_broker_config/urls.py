@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from penstock_broker_config import sentinel
+from penstock_broker_config.tls import broker_ssl, without_tls_options
 from penstock_plugins.errors import ConfigurationError
 
-#: Schemes that redis-py understands, and sentinel in kombu's spelling.
-REDIS_SCHEMES = frozenset({"redis", "rediss", "unix", "sentinel"})
+#: Schemes that redis-py understands, and those of `sentinel`.
+REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"}) | sentinel.SENTINEL_SCHEMES
 #: Schemes of RabbitMQ.
 AMQP_SCHEMES = frozenset({"amqp", "amqps", "pyamqp"})
+
+_PASSWORDS = re.compile(r"(password=)[^&]*")
 
 
 def scheme_of(url: str) -> str:
@@ -35,6 +40,9 @@ def check_broker_url(url: str) -> str:
         raise ConfigurationError(
             f"Unknown broker URL {redacted(url)}: use redis://, rediss://, unix://, sentinel:// or amqp://"
         )
+    if sentinel.is_sentinel(url):
+        sentinel.sentinel_address(url)
+    broker_ssl(url)
     return url
 
 
@@ -53,6 +61,10 @@ def check_redis_url(url: str) -> str:
 
 def for_kombu(url: str) -> str:
     """The same broker in kombu's spelling: `unix://` is `redis+socket://` there."""
+    if sentinel.is_sentinel(url):
+        return sentinel.for_kombu(url)
+    if scheme_of(url) in {"rediss", "amqps"}:
+        return without_tls_options(url)
     parts = urlsplit(url)
     if parts.scheme != "unix":
         return url
@@ -61,9 +73,10 @@ def for_kombu(url: str) -> str:
 
 
 def redacted(url: str) -> str:
-    """The URL without its password, for messages and logs."""
+    """The URL without its passwords, for messages and logs."""
     parts = urlsplit(url)
+    query = _PASSWORDS.sub(r"\1***", parts.query)
     if not parts.password:
-        return url
+        return urlunsplit(parts._replace(query=query)) if query != parts.query else url
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}", query=query))

@@ -32,7 +32,13 @@ class RabbitServer(Process):
     """A `rabbitmq-server` process. It takes seconds to start, so a run shares one: a vhost for each test."""
 
     def __init__(
-        self, folder: Path, *, name: str = "rabbitmq", shared: bool = False, host: str = LOOPBACK
+        self,
+        folder: Path,
+        *,
+        name: str = "rabbitmq",
+        shared: bool = False,
+        host: str = LOOPBACK,
+        settings: str = "",
     ) -> None:
         """Describe the server; nothing is started.
 
@@ -41,6 +47,7 @@ class RabbitServer(Process):
             name: for messages.
             shared: lives longer than one test.
             host: address at which it listens.
+            settings: more lines of its configuration.
 
         Raises:
             RuntimeError: RabbitMQ is not installed.
@@ -50,6 +57,7 @@ class RabbitServer(Process):
             raise RuntimeError(missing_rabbit())
         self._control = scripts / "rabbitmqctl"
         self.host = host
+        self._settings = settings
         self.port = free_port()
         self.node = f"penstock-{secrets.token_hex(4)}@localhost"
         self._vhosts = 0
@@ -71,7 +79,9 @@ class RabbitServer(Process):
 
     def start(self) -> Self:
         """Start it and wait until it accepts connections."""
-        _write_configuration(self.folder, self.host, self.port)
+        _write_configuration(
+            self.folder, _CONFIGURATION.format(host=self.host, port=self.port) + self._settings
+        )
         if not self._names.running:
             self._names.start()
         return super().start()
@@ -171,9 +181,9 @@ def _environment(folder: Path, node: str, *, epmd_port: int, dist_port: int) -> 
     }
 
 
-def _write_configuration(folder: Path, host: str, port: int) -> None:
+def _write_configuration(folder: Path, settings: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "rabbitmq.conf").write_text(_CONFIGURATION.format(host=host, port=port))
+    (folder / "rabbitmq.conf").write_text(settings)
     (folder / "enabled_plugins").write_text("[].\n")
     cookie = folder / ".erlang.cookie"
     if not cookie.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ class RedisServer(Process):
         name: str = "redis",
         shared: bool = False,
         host: str = LOOPBACK,
+        options: Sequence[str] = (),
     ) -> None:
         """Describe the server; nothing is started.
 
@@ -36,6 +38,7 @@ class RedisServer(Process):
             name: for messages.
             shared: lives longer than one test.
             host: address at which it listens.
+            options: more of the server's own, which come last and win.
         """
         self.host = host
         self.port = free_port()
@@ -49,6 +52,7 @@ class RedisServer(Process):
                 *("--appendonly", append_only, "--appendfsync", fsync, "--save", ""),
                 *("--maxmemory-policy", "noeviction", "--daemonize", "no"),
                 *("--protected-mode", "yes" if host == LOOPBACK else "no"),
+                *options,
             ],
             name=name,
             folder=folder,

@@ -13,7 +13,9 @@ from penstock_plugins.errors import ConfigurationError
     ("ours", "kombus"),
     [
         ("redis://127.0.0.1:7001/2", "redis://127.0.0.1:7001/2"),
-        ("rediss://u:p@h/0?ssl_cert_reqs=required", "rediss://u:p@h/0?ssl_cert_reqs=required"),
+        ("rediss://u:p@h/0?ssl_cert_reqs=required", "rediss://u:p@h/0"),
+        ("sentinel://u:p@a,b:7002/main/2", "sentinel://u:p@a:26379/2;sentinel://u:p@b:7002/2"),
+        ("sentinels://[::1]:7001/main", "sentinel://[::1]:7001/0"),
         ("unix:///run/p.sock", "redis+socket:///run/p.sock"),
         ("unix:///run/p.sock?db=3", "redis+socket:///run/p.sock?virtual_host=3"),
         ("amqp://u:p@h//", "amqp://u:p@h//"),
