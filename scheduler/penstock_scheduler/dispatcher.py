@@ -65,6 +65,11 @@ class DispatchLoop:
         """Begin."""
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether it goes on."""
+        return self._thread.is_alive()
+
     def stop(self, wait_s: float = 5.0) -> None:
         """End after the step that runs. What it has formed and not rung is left to the reapers."""
         self._stop.set()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from pathlib import Path
 
 import redis
 
 from penstock_broker_config import crash
 from penstock_broker_config.app import create_app
 from penstock_broker_config.doorbell import Doorbell
+from penstock_broker_config.heartbeat import HeartbeatFile
 from penstock_broker_config.ledger import Ledger, ReapTerms
 from penstock_broker_config.logs import configure_logging
 from penstock_broker_config.settings import Settings, located
@@ -29,8 +31,20 @@ logger = logging.getLogger(__name__)
 STEP_S = 0.5
 
 
-def run_scheduler(settings: Settings, *, log_level: str = "INFO", log_json: bool = False) -> int:
+def run_scheduler(
+    settings: Settings,
+    *,
+    heartbeat_file: Path | None = None,
+    log_level: str = "INFO",
+    log_json: bool = False,
+) -> int:
     """Run a scheduler until SIGTERM or SIGINT. Any number of them share the work.
+
+    Args:
+        settings: of this process.
+        heartbeat_file: touched at each step, whether or not Redis answers, while the dispatcher lives.
+        log_level: of our own log lines.
+        log_json: log JSON objects instead of text.
 
     Returns:
         The exit status.
@@ -64,7 +78,11 @@ def run_scheduler(settings: Settings, *, log_level: str = "INFO", log_json: bool
     collecting = Collecting(client, settings.keys, values=values if settings.values_url else None)
     collecting.start()
     logger.info("Ready", extra={"action": "ready"})
+    heartbeat = HeartbeatFile(heartbeat_file)
+    heartbeat.beat()
     while not stop.wait(STEP_S):
+        if dispatching.alive:
+            heartbeat.beat()
         try:
             reaper.step()
             beat.step()

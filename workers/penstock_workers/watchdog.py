@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from penstock_broker_config.heartbeat import HeartbeatFile
+
 logger = logging.getLogger(__name__)
 
 #: Seconds for which used credit may exceed the requests that explain it. Requests are handed over at once,
@@ -47,7 +49,7 @@ class Pulse:
     """The heartbeat of the worker's main loop: a file for probes, and a thread that ends a hung worker."""
 
     def __init__(self, file: Path | None, *, on_hung: Callable[[], None] | None = None) -> None:
-        self._file = file
+        self._file = HeartbeatFile(file)
         self._on_hung = on_hung or _exit_hung
         self._last = time.monotonic()
         self._stopped = threading.Event()
@@ -60,12 +62,7 @@ class Pulse:
     def beat(self) -> None:
         """The loop turns."""
         self._last = time.monotonic()
-        if self._file is not None:
-            try:
-                self._file.touch()
-            except OSError as error:
-                logger.warning("The heartbeat file cannot be written: %s", error)
-                self._file = None
+        self._file.beat()
 
     def stop(self) -> None:
         """The worker stops: its loop may rest."""

@@ -81,7 +81,15 @@ def worker(
     )
 
 
-def scheduler(context: typer.Context, log_level: LogLevel = "INFO", log_json: LogJson = False) -> int:
+def scheduler(
+    context: typer.Context,
+    heartbeat_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Touched every half second while the scheduler is well."),
+    ] = None,
+    log_level: LogLevel = "INFO",
+    log_json: LogJson = False,
+) -> int:
     """Look after what is open: rings again what nobody claimed, ends what has expired.
 
     Run at least one; any number share the work.
@@ -92,4 +100,6 @@ def scheduler(context: typer.Context, log_level: LogLevel = "INFO", log_json: Lo
     """
     from penstock_scheduler.service import run_scheduler
 
-    return run_scheduler(settings_of(context), log_level=log_level, log_json=log_json)
+    return run_scheduler(
+        settings_of(context), heartbeat_file=heartbeat_file, log_level=log_level, log_json=log_json
+    )
