@@ -5,13 +5,7 @@ promised, and why no crash loses a call, stands in the folder's README.
 """
 
 from penstock_broker_config.ledger.aio import AsyncLedger
-from penstock_broker_config.ledger.buffering import (
-    Buffer,
-    BufferedCall,
-    DeclaredLimit,
-    Dispatched,
-    DispatchTerms,
-)
+from penstock_broker_config.ledger.buffering import Buffer, BufferedCall, DeclaredLimit
 from penstock_broker_config.ledger.client import Ledger
 from penstock_broker_config.ledger.following import Committed
 from penstock_broker_config.ledger.limits import UNLIMITED, LimitChange, LimitState
@@ -29,7 +23,9 @@ from penstock_broker_config.ledger.records import (
     RecordKind,
     Submitted,
 )
-from penstock_broker_config.ledger.requests import Bounds, ClaimTerms, ReapTerms, Retention, job_of
+from penstock_broker_config.ledger.requests import Bounds, Retention, job_of
+from penstock_broker_config.ledger.scheduling import Dispatched, DispatchTerms, ReapTerms
+from penstock_broker_config.ledger.working import ClaimTerms
 
 __all__ = [
     "FINAL_STATES",

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 import redis.asyncio
 
 from penstock_broker_config.keys import Keys
-from penstock_broker_config.ledger.buffering import Buffer, BufferedCall, BufferRequests
-from penstock_broker_config.ledger.client import missing_in, put_in, read_job, read_jobs, read_stream
+from penstock_broker_config.ledger.buffering import Buffer, BufferedCall
+from penstock_broker_config.ledger.producing import ProducerRequests
+from penstock_broker_config.ledger.reading import missing_in, put_in, read_job, read_jobs, read_stream
 from penstock_broker_config.ledger.records import (
     BatchHeader,
     CallEntry,
@@ -18,7 +19,7 @@ from penstock_broker_config.ledger.records import (
     JobState,
     Submitted,
 )
-from penstock_broker_config.ledger.requests import Bounds, LedgerRequests, Request, Retention
+from penstock_broker_config.ledger.requests import Bounds, Request, Retention
 from penstock_broker_config.ledger.scripts import load_script
 
 T = TypeVar("T")
@@ -35,9 +36,7 @@ class AsyncLedger:
         bounds: Bounds | None = None,
     ) -> None:
         self._redis: Any = client
-        retention, bounds = retention or Retention(), bounds or Bounds()
-        self._requests = LedgerRequests(keys, retention, bounds)
-        self._buffers = BufferRequests(keys, retention, bounds)
+        self._requests = ProducerRequests(keys, retention or Retention(), bounds or Bounds())
         self._scripts: dict[str, Any] = {}
         self.keys = keys
 
@@ -92,7 +91,7 @@ class AsyncLedger:
     ) -> Submitted:
         """See `Ledger.enqueue`."""
         return await self._run(
-            self._buffers.enqueue(
+            self._requests.enqueue(
                 header,
                 calls,
                 buffers,
@@ -107,7 +106,7 @@ class AsyncLedger:
 
     async def flush(self, *, tenant: str, tool: str, key: str) -> int:
         """See `Ledger.flush`."""
-        return await self._run(self._buffers.flush(tenant, tool, key))
+        return await self._run(self._requests.flush(tenant, tool, key))
 
     async def seal(self, job_id: str, *, error: str = "") -> JobState:
         """See `Ledger.seal`."""
