@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from tests.chaos.focused import batches, leases
 from tests.chaos.scenarios import everything
 from tests.chaos.verdict import Verdict
+
+#: Scenarios that are tests, done more often.
+TESTS = {
+    "crash_points": "tests/chaos/test_crash_points.py",
+    "cut_file": "tests/chaos/test_cut_file.py",
+}
+SCENARIOS = ["everything", "batches", "leases", *TESTS]
 
 #: What a program says to whoever started it.
 say = print
@@ -28,7 +38,7 @@ def main() -> int:
     verdict.figures |= {"took, s": round(time.monotonic() - begun, 1)}
     for name, value in verdict.figures.items():
         say(f"{name:46} {json.dumps(value) if isinstance(value, dict) else value}")
-    for problem in verdict.problems:
+    for problem in verdict.problems[:20]:
         say(f"NOT KEPT: {problem}")
     report = {"scenario": asked.scenario, "figures": verdict.figures, "problems": verdict.problems}
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
@@ -38,17 +48,34 @@ def main() -> int:
 
 def run(scenario: str, folder: Path, asked: argparse.Namespace, seed: int) -> Verdict:
     """Run one scenario."""
+    if scenario == "batches":
+        return batches(folder, seed=seed, calls=asked.calls or 20_000)
+    if scenario == "leases":
+        return leases(folder, seed=seed, calls=asked.calls or 1000)
+    if scenario in TESTS:
+        return run_tests(TESTS[scenario], folder, asked, seed)
     seconds = asked.minutes * 60
     calls = asked.calls or max(500, int(seconds * 40))
     return everything(folder, broker=asked.broker, seed=seed, seconds=seconds, calls=calls)
 
 
+def run_tests(file: str, folder: Path, asked: argparse.Namespace, seed: int) -> Verdict:
+    """Run a file of tests, each of which is done so many times."""
+    verdict = Verdict(figures={"seed": seed, "runs": asked.runs})
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file, "--timeout=100000"]
+    environment = {**os.environ, "CHAOS_RUNS": str(asked.runs), "CHAOS_SEED": str(seed)}
+    done = subprocess.run([*command, f"--basetemp={folder / 'tests'}"], env=environment, check=False)
+    verdict.expect(done.returncode == 0, f"{file} fails")
+    return verdict
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
-    parser.add_argument("--scenario", default="everything", choices=["everything"])
+    parser.add_argument("--scenario", default="everything", choices=SCENARIOS)
     parser.add_argument("--broker", default="redis", choices=["redis", "rabbitmq"])
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--runs", type=int, default=100, help="of crash_points and cut_file")
     parser.add_argument("--calls", type=int, help="how many; by default as many as take about that long")
     parser.add_argument("--folder", help="where files and logs go, and stay")
     return parser.parse_args()

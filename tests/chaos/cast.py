@@ -82,8 +82,8 @@ class Cast:
         while self.missing(name):
             try:
                 self.processes[name].restart()
-            except RuntimeError:
-                # It was started while Redis was away.
+            except (RuntimeError, TimeoutError):
+                # It was started while Redis was away, or out of reach.
                 tries += 1
                 if tries == TRIES:
                     raise

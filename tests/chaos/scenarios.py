@@ -37,7 +37,7 @@ def everything(
     seconds: float,
     calls: int,
     intensity: float = 1.0,
-    processes: int = 2,
+    processes: int = 3,
     doorbells: float | None = DOORBELLS,
     overlap_s: float = OVERLAP_S,
     say: Callable[[str], None] = print,
@@ -92,7 +92,7 @@ def everything(
             is_limited=set(limited).__contains__,
             overlap_s=overlap_s,
         )
-        judge_recovery(verdict, on_stage.witness_file, storm.healed, until=last)
+        judge_recovery(verdict, on_stage.witness_file, storm.struck, until=last)
     return verdict
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -96,8 +96,8 @@ class Storm:
     cast: Cast
     #: How many faults of each kind hit something.
     done: Counter[str] = field(default_factory=Counter)
-    #: Who was well again when: by monotonic seconds.
-    healed: list[tuple[str, float, str]] = field(default_factory=list)
+    #: Who was hurt from when to when, by what: by monotonic seconds.
+    struck: list[tuple[str, float, float, str]] = field(default_factory=list)
 
     def rage(self, faults: Sequence[Fault]) -> float:
         """Do it all; returns the monotonic moment at which the last victim was well again.
@@ -106,17 +106,19 @@ class Storm:
         ends by itself is started again.
         """
         begun = time.monotonic()
-        running: dict[str, list[Future[None]]] = {name: [] for name in self.cast.processes}
+        running: dict[str, list[Future[None]]] = defaultdict(list)
         with ExitStack() as stack:
             lanes = {
                 name: stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix=f"storm-{name}"))
-                for name in self.cast.processes
+                # Who is cut off can be killed as well.
+                for name in (*self.cast.processes, *(_cable(name) for name in self.cast.namespaces))
             }
             for fault in faults:
                 while (left_s := begun + fault.at_s - time.monotonic()) > 0:
                     time.sleep(min(left_s, 0.5))
                     self._revive_all(lanes, running)
-                running[fault.victim].append(lanes[fault.victim].submit(self._strike, fault))
+                lane = _cable(fault.victim) if fault.what.startswith("cut") else fault.victim
+                running[lane].append(lanes[lane].submit(self._strike, fault))
         for futures in running.values():
             for future in futures:
                 future.result()
@@ -126,7 +128,7 @@ class Storm:
 
     def _strike(self, fault: Fault) -> None:
         cast, victim = self.cast, fault.victim
-        hit = True
+        hit, begun = True, time.monotonic()
         match fault.what:
             case "kill":
                 hit = cast.kill(victim)
@@ -141,13 +143,17 @@ class Storm:
                 network.heal()
         if hit:
             self.done[f"{fault.what} {victim.rstrip('0123456789')}"] += 1
-            self.healed.append((victim, time.monotonic(), fault.what))
+            self.struck.append((victim, begun, time.monotonic(), fault.what))
 
     def _revive_all(
         self, lanes: dict[str, ThreadPoolExecutor], running: dict[str, list[Future[None]]]
     ) -> None:
-        for name, lane in lanes.items():
+        for name in self.cast.processes:
             busy = any(not future.done() for future in running[name])
             if not busy and self.cast.missing(name):
                 self.done[f"ended by itself {name.rstrip('0123456789')}"] += 1
-                running[name].append(lane.submit(self.cast.revive, name))
+                running[name].append(lanes[name].submit(self.cast.revive, name))
+
+
+def _cable(name: str) -> str:
+    return f"cable of {name}"

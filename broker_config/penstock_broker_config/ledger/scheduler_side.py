@@ -57,14 +57,13 @@ class SchedulerSide(Scripted):
         own = cast("set[bytes]", client.smembers(keys.operator_limits))
         names = sorted(name.decode(errors="replace") for name in {*used, *own})
         seconds, micros = client.time()
+        now_ms = seconds * 1000 + micros // 1000
         with client.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.hgetall(keys.limit(name))
                 pipe.sismember(keys.operator_limits, name)
-                pipe.zcount(keys.limit_slots(name), seconds * 1000, "+inf")
+                # A slot counts up to its lease's last millisecond, as for the scripts.
+                pipe.zcount(keys.limit_slots(name), f"({now_ms}", "+inf")
                 pipe.zcard(keys.limit_waiters(name))
             answers = pipe.execute()
-        return [
-            read_limit(name, answers[4 * i : 4 * i + 4], seconds * 1000 + micros // 1000)
-            for i, name in enumerate(names)
-        ]
+        return [read_limit(name, answers[4 * i : 4 * i + 4], now_ms) for i, name in enumerate(names)]
