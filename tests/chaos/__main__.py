@@ -32,6 +32,7 @@ def main() -> int:
     asked = _arguments()
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(10**9)
     folder = Path(asked.folder or tempfile.mkdtemp(prefix="penstock-chaos-"))
+    folder.mkdir(parents=True, exist_ok=True)
     say(f"files: {folder}", flush=True)
     begun = time.monotonic()
     verdict = run(asked.scenario, folder, asked, seed)
