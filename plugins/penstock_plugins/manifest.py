@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from penstock_plugins.errors import ManifestError
 from penstock_plugins.limits import Limits
+from penstock_plugins.manifest_problems import describe
 from penstock_plugins.manifest_tables import NAME, BuildTable, RangeTable, Table, ToolTable, WasmTable
 from penstock_plugins.printable import printable
 from penstock_plugins.tool import TOOL_NAME
@@ -182,7 +183,7 @@ def manifest_from(shape: object, *, path: str = "plugin.toml") -> Manifest:
         orjson.dumps(dump(manifest))  # it travels in the plugin's record
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        problems = [_problem(item) for item in found[:_MAX_PROBLEMS]]
+        problems = [describe(item, Manifest) for item in found[:_MAX_PROBLEMS]]
         if len(found) > _MAX_PROBLEMS:
             problems.append(f"and {len(found) - _MAX_PROBLEMS} more")
         raise ManifestError(problems, path) from error
@@ -194,16 +195,3 @@ def manifest_from(shape: object, *, path: str = "plugin.toml") -> Manifest:
 def dump(manifest: Manifest) -> dict[str, Any]:
     """The manifest as JSON values; `manifest_from` reads it back."""
     return manifest.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-def _problem(item: Any) -> str:
-    where = ".".join(printable(part, 80) for part in item["loc"]) or "it"
-    message = printable(str(item["msg"]).removeprefix("Value error, "), 400)
-    if item["type"] == "missing":
-        message = f"{where} is required"
-        return message if where in {"name", "version"} else f"Invalid manifest: {message}"
-    if item["type"] == "extra_forbidden":
-        return f"Invalid manifest: {where}: no such key"
-    if message == f"{where} is required":
-        return message
-    return f"Invalid manifest: {where}: {message}"

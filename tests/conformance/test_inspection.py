@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock_plugins.policy import KNOWN_CAPABILITIES, OperatorPolicy
 from penstock_plugins.tool import Traits
 from penstock_workers.artifacts.store import ArtifactStore
 from penstock_workers.inspection import inspect_plugin
@@ -101,7 +102,10 @@ def test_declared_and_listed_tools_must_agree() -> None:
 )
 def test_a_plugin_for_another_penstock_is_said_so(bounds: str, problems: int, warnings: int) -> None:
     """For a later one is a problem, for an earlier one a warning (P-5)."""
-    found = inspect_plugin(GOOD.bundle_with(f"{bounds}\n{GOOD.manifest}"))
+    everything = OperatorPolicy(capabilities=KNOWN_CAPABILITIES)
+    found = inspect_plugin(
+        GOOD.bundle_with(f"{bounds}\n{GOOD.manifest}"), operator_policy=lambda _: everything
+    )
 
     assert (len(found.problems), len(found.warnings)) == (problems, warnings)
     assert all("Penstock" in str(said) for said in (*found.problems, *found.warnings))
@@ -113,9 +117,9 @@ def test_a_kind_that_does_not_run_yet_is_said_so() -> None:
 
     found = inspect_plugin(GOOD.bundle_with(core))
 
-    assert [str(problem) for problem in found.problems] == [
-        "Plugins of kind 'core' do not run yet. Build a component of the world grain-plugin"
-    ]
+    [problem] = found.problems
+    assert problem.message == "Plugins of kind 'core' do not run yet"
+    assert problem.advice == "`penstock plugin wrap` makes a component of it: leave out kind then"
 
 
 def test_bytes_that_do_not_compile_are_a_problem() -> None:

@@ -27,10 +27,10 @@ from penstock_workers.batch_check import check_batch_entry_point
 from penstock_workers.engine import METERED, PLAIN, EngineSettings, new_engine
 from penstock_workers.guard import CallGuard
 from penstock_workers.host import CallNotes
-from penstock_workers.plugin import import_problems, link_component
+from penstock_workers.import_check import check_grants, check_imports
+from penstock_workers.plugin import link_component
 from penstock_workers.surroundings import RealSurroundings
 from penstock_workers.text import clean
-from penstock_workers.wasi import is_wasi
 from penstock_workers.world import HOST, export_problems, imports_of
 
 if TYPE_CHECKING:
@@ -152,7 +152,9 @@ def unreadable(bundle: Bundle) -> Problem | None:
         return None
     return Problem(
         message=f"Plugins of kind '{kind}' do not run yet",
-        advice="Build a component of the world grain-plugin",
+        advice="`penstock plugin wrap` makes a component of it: leave out kind then"
+        if kind == "core"
+        else "Build a component of the world grain-plugin",
     )
 
 
@@ -179,7 +181,8 @@ def look_at(
         found.add(clean(error.message), "Build it for the world grain-plugin")
         return
     found.imports = {name: sorted(functions) for name, functions in imports.items()}
-    _check_imports(found, imports)
+    check_imports(found, imports)
+    check_grants(found, operator)
     for problem in export_problems(component, engine):
         found.add(f"It is no component of our world: {problem}", "Build it for the world grain-plugin")
     if not found.ok:
@@ -212,29 +215,6 @@ def _check_host(found: Inspection) -> None:
         found.add(error.message)
     else:
         found.warnings += [warning] if warning else []
-
-
-def _check_imports(found: Inspection, imports: Mapping[str, Mapping[str, str]]) -> None:
-    asked = set(found.capabilities)
-    if problems := [clean(problem, 500) for problem in import_problems(imports)]:
-        found.add(
-            f"It imports what no plugin may have: {'; '.join(problems)}",
-            "Build it without these (Python and JavaScript: with `--stub-wasi`)",
-        )
-    if any(map(is_wasi, imports)) and "wasi" not in asked:
-        found.add(
-            "It imports WASI and does not ask for it: " + ", ".join(filter(is_wasi, imports)),
-            "Add 'wasi' to the manifest's capabilities, or build it without WASI (`--stub-wasi`)",
-        )
-    uses = {"log": "log", "env-get": "env", "http-get": "http", "http-post": "http"}
-    for function in imports.get(HOST, ()):
-        capability = uses.get(function)
-        if capability and capability not in asked:
-            found.warnings.append(
-                f"It imports {function}, which is refused unless the manifest asks for '{capability}'"
-            )
-    for capability in sorted(asked - KNOWN_CAPABILITIES):
-        found.warnings.append(f"Nobody knows the capability '{capability}'")
 
 
 def _check_info(found: Inspection, info: PluginInfo) -> None:

@@ -124,24 +124,42 @@ def run_tests(context: typer.Context, folder: _Folder = Path(), as_json: AsJson 
 
 
 def wrap(
-    core: Annotated[
-        Path, typer.Argument(metavar="CORE.WASM", help="Core module that speaks the canonical ABI.")
-    ],
+    core: Annotated[Path, typer.Argument(metavar="CORE.WASM", help="Core module: of either ABI.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Component to write.")
     ] = Path("plugin.wasm"),
+    name: Annotated[str, typer.Option(help="What the plugin is called, where the module says another.")] = "",
+    version: Annotated[str, typer.Option(help="Its version, likewise.")] = "",
 ) -> None:
     """Make a component of a core module, whatever compiled it.
+
+    The module speaks the canonical ABI of the world grain-plugin, or the plain one: exports such as
+    plugin_name and plugin_tool_execute, with addresses of NUL-terminated texts, and no imports.
 
     [bold]Example[/bold]
 
       penstock plugin wrap core.wasm -o plugin.wasm
     """
+    from penstock_plugins.errors import BuildError
+    from penstock_workers.toolchain.core_abi import ask_core_module, has_core_abi, wrap_core_abi
     from penstock_workers.toolchain.sources import write_artifact  # the toolchain needs wasmtime
     from penstock_workers.toolchain.wrap import wrap_core_module
 
-    component = wrap_core_module(core.read_bytes())
+    try:
+        module = core.read_bytes()
+    except OSError as error:
+        raise BuildError(f"Failed to read {core}: {error.strerror}") from error
+    if not has_core_abi(module):
+        if name or version:
+            raise typer.BadParameter("--name and --version are for modules with the plain ABI")
+        _say_built(write_artifact(output, wrap_core_module(module)))
+        return
+    own = ask_core_module(module)
+    component = wrap_core_abi(module, own.called(name=name, version=version))
     _say_built(write_artifact(output, component))
+    tools = ", ".join(own.tools) or "none"
+    manifest = f'name = "{name or own.name}", version = "{version or own.version}"'
+    say_note(safe(f"plugin.toml must say {manifest}. Tools: {tools}"))
 
 
 def _build(folder: Path, *, packed: bool) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from penstock.cli.console import say_error
 from penstock.cli.session import Session
-from penstock_plugins.errors import PenstockError
+from penstock_plugins.errors import ManifestError, PenstockError
 
 OK = 0
 #: A call, a row or a check failed.
@@ -52,6 +52,8 @@ def exit_code_of(command: Callable[[], object], session: Session) -> int:
 
 def explain(error: Exception) -> tuple[str, int]:
     """One or two lines that say what to do, and the exit code."""
+    if isinstance(error, ManifestError) and len(error.problems) > 1:
+        return "\n  ".join([f"{error.path or 'The manifest'}:", *error.problems]), error.exit_code
     if isinstance(error, PenstockError):
         return str(error), error.exit_code
     if isinstance(error, typer.TyperException):

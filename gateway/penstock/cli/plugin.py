@@ -42,10 +42,12 @@ def check(
             metavar="[DIR]", help="Plugin folder: plugin.toml and its artifact.", show_default="here"
         ),
     ] = Path(),
-    call: Annotated[bool, flag(help="Also call each tool once, with made-up params.")] = True,
+    call: Annotated[
+        bool, flag(help="Also call each tool once, with its first example's params or made-up ones.")
+    ] = True,
     as_json: AsJson = False,
 ) -> int:
-    """Check a plugin as publishing would: imports, capabilities, schemas, and a dry call of each tool.
+    """Check a plugin as publishing would: imports, capabilities, schemas; and make a dry call of each tool.
 
     Nothing is published and nothing is connected to. Exit code 1 when something must be changed.
 
@@ -69,7 +71,7 @@ def check(
     if call and inspection.ok:
         from penstock.cli.trial import try_tools  # runs guests: needs wasmtime
 
-        trials = try_tools(settings_of(context), folder, inspection.tools)
+        trials = try_tools(settings_of(context), folder, inspection)
     if as_json:
         print_json(inspection_shape(inspection, trials))
     else:
@@ -87,13 +89,15 @@ def publish(
 ) -> int:
     """Publish plugins to the shared catalog. Workers take them up without a restart.
 
-    Each is checked first. The same name and version can be published again only with the same content.
+    Each is checked first: exit code 1 when something must be changed. The same name and version can be
+    published again only with the same content.
 
     [bold]Example[/bold]
 
       penstock plugin publish ./my-plugin
     """
     from penstock.shipped import shipped_folders
+    from penstock_plugins.errors import BundleError, ManifestError
 
     chosen = [*(shipped_folders() if shipped else ()), *(folders or ())]
     if not chosen:
@@ -105,6 +109,10 @@ def publish(
     for folder in chosen:
         try:
             published.append(_publish(context, folder))
+        except (ManifestError, BundleError) as error:  # what `plugin check` says, with its exit code
+            say_error(explain(error)[0])
+            code = max(code, FAILED)
+            continue
         except Exception as error:
             if len(chosen) == 1:
                 raise
@@ -188,10 +196,6 @@ def _publish(context: typer.Context, folder: Path) -> PluginRecord:
         return known[0]
     inspection = _inspect_bundle(context, bundle)
     if inspection.problems:
-        more = f" (and {len(inspection.problems) - 1} more)" if len(inspection.problems) > 1 else ""
-        raise BundleError(
-            f"{folder.name} was not published: {inspection.problems[0]}{more}\n"
-            f"`penstock plugin check {folder}` shows everything."
-        )
+        raise BundleError("\n  ".join([f"{folder} was not published:", *map(str, inspection.problems)]))
     with open_catalog(context) as catalog:
         return catalog.publish(bundle, inspection.tools, imports=tuple(inspection.imports))

@@ -1,8 +1,7 @@
-"""The dry call of `penstock plugin check`: each tool once, with made-up params, in this process."""
+"""The dry call of `penstock plugin check`: each tool once, in this process, by an example or a guess."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,12 @@ from penstock.cli.console import safe
 from penstock.cli.sample import sample_params
 from penstock.cli.words import span
 from penstock_broker_config.settings import Settings
-from penstock_plugins.errors import ErrorCode, ToolError
+from penstock_plugins.errors import BuildError, ErrorCode, ToolError
 from penstock_plugins.result import ToolFailure, ToolResult
-from penstock_plugins.tool import Tool
 from penstock_workers import Executor
 from penstock_workers.batch_check import disagreement
-from penstock_workers.toolchain.example_calls import read_examples
+from penstock_workers.inspection import Inspection
+from penstock_workers.toolchain.example_calls import EXAMPLES_NAME, Example, read_examples
 
 #: Seconds for each; a check is not for long work.
 TRIAL_S = 5.0
@@ -67,9 +66,13 @@ class Trial:
         )
 
 
-def try_tools(settings: Settings, folder: Path, tools: Sequence[Tool]) -> dict[str, Trial]:
-    """Call each tool once; in a batch as well, with its examples, where it has a batch entry point."""
+def try_tools(settings: Settings, folder: Path, inspection: Inspection) -> dict[str, Trial]:
+    """Call each tool once; in a batch as well, with its examples, where it has a batch entry point.
+
+    What its author should know of examples and of calls that all fail is added to the inspection's warnings.
+    """
     trials = {}
+    examples = _examples(folder, inspection)
     with Executor.local(
         folder,
         cache_dir=settings.cache_dir,
@@ -77,20 +80,37 @@ def try_tools(settings: Settings, folder: Path, tools: Sequence[Tool]) -> dict[s
         log_sink=SilentSink(),
         sandbox_path=settings.sandbox_path,
     ) as executor:
-        for tool in tools:
-            params = sample_params(tool.parameters)
+        for tool in inspection.tools:
+            own = [one for one in examples if one.tool in (tool.name, tool.full_name)]
+            good = (one.params for one in own if one.error is None)
+            params = next(good, None) or sample_params(tool.parameters)
             try:
                 result = executor.run(tool.full_name, params, timeout_s=TRIAL_S)
             except ToolError as error:  # refused before it ran
                 failure = ToolFailure.from_exception(error)
                 result = ToolResult(call_id="", tool=tool.full_name, success=False, error=failure)
             batch = None
-            if executor.prepare(tool.full_name).runs_together:
-                examples = read_examples(folder)
-                given = [one.params for one in examples if one.tool in (tool.name, tool.full_name)]
-                batch = disagreement(executor, tool.full_name, [params, *given])
+            if result.call_id and executor.prepare(tool.full_name).runs_together:
+                batch = disagreement(executor, tool.full_name, [params, *(one.params for one in own)])
             trials[tool.name] = Trial(params=params, result=result, batch=batch)
+    if trials and not any(trial.result.success for trial in trials.values()):
+        inspection.warnings.append(
+            "No dry call succeeded. Params are made up where no [[example]] of a tool succeeds: write one"
+        )
     return trials
+
+
+def _examples(folder: Path, inspection: Inspection) -> list[Example]:
+    try:
+        examples = read_examples(folder)
+    except BuildError as error:
+        inspection.warnings.append(f"`penstock plugin test` will not run: {error}")
+        return []
+    if not examples:
+        inspection.warnings.append(
+            f"There is no example to test: write [[example]] into plugin.toml or {EXAMPLES_NAME}"
+        )
+    return examples
 
 
 class SilentSink:

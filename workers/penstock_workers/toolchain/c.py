@@ -86,6 +86,20 @@ def build_c_plugin(folder: Path, *, packed: bool = False, say: Say = silent) -> 
     return write_artifact(folder / manifest.wasm.module, wrapped, packed=packed)
 
 
+def build_core_adapter(say: Say = silent) -> bytes:
+    """What stands between the host and a core module with the plain ABI; kept as `core_adapter/adapter.wasm`.
+
+    Raises:
+        BuildError: the compiler cannot be installed, or refuses it.
+    """
+    folder = _RUNTIME.parent / "core_adapter"
+    arguments = [*_WITHOUT_LIBC, "-DPST_OWN_ENTRY_POINTS", "adapter.c", *_runtime(libc=False)]
+    with tempfile.TemporaryDirectory(prefix="penstock-build-") as scratch:
+        core = Path(scratch) / "adapter.wasm"
+        _compile(folder, arguments, core, say)
+        return _without_debug_information(core.read_bytes())
+
+
 def _runtime(libc: bool) -> list[str]:
     """Our own C files. With a C library the arena is another one, and what wasi-libc imports is there."""
     files = sorted(_RUNTIME.glob("*.c"))

@@ -33,18 +33,47 @@ def component_text(*, imports: list[str], exports: set[str]) -> str:
         )
     else:
         lines.append("(core instance $main (instantiate $plugin))")
-    lines.append('(alias core export $main "memory" (core memory $memory))')
-    lines.append('(alias core export $main "cabi_realloc" (core func $realloc))')
+    lines += _memory_and_realloc()
     if imports:
         lines += _lowered(imports)
     if "_initialize" in exports:
-        lines += _initialization()
-    lines += [f"(type ${name} {TYPES[name]})" for name in _types_of(*INTERFACES.values())]
+        lines += initialization("main")
+    return "\n".join([*lines, *_exported(exports), ")"])
+
+
+def adapted_component_text(before: Iterable[str], *, imports: Iterable[str], exports: set[str]) -> str:
+    """The text of a component whose own module stands between the host and another core module.
+
+    Args:
+        before: what that module's imports come from: an instance each, named as the import is.
+        imports: their names.
+        exports: everything that it exports itself.
+    """
+    given = " ".join(f'(with "{name}" (instance ${name}))' for name in imports)
+    lines = [
+        "(component",
+        "(core module $plugin)",
+        *before,
+        f"(core instance $main (instantiate $plugin {given}))",
+    ]
+    return "\n".join([*lines, *_memory_and_realloc(), *_exported(exports), ")"])
+
+
+def _memory_and_realloc() -> list[str]:
+    return [
+        '(alias core export $main "memory" (core memory $memory))',
+        '(alias core export $main "cabi_realloc" (core func $realloc))',
+    ]
+
+
+def _exported(exports: set[str]) -> list[str]:
+    """The interfaces that the component exports, over what `$main` does."""
+    lines = [f"(type ${name} {TYPES[name]})" for name in _types_of(*INTERFACES.values())]
     for interface, functions in INTERFACES.items():
         if interface == PLUGIN_INTERFACE or any(f"{interface}#{name}" in exports for name in functions):
             lines += _lifted(interface, functions, exports)
             lines += _exported_instance(interface, functions)
-    return "\n".join([*lines, ")"])
+    return lines
 
 
 def _host_import(imports: Iterable[str]) -> list[str]:
@@ -94,11 +123,11 @@ def _lowered(imports: list[str]) -> list[str]:
     return [*lines, '(export "functions" (table $functions))))))']
 
 
-def _initialization() -> list[str]:
-    """A module whose start function is the plugin's `_initialize`: it runs once, when imports work."""
+def initialization(instance: str) -> list[str]:
+    """A module whose start function is an instance's `_initialize`: it runs once, when imports work."""
     return [
         '(core module $start-module (import "" "_initialize" (func $initialize)) (start $initialize))',
-        '(alias core export $main "_initialize" (core func $initialize))',
+        f'(alias core export ${instance} "_initialize" (core func $initialize))',
         '(core instance (instantiate $start-module (with "" (instance',
         '(export "_initialize" (func $initialize))))))',
     ]

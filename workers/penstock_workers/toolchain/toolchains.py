@@ -11,6 +11,7 @@ import fcntl
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,19 @@ COMPONENTIZE_PY = "componentize-py==0.25.1"
 PYTHON_INSIDE = "3.14"
 #: The bundler, and what puts its output into a component.
 JAVASCRIPT = ("componentize-qjs@0.4.5", "esbuild@0.28.2")
+
+
+#: How npm and pip say that they do not trust the registry, and that they do not reach it.
+_UNTRUSTED = re.compile(
+    r"SELF_SIGNED_CERT|UNABLE_TO_GET_ISSUER_CERT|UNABLE_TO_VERIFY_LEAF|CERT_HAS_EXPIRED|CERT_UNTRUSTED"
+    r"|ALTNAME_INVALID|CERTIFICATE_VERIFY_FAILED"
+)
+_UNREACHABLE = re.compile(
+    r"ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|NewConnectionError"
+    r"|ConnectTimeout|ProxyError|Failed to establish a new connection|[Nn]ame resolution"
+)
+#: What npm says that helps nobody here.
+_NOISE = re.compile(r"^npm (error|ERR!)\s*$|^npm (error|ERR!)\s+at |A complete log of this run")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +136,9 @@ def npm(arguments: Sequence[str], cwd: Path) -> None:
     """
     node()
     quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
-    _install(Command(arguments=("npm", *arguments[:1], *quiet)), arguments[1:], cwd)
+    # Its own patience is over a minute, also for what waiting does not mend.
+    patience = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000")
+    _install(Command(arguments=("npm", *arguments[:1], *quiet, *patience)), arguments[1:], cwd)
 
 
 def pip(arguments: Sequence[str], cwd: Path) -> None:
@@ -136,7 +152,15 @@ def pip(arguments: Sequence[str], cwd: Path) -> None:
             f"This needs {arguments[-1]}, and {sys.executable} has no pip to install it with: "
             "run it with `-m ensurepip`, or install that package yourself"
         )
-    command = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    command = (
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--retries=1",
+    )
     _install(Command(arguments=command), arguments, cwd)
 
 
@@ -189,9 +213,27 @@ def _python_program(requirement: str, module: str, run: tuple[str, ...], say: Sa
 def _install(command: Command, arguments: Sequence[str], cwd: Path) -> None:
     done = command.run(*arguments, cwd=cwd)
     if done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-12:]
         what = " ".join(argument for argument in arguments if not argument.startswith(("-", "/")))
-        raise BuildError("\n".join([f"{command.arguments[0]} could not install {what}:", *said]))
+        program = Path(command.arguments[0]).name
+        said = done.stderr.strip() or done.stdout.strip()
+        lines = [line for line in said.splitlines() if not _NOISE.search(line)]
+        shown = [*lines[:4], "…", *lines[-8:]] if len(lines) > 13 else lines
+        raise BuildError("\n".join([f"{program} could not install {what}:", *shown, *_advice(said)]))
+
+
+def _advice(said: str) -> Iterator[str]:
+    """What to do about a failed install, where npm or pip leaves one guessing."""
+    if _UNTRUSTED.search(said):
+        yield (
+            "The registry's certificate is not trusted here, as behind a proxy that looks into connections:"
+            " set NODE_EXTRA_CA_CERTS (npm) or PIP_CERT (pip) to the file with your network's certificates,"
+            " such as /etc/ssl/certs/ca-certificates.crt"
+        )
+    elif _UNREACHABLE.search(said):
+        yield (
+            "The registry cannot be reached: check the network, and HTTPS_PROXY where there is a proxy."
+            " Once installed, nothing is fetched again"
+        )
 
 
 @contextlib.contextmanager

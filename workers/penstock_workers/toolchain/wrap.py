@@ -19,6 +19,7 @@ import wasmtime
 from wasmtime import component
 
 from penstock_plugins.errors import BuildError
+from penstock_workers.engine import METERED, new_engine
 from penstock_workers.toolchain.component_text import component_text
 from penstock_workers.toolchain.sections import (
     CORE_MODULE,
@@ -47,14 +48,27 @@ def wrap_core_module(core: bytes) -> bytes:
         BuildError: the module is not valid, lacks exports, imports what the host does not have, or gives
             them other types; every problem is named.
     """
-    module = _read(core)
+    module = read_core_module(core)
     problems = [*_export_problems(module), *_import_problems(module)]
     if problems:
         raise BuildError("The core module does not fit the world grain-plugin: " + "; ".join(problems))
     imports = [name for name in HOST_FUNCTIONS if name in {entry.name for entry in module.imports}]
     exports = {entry.name for entry in module.exports}
-    shell = bytes(wasmtime.wat2wasm(component_text(imports=imports, exports=exports)))
-    wrapped = _with_core_module(shell, core)
+    return component_of(component_text(imports=imports, exports=exports), core)
+
+
+def component_of(text: str, *modules: bytes) -> bytes:
+    """The component that `text` describes, with its first core modules, which are empty, replaced by these.
+
+    Raises:
+        BuildError: it is not valid.
+    """
+    shell = bytes(wasmtime.wat2wasm(text))
+    sections = [section for section in read_sections(shell) if section.kind != CUSTOM]
+    places = [place for place, section in enumerate(sections) if section.kind == CORE_MODULE]
+    for place, module in zip(places, modules, strict=False):
+        sections[place] = Section(CORE_MODULE, module)
+    wrapped = write_sections(shell[:HEADER_BYTES], sections)
     _validate(wrapped)
     return wrapped
 
@@ -62,15 +76,20 @@ def wrap_core_module(core: bytes) -> bytes:
 # What the author's module must look like.
 
 
-def _read(core: bytes) -> wasmtime.Module:
+def read_core_module(core: bytes, engine: wasmtime.Engine | None = None) -> wasmtime.Module:
+    """The module, if it is one that workers' engines can run.
+
+    Raises:
+        BuildError: it is not.
+    """
     if core.startswith(_COMPONENT_HEADER):
         raise BuildError("This is a component already: only core modules can be wrapped.")
     if not core.startswith(_CORE_MODULE_HEADER):
         raise BuildError("This is not a WebAssembly core module.")
     try:
-        return wasmtime.Module(wasmtime.Engine(), core)
+        return wasmtime.Module(engine or new_engine(METERED, parallel=False), core)
     except wasmtime.WasmtimeError as error:
-        raise BuildError(f"The core module is not valid: {_in_one_line(error)}") from error
+        raise BuildError(f"Failed to compile WASM module: {in_one_line(error)}") from error
 
 
 def _export_problems(module: wasmtime.Module) -> Iterator[str]:
@@ -106,20 +125,13 @@ def _signature(extern: object) -> Signature | None:
 # The binary.
 
 
-def _with_core_module(shell: bytes, core: bytes) -> bytes:
-    """`shell` with its first core module replaced by `core`, and without the names of its parts."""
-    sections = [section for section in read_sections(shell) if section.kind != CUSTOM]
-    place = next(i for i, section in enumerate(sections) if section.kind == CORE_MODULE)
-    sections[place] = Section(CORE_MODULE, core)
-    return write_sections(shell[:HEADER_BYTES], sections)
-
-
 def _validate(wrapped: bytes) -> None:
     try:
         component.Component(wasmtime.Engine(), wrapped)
     except wasmtime.WasmtimeError as error:
-        raise BuildError(f"The component made of it is not valid: {_in_one_line(error)}") from error
+        raise BuildError(f"The component made of it is not valid: {in_one_line(error)}") from error
 
 
-def _in_one_line(error: wasmtime.WasmtimeError) -> str:
+def in_one_line(error: Exception) -> str:
+    """What wasmtime says, which likes to take several."""
     return " ".join(str(error).split())

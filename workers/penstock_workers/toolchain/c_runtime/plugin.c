@@ -13,6 +13,8 @@ EXPORT("cabi_realloc") void *cabi_realloc(void *old, size_t old_bytes, size_t al
     return pst_realloc(old, old_bytes, bytes);
 }
 
+#ifndef PST_OWN_ENTRY_POINTS
+
 /* result<plugin-info, string>, always ok. */
 EXPORT(INTERFACE "#init") const void *init(void) {
     static struct {
@@ -110,6 +112,8 @@ __attribute__((export_name("penstock:batch/batch#call-tool-batch"), used)) exter
     result.count = count;
     return &result;
 }
+
+#endif
 
 #endif
 

@@ -1,0 +1,127 @@
+"""What `penstock plugin check` and `publish` say of manifests that are wrong, and of what nobody grants."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from penstock_plugins.shipped import shipped_plugins
+
+WRONG = """
+name = 3
+version = "1.0.0"
+[wasm]
+capabilitys = ["log"]
+[wasm.limits]
+fuel = "much"
+[[tool]]
+name = "stats"
+retry = { attempts = 3 }
+"""
+
+
+def text_plugin(folder: Path, manifest: str) -> Path:
+    """The artifact of a plugin that we ship, with another manifest."""
+    shipped = shipped_plugins() / "text"
+    version = next(line for line in (shipped / "plugin.toml").read_text().splitlines() if "version" in line)
+    folder.mkdir()
+    (folder / "plugin.wasm").write_bytes((shipped / "plugin.wasm").read_bytes())
+    (folder / "plugin.toml").write_text(manifest.replace("VERSION", version))
+    return folder
+
+
+def penstock(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line."""
+    return subprocess.run(
+        [sys.executable, "-m", "penstock", *map(str, arguments)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def warnings_of(folder: Path, **environment: str) -> list[str]:
+    """What a check warns of."""
+    done = penstock("plugin", "check", folder, "--json", **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    warnings: list[str] = json.loads(done.stdout)["warnings"]
+    return warnings
+
+
+def test_P3_each_problem_of_a_manifest_is_a_line_that_says_what_to_do(tmp_path: Path) -> None:
+    """The same lines, and the same exit code, whoever reads it; nothing is connected to."""
+    folder = text_plugin(tmp_path / "text", WRONG)
+
+    checked = penstock("plugin", "check", folder)
+    published = penstock("plugin", "publish", folder, PENSTOCK_REDIS_URL="redis://127.0.0.1:1")
+
+    expected = [
+        'Invalid manifest: name: must be a valid string: write a text, in quotes: "…"',
+        "Invalid manifest: wasm.limits.fuel: must be a valid integer: write a whole number",
+        "Invalid manifest: wasm.capabilitys: no such key; did you mean capabilities?",
+        "Invalid manifest: tool.0.retry.attempts: no such key; did you mean max_attempts?",
+    ]
+    assert (checked.returncode, published.returncode) == (1, 1)
+    for said in (checked.stdout, published.stderr):
+        assert [line.removeprefix("  ").removeprefix("✘ ") for line in said.splitlines()[1:]] == expected
+
+
+def test_a_capability_that_the_operator_does_not_grant_is_a_warning(tmp_path: Path) -> None:
+    """By this host's settings, and no longer where it is granted."""
+    folder = text_plugin(tmp_path / "text", 'name = "text"\nVERSION\n[wasm]\ncapabilities = ["log", "env"]\n')
+
+    refused = warnings_of(folder)
+    granted = warnings_of(folder, PENSTOCK_CAPABILITIES='["log", "env"]')
+
+    assert [line for line in refused if "'env', which this operator does not grant" in line]
+    assert not [line for line in refused if "'log'" in line]
+    assert not [line for line in granted if "grant" in line]
+
+
+EXAMPLE = """
+[[example]]
+tool = "stats"
+params = { text = "one two" }
+error = "NOT_FOUND"
+"""
+
+
+@pytest.mark.parametrize(
+    ("examples", "warned"),
+    [
+        ("", "There is no example to test: write [[example]] into plugin.toml or examples.toml"),
+        ("[[example]]\ntool = 'stats'\n", "`penstock plugin test` will not run: "),
+        (EXAMPLE, ""),
+    ],
+)
+def test_missing_and_unusable_examples_are_a_warning(tmp_path: Path, examples: str, warned: str) -> None:
+    """The plugin can be published all the same."""
+    folder = text_plugin(tmp_path / "text", f'name = "text"\nVERSION\n{examples}')
+
+    found = [line for line in warnings_of(folder) if "example" in line]
+
+    assert [line[: len(warned)] for line in found] == ([warned] if warned else [])
+
+
+def test_dry_calls_that_all_fail_are_a_warning(tmp_path: Path) -> None:
+    """Their params may be at fault, or the plugin's limits, as here."""
+    limits = "[wasm.limits]\nparams_bytes = 1\n"
+    folder = text_plugin(tmp_path / "text", f'name = "text"\nVERSION\n{limits}')
+
+    assert [line for line in warnings_of(folder) if line.startswith("No dry call succeeded")]
+
+
+def test_a_dry_call_takes_the_params_of_an_example(tmp_path: Path) -> None:
+    """Of one that is expected to succeed; the others are guessed."""
+    example = '[[example]]\ntool = "slug"\nparams = { text = "From Ada" }\nexpected_json = "0"\n'
+    folder = text_plugin(tmp_path / "text", f'name = "text"\nVERSION\n{example}')
+
+    done = penstock("plugin", "check", folder, "--json")
+
+    assert json.loads(done.stdout)["dry_calls"]["slug"]["params"] == {"text": "From Ada"}
