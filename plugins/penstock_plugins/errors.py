@@ -19,6 +19,7 @@
     ├── JobNotFoundError               no such job, or its results have expired
     ├── DeadLetterNotFoundError        no such dead letter
     ├── JobFailedError                 the job as a whole failed: its input ended with an error
+    ├── ValueLostError                 a large value that is gone, or was changed
     ├── WaitTimeoutError               the wait was too short; the job goes on
     └── UnreachableError               the broker or the store does not answer
 

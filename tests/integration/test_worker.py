@@ -393,7 +393,7 @@ def test_the_heartbeat_file_is_touched_while_the_worker_is_well(
 def test_R11_a_consumer_whose_credit_has_leaked_connects_anew(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    """A failed acknowledgement leaks a credit in kombu; the worker notices, and consumes again."""
+    """However a credit was leaked, the worker notices, and consumes again."""
     broker = Broker(server=redis_server, url=redis_server.url, redis=redis_server)
     publish(broker, "text")
     leak = tmp_path / "leak.py"
@@ -419,7 +419,7 @@ def test_R11_a_consumer_whose_credit_has_leaked_connects_anew(
 
 #: Makes the first acknowledgements of the worker fail, as a broken connection does.
 _LEAK = """
-import kombu.transport.redis as transport
+import penstock_broker_config.redis_transport as transport
 
 _ack, _left = transport.QoS.ack, [3]
 
