@@ -466,6 +466,19 @@ def test_B2_keys_take_turns(ledger: Ledger) -> None:
     assert '{"n":"quiet"}' in [orjson.loads(claimed(ledger, batch).calls)[0][4] for batch in next_ones]
 
 
+def test_B2_calls_with_a_key_do_not_fall_behind_those_without(ledger: Ledger) -> None:
+    """Of a queue with a backlog as many of them wait in line as of the others."""
+    for number in range(20):
+        submit(ledger, f"k{number}", Buffer(key="k", max_size=1))
+    few = dispatched(ledger, waiting=2)
+    for number in range(5):
+        ledger.submit(header(f"plain{number}"), [CallEntry(0, "{}")], base=0, total=1)
+
+    more = dispatched(ledger, waiting=2)
+
+    assert (len(few), len(more)) == (2, 5)
+
+
 def test_B2_tenants_take_turns_by_their_weights(ledger: Ledger) -> None:
     """Whoever has more keys does not get more; whoever weighs twice gets twice."""
     ledger.change_limit("tenant:heavy", LimitChange(concurrency=UNLIMITED, weight=2.0))

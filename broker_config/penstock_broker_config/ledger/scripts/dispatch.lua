@@ -6,7 +6,8 @@
 --      2 costs  hash, digest:tool → µs
 -- the buffers' keys: buffers.lua; the limits': limits.lua; a batch's: batches.lua
 -- ARGV 1 prefix 2 batches at most 3 grace ms (until the reaper rings) 4 reservation ms (of a slot, until a
---      worker claims the batch) 5 batches that may wait for a worker beside those that run, of a queue
+--      worker claims the batch) 5 batches that may wait for a worker, of a queue, beside twice those that run and as
+--      many as wait there without a key
 --      6 keep ok ms 7 keep err ms
 -- Entries of a formed batch: [number of its header, index, attempts, accepted at, params, MAC].
 -- Returns {ms until the next look (-1: not known), batch, queue, tool, calls, batch, …}
@@ -193,7 +194,9 @@ for _, queue in ipairs(redis.call('SMEMBERS', prefix .. 'turns')) do
   -- What nobody came for in a minute is the reaper's; it does not hold up the others.
   redis.call('ZREMRANGEBYSCORE', waiting, '-inf', t - 60000)
   redis.call('ZREMRANGEBYSCORE', busy, '-inf', t)
-  local room = tonumber(ARGV[5]) + 2 * redis.call('ZCARD', busy) - redis.call('ZCARD', waiting)
+  -- As many may wait as calls without a key do: otherwise these would be served first for as long as they come.
+  local plain = redis.call('ZCARD', waiting_key(prefix, queue))
+  local room = tonumber(ARGV[5]) + 2 * redis.call('ZCARD', busy) + plain - redis.call('ZCARD', waiting)
   local looks = 0
   while room > 0 and formed < most and looks < LOOKS do
     local tenant, buffer = next_turn(prefix, queue)
