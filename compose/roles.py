@@ -1,0 +1,115 @@
+"""Who may do what in Redis: a user for each role, with the commands and keys that it needs, as an ACL file.
+
+Scripts run with the rights of who calls them, so a role has the commands of its scripts as well. Nobody may
+empty, change or stop the server or load functions; plugins are published by the operator alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+PREFIX = "penstock:"
+
+#: What a connection of redis-py says before its first command, and what every process asks at its start.
+_CONNECTION = "auth hello ping quit reset select client|setname info time"
+#: The ledger's scripts, and the commands in them.
+_SCRIPTS = "evalsha script|load"
+_HASHES = "hset hsetnx hget hmget hgetall hdel hexists hincrby hlen hkeys"
+_SORTED = "zadd zrem zscore zrange zrevrange zrangebyscore zrangebylex zremrangebyscore zcard zcount zincrby"
+_LISTS = "lpush rpush lrange lindex llen ltrim lpop"
+_OTHERS = (
+    "set get incr incrby del unlink exists pexpire expire persist sadd srem sismember smembers "
+    "xadd xread publish"
+)
+_LEDGER = f"{_CONNECTION} {_SCRIPTS} {_HASHES} {_SORTED} {_LISTS} {_OTHERS} subscribe unsubscribe"
+#: kombu, which takes messages: it waits for one, keeps it until it is answered, and puts back what was not.
+_CONSUMING = (
+    "brpop multi exec watch unwatch discard psubscribe punsubscribe set script|exists zrevrangebyscore"
+)
+
+_LEDGER_KEYS = (
+    "j:* b:* i:* open jobs wait:* next:* dead dead:* broken costs values:* "
+    "buffers q:* qs:* due turns late wake* ft:* fb:* fv:* formed:* busy:* weights pend limits set l:*"
+)
+#: Queues, and which queues there are.
+_QUEUES = "penstock.* _kombu.binding*"
+#: Celery's control and its answers, and its events.
+_CONTROL = "*.celery.pidbox* celeryev*"
+_UNACKED = "unacked*"
+#: Channels of the ledger, and of Celery's events and control.
+_LEDGER_CHANNELS = "j:* w:* dispatch"
+_CELERY_CHANNELS = "/0.celeryev/* /0.celery.pidbox"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Role:
+    """What one user may do."""
+
+    commands: str
+    #: Patterns of keys without the prefix: to read and write, and to read only.
+    keys: str = ""
+    reads: str = ""
+    channels: str = ""
+
+    def rule(self, name: str, password: str) -> str:
+        """The user's line in the ACL file, which holds the password's digest only."""
+        digest = hashlib.sha256(password.encode()).hexdigest()
+        return " ".join(
+            [
+                f"user {name} on #{digest} resetkeys resetchannels",
+                *(f"~{PREFIX}{pattern}" for pattern in self.keys.split()),
+                *(f"%R~{PREFIX}{pattern}" for pattern in self.reads.split()),
+                *(f"&{PREFIX}{pattern}" for pattern in self.channels.split()),
+                "-@all",
+                *(f"+{command}" for command in self.commands.split()),
+            ]
+        )
+
+
+ROLES: Mapping[str, Role] = {
+    # Submits, follows and cancels. Sends doorbells, and takes none.
+    "producer": Role(
+        commands=f"{_LEDGER} multi exec",
+        keys=f"{_LEDGER_KEYS} {_QUEUES} catalog:version",  # a script that reads has it among its keys
+        reads="catalog:*",
+        channels=_LEDGER_CHANNELS,
+    ),
+    # Takes doorbells and runs calls; leaves native code for other workers, and says what its host is like.
+    "worker": Role(
+        commands=f"{_LEDGER} {_CONSUMING} renamenx",
+        keys=f"{_LEDGER_KEYS} {_QUEUES} {_UNACKED} {_CONTROL} artifacts artifact:* host:*",
+        reads="catalog:*",
+        channels=f"{_LEDGER_CHANNELS} {_CELERY_CHANNELS}",
+    ),
+    # Rings, forms batches, submits periodically, and collects what was removed.
+    "scheduler": Role(
+        commands=f"{_LEDGER} ttl multi exec scan",
+        keys=f"{_LEDGER_KEYS} {_QUEUES} periodic periodic:* catalog:*",
+        channels=_LEDGER_CHANNELS,
+    ),
+    # Sees Celery's events and asks workers; of the ledger it sees nothing. Like all who take messages with
+    # kombu, it puts back those that nobody answered.
+    "flower": Role(
+        commands=f"{_CONNECTION} {_SCRIPTS} {_CONSUMING} subscribe unsubscribe publish lpush rpush llen get "
+        "sadd srem smembers del zadd zrem zrange zrangebyscore hset hget hdel exists",
+        keys=f"{_CONTROL} {_QUEUES} {_UNACKED}",
+        channels=_CELERY_CHANNELS,
+    ),
+    # A person at the command line: publishes and removes plugins, sets limits, looks at everything of ours.
+    "operator": Role(
+        commands=f"{_LEDGER} multi exec watch unwatch rename ttl scan config|get acl|log acl|whoami",
+        keys="*",
+        channels="*",
+    ),
+    # The health check of the container.
+    "health": Role(commands="ping"),
+}
+
+
+def acl_file(passwords: Mapping[str, str]) -> str:
+    """The whole file: nobody without a password, and a line for each role."""
+    lines = ["user default off resetkeys resetchannels -@all"]
+    lines += [role.rule(name, passwords[name]) for name, role in ROLES.items()]
+    return "\n".join(lines) + "\n"
