@@ -15,7 +15,7 @@ from pathlib import Path
 from penstock_plugins.errors import BuildError
 from penstock_workers.toolchain.sections import CUSTOM, HEADER_BYTES, read_sections, write_sections
 from penstock_workers.toolchain.sources import component_manifest, has_batch_entry_point, write_artifact
-from penstock_workers.toolchain.toolchains import Say, silent, toolchain_cache, zig
+from penstock_workers.toolchain.toolchains import ZIG, Say, silent, toolchain_cache, zig
 from penstock_workers.toolchain.wrap import wrap_core_module
 
 logger = logging.getLogger(__name__)
@@ -79,11 +79,23 @@ def build_c_plugin(folder: Path, *, packed: bool = False, say: Say = silent) -> 
         f'-DPST_PLUGIN_VERSION="{manifest.version}"',
         *(("-DPST_BATCH_ENTRY_POINT",) if has_batch_entry_point(manifest) else ()),
     )
+    if libc and not _libc_is_built():
+        say("Compiling wasi-libc, once: this takes up to a minute")
     with tempfile.TemporaryDirectory(prefix="penstock-build-") as scratch:
         core = Path(scratch) / f"{manifest.name}.wasm"
         _compile(folder, [*definitions, *sources, *_runtime(libc)], core, say)
         wrapped = wrap_core_module(_without_debug_information(core.read_bytes()))
+    if libc:
+        _libc_is_built(now=True)
     return write_artifact(folder / manifest.wasm.module, wrapped, packed=packed)
+
+
+def _libc_is_built(*, now: bool = False) -> bool:
+    """Whether zig's cache has its wasi-libc, as far as we know."""
+    mark = toolchain_cache() / "zig" / f"wasi-libc-{ZIG}"
+    if now:
+        mark.touch()
+    return mark.exists()
 
 
 def build_core_adapter(say: Say = silent) -> bytes:
