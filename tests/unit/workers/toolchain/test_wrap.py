@@ -226,5 +226,5 @@ def test_a_module_that_no_component_can_hold_is_refused() -> None:
         }.values()
     )
 
-    with pytest.raises(BuildError, match="Failed to compile WASM module: .*memory64"):
+    with pytest.raises(BuildError, match=r"Failed to compile WASM module: .*memory64"):
         wrap_core_module(core)
