@@ -174,7 +174,13 @@ def cast(
             "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         }
 
-        def add(name: str, *command: str, ready: str | None = None, apart: bool = False) -> None:
+        def add(
+            name: str,
+            *command: str,
+            ready: str | None = None,
+            apart: bool = False,
+            more: Mapping[str, str] | None = None,
+        ) -> None:
             inside: tuple[str, ...] = ()
             if apart and networks:
                 namespace = Namespace(len(cast.namespaces) + 1)
@@ -187,7 +193,12 @@ def cast(
                     [*inside, sys.executable, "-m", *command],
                     name=name,
                     folder=folder / name,
-                    environment={**common, NAME_VARIABLE: name, **(environments or {}).get(name, {})},
+                    environment={
+                        **common,
+                        **(more or {}),
+                        NAME_VARIABLE: name,
+                        **(environments or {}).get(name, {}),
+                    },
                     ready=ready,
                 )
             )
@@ -198,7 +209,9 @@ def cast(
         for k in range(workers):
             name = f"w{k + 1}"
             command = (entry, "worker", "--name", name, "--processes", str(processes))
-            add(name, *command, ready="Ready, warm: ", apart=True)
+            # Every other worker takes the long way into wasmtime: what holds for one way holds for both.
+            path = {"PENSTOCK_SANDBOX_PATH": "public" if k % 2 else "auto"}
+            add(name, *command, ready="Ready, warm: ", apart=True, more=path)
         if feed:
             add("producer", "tests.chaos.feed", str(folder), *feed)
         yield cast
