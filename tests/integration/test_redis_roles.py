@@ -116,6 +116,27 @@ def test_nobody_may_empty_or_change_the_server(server: RolesRedisServer, role: s
                 client.execute_command(*command.split())
 
 
+def test_a_restarted_server_has_everything_that_it_had(tmp_path: Path) -> None:
+    """It reads its file back, transactions of scripts among it, whatever its users may do."""
+    with RolesRedisServer(tmp_path / "redis") as server:
+        publish_shipped(server, "text")
+        with Producer(load_settings(redis_url=server.url_of("producer"))) as producer:
+            job = producer.submit("text.slug", {"text": "Still Here"})
+            before = _contents(server)
+
+            server.kill()
+            server.start()
+
+            assert producer.job(job.id).progress().state == "queued"
+        assert _contents(server) == before
+        assert server.denials() == []
+
+
+def _contents(server: RolesRedisServer) -> set[bytes]:
+    with server.client() as client:
+        return set(client.scan_iter(match="penstock:*", count=1000))
+
+
 def test_nobody_comes_in_without_a_password(server: RolesRedisServer) -> None:
     """Redis's own default user is off."""
     with (
