@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-.PHONY: help setup tools servers demo test chaos check format format-check lint types layers bench clean
+.PHONY: help setup tools servers engine demo test system chaos check format format-check lint types layers bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,17 +38,24 @@ tools: .venv/tools.stamp ## ... and with what tests and checks it
 servers: ## As root on Debian: install the Redis and RabbitMQ that tests start
 	@scripts/install-test-servers
 
+engine: ## ... and the Docker engine that system tests start
+	@scripts/install-test-servers system
+
 demo: setup ## See Penstock work, in a minute or two, with a report of it
 	@$(BIN)/penstock demo $(ARGS)
 
-test: tools servers ## Run the tests; ARGS go to pytest
-	@$(BIN)/python -m pytest $(ARGS)
+test: tools servers ## Run the tests, but for those in containers; ARGS go to pytest
+	@$(BIN)/python -m pytest --ignore=tests/system $(ARGS)
+
+system: tools servers engine ## Test several hosts in containers: killed, cut off, restarted (as root on Debian)
+	@$(BIN)/python -m pytest tests/system $(ARGS)
 
 chaos: tools servers ## Let everything fail at random; MINUTES=… SEED=… BROKER=redis|rabbitmq SCENARIO=…
 	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(BROKER),--broker $(BROKER)) $(if $(SCENARIO),--scenario $(SCENARIO)) $(ARGS)
 
-check: format-check lint types layers test ## Everything that CI checks
+check: format-check lint types layers tools servers engine ## Everything that CI checks
+	@$(BIN)/python -m pytest $(ARGS)
 
 format: tools ## Format the code
 	@$(BIN)/ruff format --quiet

@@ -24,13 +24,28 @@ def find_browser() -> str | None:
 
 def opened(page: Path, *, profile: Path) -> str:
     """The page as the browser has it in the end, as HTML; frames are left out."""
+    return page_at(page.as_uri(), profile=profile)
+
+
+def page_at(url: str, *, profile: Path) -> str:
+    """What is at the URL, likewise."""
+    return _browse("--dump-dom", url, profile=profile)
+
+
+def picture_of(url: str, file: Path, *, profile: Path) -> Path:
+    """What a person sees at the URL, as a PNG file."""
+    _browse(f"--screenshot={file}", "--window-size=1400,760", "--hide-scrollbars", url, profile=profile)
+    return file
+
+
+def _browse(*arguments: str, profile: Path) -> str:
     return output_of(
         [
             find_browser() or "chromium",
             *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-breakpad"),
             *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
             *(f"--user-data-dir={profile}", f"--virtual-time-budget={_VIRTUAL_MS}"),
-            *("--dump-dom", page.as_uri()),
+            *arguments,
         ]
     )
 
