@@ -54,8 +54,7 @@ chaos: tools servers ## Let everything fail at random; MINUTES=… SEED=… BROK
 	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(BROKER),--broker $(BROKER)) $(if $(SCENARIO),--scenario $(SCENARIO)) $(ARGS)
 
-check: format-check lint types layers tools servers engine ## Everything that CI checks
-	@$(BIN)/python -m pytest $(ARGS)
+check: format-check lint types layers test ## Everything that CI checks
 
 format: tools ## Format the code
 	@$(BIN)/ruff format --quiet
