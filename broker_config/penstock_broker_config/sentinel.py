@@ -17,7 +17,10 @@ import redis
 import redis.asyncio
 import redis.asyncio.sentinel
 import redis.sentinel
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
 from redis.connection import parse_url
+from redis.retry import Retry
 
 from penstock_plugins.errors import ConfigurationError
 
@@ -26,6 +29,8 @@ SENTINEL_SCHEMES = frozenset({PLAIN, SECURE})
 DEFAULT_PORT = 26379
 #: Seconds for one sentinel's answer; then the next is asked.
 ANSWER_S = 1.0
+#: A sentinel that does not answer is not asked again: there are others. redis-py would ask it for seconds.
+_ONCE = Retry(NoBackoff(), 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +55,15 @@ class SentinelAddress:
 
     def client(self, **options: Any) -> redis.Redis:
         """A client of the master; connects when it is used, and asks anew who it is when it has gone."""
-        manager = redis.sentinel.Sentinel(self.hosts, sentinel_kwargs=self.sentinel_options)  # type: ignore[no-untyped-call]
+        asking = {**self.sentinel_options, "retry": _ONCE}
+        manager = redis.sentinel.Sentinel(self.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
         client: redis.Redis = manager.master_for(self.service, **self._to_master(options))  # type: ignore[no-untyped-call]
         return client
 
     def async_client(self, **options: Any) -> redis.asyncio.Redis:
         """The same for asyncio; commands wait for one another when all connections are in use."""
-        manager = redis.asyncio.sentinel.Sentinel(self.hosts, sentinel_kwargs=self.sentinel_options)  # type: ignore[no-untyped-call]
+        asking = {**self.sentinel_options, "retry": AsyncRetry(NoBackoff(), 0)}
+        manager = redis.asyncio.sentinel.Sentinel(self.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
         client: redis.asyncio.Redis = manager.master_for(
             self.service, connection_pool_class=_WaitingPool, timeout=None, **self._to_master(options)
         )
@@ -139,7 +146,7 @@ def for_kombu(url: str) -> str:
 def kombu_options(url: str) -> dict[str, Any]:
     """The options of kombu's transport that say what its URL cannot."""
     address = sentinel_address(url)
-    return {"master_name": address.service, "sentinel_kwargs": dict(address.sentinel_options)}
+    return {"master_name": address.service, "sentinel_kwargs": {**address.sentinel_options, "retry": _ONCE}}
 
 
 def _host(spelled: str) -> tuple[str, int]:

@@ -20,6 +20,7 @@ from tests.support.penstock_processes import PENSTOCK, Scheduler, Worker
 from tests.support.processes import Process
 from tests.support.publishing import publish_shipped
 from tests.support.rabbit_server import missing_rabbit
+from tests.support.redis_server import RedisServer
 from tests.support.sentinels import SentinelSet
 from tests.support.tls_servers import TlsRabbitServer, TlsRedisServer, client_options
 from tests.support.waiting import wait_until
@@ -108,8 +109,10 @@ def sentinels(tmp_path: Path) -> Iterator[SentinelSet]:
         yield servers
 
 
-async def test_calls_go_on_when_the_master_is_killed(sentinels: SentinelSet, tmp_path: Path) -> None:
-    """One URL for store and broker; a worker and both producers find the new master and go on."""
+async def test_calls_go_on_when_the_host_of_the_master_is_killed(
+    sentinels: SentinelSet, tmp_path: Path
+) -> None:
+    """With the sentinel that is asked first; a worker and both producers find the new master and go on."""
     publish_shipped(sentinels.master, "text")
     environment = {"PENSTOCK_REDIS_URL": sentinels.url}
     settings = load_settings(redis_url=sentinels.url)
@@ -130,7 +133,7 @@ async def test_calls_go_on_when_the_master_is_killed(sentinels: SentinelSet, tmp
             with sentinels.replica.client() as replica:
                 wait_until(lambda: _caught_up(settings, replica), WAIT_S, "the replica has it all")
 
-            sentinels.master.kill()
+            sentinels.kill_first_host()
             wait_until(lambda: sentinels.master_port() != first, WAIT_S, "there is a new master")
 
             after = producer.submit("text.slug", {"text": "After"}).result(wait_s=WAIT_S)
@@ -139,6 +142,43 @@ async def test_calls_go_on_when_the_master_is_killed(sentinels: SentinelSet, tmp
 
     assert [result.data["slug"] for result in (before, after, later)] == ["before", "after", "after-too"]
     assert sentinels.replica.port != first
+
+
+async def test_sentinels_and_their_servers_by_tls(authority: Authority, tmp_path: Path) -> None:
+    """`sentinels://`: clients and broker follow the master; one with another authority cannot."""
+    with SentinelSet(tmp_path / "sentinels", authority) as servers:
+        settings = load_settings(redis_url=servers.url)
+        doorbell = Doorbell(create_app(settings))
+        with connect_store(settings) as client:
+            client.set("written", "before")
+            wait_until(lambda: _has(servers.replica), WAIT_S, "the replica has it")
+
+            servers.kill_first_host()
+            answer = wait_until(lambda: _asked(client), WAIT_S, "the new master answers")
+
+        async with connect_async_store(settings) as asking:
+            waited = await asking.get("written")
+        doorbell.ring("b", queue=DEFAULT, tool="text.slug", calls=1)
+        depths = doorbell.depths([DEFAULT])
+        doorbell.close()
+
+        other = servers.url.partition("&")[0] + f"&ssl_ca_certs={Authority(tmp_path / 'other').ca}"
+        with connect_store(load_settings(redis_url=other)) as stranger, pytest.raises(redis.ConnectionError):
+            stranger.ping()
+
+    assert (answer, waited, depths) == (b"before", b"before", {DEFAULT: 1})
+
+
+def _has(server: RedisServer) -> bool:
+    with server.client() as client:
+        return bool(client.exists("written"))
+
+
+def _asked(client: redis.Redis) -> object:
+    try:
+        return client.get("written")
+    except redis.ConnectionError:
+        return None
 
 
 def _caught_up(settings: Settings, replica: redis.Redis) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import redis
 
 from penstock.redis_binary import find_redis_server
+from tests.support.certificates import Authority
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.processes import Process
 from tests.support.redis_server import RedisServer
@@ -17,7 +19,6 @@ from tests.support.waiting import wait_until
 SERVICE = "ledger"
 PASSWORD = "of-the-sentinels"  # noqa: S105  # of a test
 _CONFIGURATION = """\
-port {port}
 bind {host}
 dir {folder}
 requirepass {password}
@@ -28,18 +29,28 @@ sentinel failover-timeout {service} 4000
 """
 
 
-class SentinelSet:
-    """Two Redis and three sentinels, who ask clients for a password."""
+class _Member(RedisServer):
+    """A server that may speak TLS only."""
 
-    def __init__(self, folder: Path) -> None:
-        """Describe them; nothing is started."""
-        self.master = RedisServer(folder / "r1", durability="always", name="r1")
-        self.replica = RedisServer(
-            folder / "r2",
-            durability="always",
-            name="r2",
-            options=("--replicaof", LOOPBACK, str(self.master.port), "--repl-diskless-sync-delay", "0"),
+    client_tls: Mapping[str, Any] = {}
+
+    def client(self, **options: Any) -> redis.Redis:
+        """A client of its own connections; the caller closes it."""
+        return redis.Redis(
+            host=LOOPBACK, port=self.port, **{"socket_timeout": 30.0, **self.client_tls, **options}
         )
+
+
+class SentinelSet:
+    """Two Redis and three sentinels, who ask clients for a password; with an authority all by TLS alone."""
+
+    def __init__(self, folder: Path, authority: Authority | None = None) -> None:
+        """Describe them; nothing is started."""
+        self._authority = authority
+        self._tls = _tls_options(authority) if authority else ()
+        self.master = self._server(folder / "r1")
+        following = ("--replicaof", LOOPBACK, str(self.master.port), "--repl-diskless-sync-delay", "0")
+        self.replica = self._server(folder / "r2", *following)
         self._ports = [free_port() for _ in range(3)]
         self._sentinels = [self._sentinel(folder / f"s{port}", port) for port in self._ports]
         self._stack = ExitStack()
@@ -48,7 +59,10 @@ class SentinelSet:
     def url(self) -> str:
         """Where the master is, whichever it is."""
         hosts = ",".join(f"{LOOPBACK}:{port}" for port in self._ports)
-        return f"sentinel://{hosts}/{SERVICE}/0?sentinel_password={PASSWORD}"
+        tail = f"{hosts}/{SERVICE}/0?sentinel_password={PASSWORD}"
+        if self._authority is None:
+            return f"sentinel://{tail}"
+        return f"sentinels://{tail}&ssl_ca_certs={self._authority.ca}"
 
     def __enter__(self) -> Self:
         with self._stack:
@@ -62,9 +76,14 @@ class SentinelSet:
         self._stack.close()
 
     def master_port(self) -> int:
-        """Whom the first sentinel calls the master."""
-        with self._client(self._ports[0]) as client:
+        """Whom the last sentinel calls the master."""
+        with self._client(self._ports[-1]) as client:
             return int(client.sentinel_get_master_addr_by_name(SERVICE)[1])
+
+    def kill_first_host(self) -> None:
+        """Kill the master and the sentinel that clients ask first, as when they were on one machine."""
+        self.master.kill()
+        self._sentinels[0].kill()
 
     def _complete(self) -> bool:
         for port in self._ports:
@@ -78,16 +97,29 @@ class SentinelSet:
         with self.replica.client() as client:
             return bool(client.info("replication").get("master_link_status") == "up")
 
-    @staticmethod
-    def _client(port: int) -> redis.Redis:
-        return redis.Redis(host=LOOPBACK, port=port, password=PASSWORD, socket_timeout=5.0)
+    def _client(self, port: int) -> redis.Redis:
+        return redis.Redis(
+            host=LOOPBACK, port=port, password=PASSWORD, socket_timeout=5.0, **self._client_tls()
+        )
+
+    def _client_tls(self) -> dict[str, Any]:
+        return {"ssl": True, "ssl_ca_certs": str(self._authority.ca)} if self._authority else {}
+
+    def _server(self, folder: Path, *options: str) -> RedisServer:
+        server = _Member(folder, durability="always", name=folder.name, options=(*options, *self._tls))
+        if self._tls:  # the port that it was given is TLS's
+            server.argv = (*server.argv, *self._port_options(server.port))
+            server.client_tls = self._client_tls()
+        return server
+
+    def _port_options(self, port: int) -> tuple[str, ...]:
+        return ("--port", "0", "--tls-port", str(port)) if self._tls else ("--port", str(port))
 
     def _sentinel(self, folder: Path, port: int) -> Process:
         folder.mkdir(parents=True)
         file = folder / "sentinel.conf"
         file.write_text(
             _CONFIGURATION.format(
-                port=port,
                 host=LOOPBACK,
                 folder=folder,
                 password=PASSWORD,
@@ -96,8 +128,16 @@ class SentinelSet:
             )
         )
         return Process(
-            [find_redis_server(), str(file), "--sentinel"],
+            [find_redis_server(), str(file), "--sentinel", *self._tls, *self._port_options(port)],
             name=f"s{port}",
             folder=folder,
             ready="+monitor master",
         )
+
+
+def _tls_options(authority: Authority) -> tuple[str, ...]:
+    certificate, key = authority.certificate("server")
+    return (
+        *("--tls-cert-file", str(certificate), "--tls-key-file", str(key)),
+        *("--tls-ca-cert-file", str(authority.ca), "--tls-auth-clients", "no", "--tls-replication", "yes"),
+    )
