@@ -30,7 +30,7 @@ _CONSUMING = (
 )
 
 _LEDGER_KEYS = (
-    "j:* b:* i:* open jobs wait:* next:* dead dead:* broken costs values:* "
+    "j:* b:* i:* open jobs wait:* next:* dead dead:* broken costs "
     "buffers q:* qs:* due turns late wake* ft:* fb:* fv:* formed:* busy:* weights pend limits set l:*"
 )
 #: Queues, and which queues there are.

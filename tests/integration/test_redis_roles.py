@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
 import stat
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 import redis
 from redis.exceptions import NoPermissionError
 
+from penstock_broker_config.ledger import scripts as ledger_scripts
 from penstock_broker_config.settings import load_settings
 from penstock_scheduler import AsyncProducer, Producer
 from tests.support.commands import output_of
@@ -18,7 +22,7 @@ from tests.support.penstock_processes import PENSTOCK, Scheduler, Worker
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.processes import Process
 from tests.support.publishing import publish_shipped
-from tests.support.roles import RolesRedisServer, initialise
+from tests.support.roles import COMPOSE, RolesRedisServer, initialise
 
 WAIT_S = 60.0
 
@@ -70,6 +74,28 @@ async def test_every_role_does_its_work_and_is_refused_nothing(
     assert [one.success, keyed.success, asked.success, failed.success] == [True, True, True, False]
     assert all(row.success for row in rows)
     assert server.denials() == []
+
+
+def test_the_ledgers_scripts_use_nothing_that_a_role_lacks() -> None:
+    """Also where no test comes by: every command and every key that is spelled in a script."""
+    spec = importlib.util.spec_from_file_location("roles", COMPOSE / "roles.py")
+    assert spec is not None
+    assert spec.loader is not None
+    roles = importlib.util.module_from_spec(spec)
+    sys.modules["roles"] = roles  # where a dataclass looks for its module
+    try:
+        spec.loader.exec_module(roles)
+    finally:
+        del sys.modules["roles"]
+    scripts = "\n".join(file.read_text() for file in Path(ledger_scripts.__file__).parent.glob("*.lua"))
+    commands = {name.lower() for name in re.findall(r"redis\.p?call\(\s*'(\w+)'", scripts)}
+    keys = set(re.findall(r"prefix \.\. '([^']+)'", scripts)) - {"dispatch"}  # which is a channel
+
+    for name in ("producer", "worker", "scheduler", "operator"):
+        role = roles.ROLES[name]
+        patterns = role.keys.split()
+        assert commands <= set(role.commands.split())
+        assert [key for key in keys if not any(fnmatch(key, pattern) for pattern in patterns)] == []
 
 
 def _run(server: RolesRedisServer, role: str, *command: str) -> str:
