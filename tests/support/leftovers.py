@@ -20,6 +20,8 @@ _MARK_NAME = "TEST_RUN_OF_PENSTOCK"
 _PROC = Path("/proc")
 #: Processes that Python itself keeps for as long as it runs.
 _PYTHONS_OWN = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+#: Helpers that Erlang starts for a shared RabbitMQ whenever it needs them; they are nobody's test's.
+_ERLANGS_OWN = ("epmd -daemon", "erl_child_setup")
 
 #: Fields of /proc/PID/stat, counted from the state.
 _STATE, _PARENT, _FLAGS, _STARTED = 0, 1, 6, 19
@@ -65,7 +67,7 @@ def started_here() -> dict[int, Running]:
         if (process.marked or process.parent == us)
         and pid != us
         and not _descends(process, shared, everything)
-        and not any(own in process.command for own in _PYTHONS_OWN)
+        and not any(own in process.command for own in (*_PYTHONS_OWN, *_ERLANGS_OWN))
     }
 
 
