@@ -11,6 +11,7 @@ from typing import IO, Self
 
 import docker
 
+from tests.support.firewall import Firewall
 from tests.support.processes import READY_TIMEOUT_S, Process
 
 #: Images live here from one run to the next: making the base image takes a minute.
@@ -30,6 +31,7 @@ class DockerEngine(Process):
         """
         self._cache = cache
         self._lock: IO[bytes] | None = None
+        self._firewall: Firewall | None = None
         self._socket = str(cache / "docker.sock")
         super().__init__(
             [
@@ -64,6 +66,7 @@ class DockerEngine(Process):
         self._cache.mkdir(parents=True, exist_ok=True)
         self._lock = (self._cache / "lock").open("wb")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._firewall = Firewall()
         super().start()
         self._empty()
         return self
@@ -78,6 +81,9 @@ class DockerEngine(Process):
             self._empty()
             self.stop(60)
         super().close()
+        if self._firewall is not None:
+            self._firewall.restore()
+            self._firewall = None
         if self._lock is not None:
             self._lock.close()
             self._lock = None
