@@ -87,13 +87,13 @@ def bundle_from(files: Mapping[str, bytes], *, path: str = MANIFEST_NAME) -> Bun
     if MANIFEST_NAME not in files:
         raise ManifestError(f"Plugin manifest not found: {path}")
     manifest = read_manifest(files[MANIFEST_NAME], path=path)
-    unknown = set(files) - {MANIFEST_NAME, manifest.wasm.module, *COMPANIONS}
+    unknown = set(files) - {MANIFEST_NAME, *manifest.artifacts, *COMPANIONS}
     if unknown:
         raise BundleError(f"A bundle has no file {sorted(unknown)[0]!r}")
-    if manifest.wasm.module not in files:
-        raise BundleError(
-            f"{path} names {manifest.wasm.module}, and there is no such file: build the plugin first"
-        )
+    for name in manifest.artifacts:
+        if name not in files:
+            advice = "write it beside" if manifest.composite else "build the plugin first"
+            raise BundleError(f"{path} names {name}, and there is no such file: {advice}")
     return Bundle(digest=bundle_digest(file_entries(files)), manifest=manifest, files=dict(files))
 
 
@@ -112,11 +112,11 @@ def read_bundle(folder: Path) -> Bundle:
         raise ManifestError(f"Plugin manifest not found: {path}")
     files = {MANIFEST_NAME: raw}
     manifest = read_manifest(raw, path=path)
-    for name in (manifest.wasm.module, *COMPANIONS):
+    for name in (*manifest.artifacts, *COMPANIONS):
         content = _read(folder, name, MAX_BUNDLE_BYTES)
         if content is not None:
             files[name] = content
-    if (module := manifest.wasm.module) not in files:
+    if manifest.composite is None and (module := manifest.wasm.module) not in files:
         packed = _read(folder, module + PACKED_SUFFIX, MAX_BUNDLE_BYTES)
         if packed is not None:
             where = str(folder / module) + PACKED_SUFFIX

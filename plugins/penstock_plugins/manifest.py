@@ -7,12 +7,20 @@ from collections import Counter
 from typing import Any
 
 import orjson
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from penstock_plugins.errors import ManifestError
 from penstock_plugins.limits import Limits
 from penstock_plugins.manifest_problems import describe
-from penstock_plugins.manifest_tables import NAME, BuildTable, RangeTable, Table, ToolTable, WasmTable
+from penstock_plugins.manifest_tables import (
+    NAME,
+    BuildTable,
+    CompositeTable,
+    RangeTable,
+    Table,
+    ToolTable,
+    WasmTable,
+)
 from penstock_plugins.printable import printable
 from penstock_plugins.tool import TOOL_NAME
 from penstock_plugins.versions import VersionRange, parse_version
@@ -35,6 +43,7 @@ MAX_MANIFEST_BYTES = 64 * 1024
 _MAX_DOTS = 500
 #: Problems that one error carries.
 _MAX_PROBLEMS = 100
+_NO_WASM = WasmTable(capabilities=("log",))
 
 
 class Manifest(Table):
@@ -45,8 +54,10 @@ class Manifest(Table):
     description: str = ""
     author: str = ""
     #: Where there is no such table, the plugin is a component that asks for `log`.
-    wasm: WasmTable = Field(default_factory=lambda: WasmTable(capabilities=("log",)))
+    wasm: WasmTable = Field(default_factory=lambda: _NO_WASM)
     tools: tuple[ToolTable, ...] = Field(default=(), alias="tool")
+    #: Where there is such a table, the plugin is of kind `composite`: pipelines, no artifact.
+    composite: CompositeTable | None = None
     #: How it is built, and calls that say what it must do: for its author, and in no record of it.
     build: BuildTable = Field(default=BuildTable(), exclude=True)
     examples: tuple[dict[str, Any], ...] = Field(default=(), alias="example", exclude=True)
@@ -129,6 +140,24 @@ class Manifest(Table):
             except ManifestError as error:
                 raise ValueError("; ".join(error.problems)) from error
         return value
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Manifest:
+        if self.composite is not None and (self.tools or self.wasm != _NO_WASM):
+            raise ValueError(
+                "a plugin with [composite] has neither [wasm] nor [[tool]]: its tools say all in their files"
+            )
+        return self
+
+    @property
+    def kind(self) -> str:
+        """`component`, `core`, `python`, `native` or `composite`."""
+        return self.wasm.kind if self.composite is None else "composite"
+
+    @property
+    def artifacts(self) -> tuple[str, ...]:
+        """The files that must be beside the manifest."""
+        return (self.wasm.module,) if self.composite is None else self.composite.files
 
     def limits(self) -> Limits:
         """What one call may use up, as far as the manifest says; defaults elsewhere."""

@@ -17,10 +17,14 @@ from penstock_plugins.versions import VersionRange
 #: Names of plugins, capabilities and worker pools.
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _MODULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_COMPOSITE_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}\.(?:yaml|yml|toml|json)")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _ORIGIN = re.compile(r"https?://[^\s/?#@]{1,253}")
 #: Files that a bundle and a catalog have beside the artifact.
 RESERVED_FILES = frozenset({"plugin.toml", "readme.md", "license", "record.json"})
+
+#: Composite tools of one plugin at most.
+MAX_COMPOSITES = 64
 
 Kind = Literal["component", "core", "python", "native"]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -227,6 +231,23 @@ class ToolTable(Table):
             idempotent=proved_idempotent if self.idempotent is None else self.idempotent,
             retryable=self.retryable,
         )
+
+
+class CompositeTable(Table):
+    """`[composite]`: the plugin has no artifact, its tools are pipelines."""
+
+    #: Files that have a composite tool each: YAML, TOML or JSON.
+    files: Annotated[tuple[str, ...], Field(min_length=1, max_length=MAX_COMPOSITES)]
+
+    @field_validator("files", mode="before")
+    @classmethod
+    def _plain_files(cls, value: Any) -> Any:
+        found = _texts(value, _COMPOSITE_FILE, "a .yaml, .toml or .json file inside the plugin's folder")
+        if wrong := [name for name in found if name.lower() in RESERVED_FILES]:
+            raise ValueError(f"{wrong[0]} is something else: call the file after its tool")
+        if len(set(found)) < len(found):
+            raise ValueError("a file is named twice")
+        return found
 
 
 class BuildTable(Table):

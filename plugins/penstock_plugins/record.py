@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -33,6 +34,8 @@ class PluginRecord:
     files: tuple[FileEntry, ...]
     #: What the component imports.
     imports: tuple[str, ...] = ()
+    #: The pipelines of a plugin of composite tools, by tool, as JSON values.
+    pipelines: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -58,6 +61,8 @@ class PluginRecord:
             "files": [list(entry) for entry in self.files],
             "imports": list(self.imports),
         }
+        if self.pipelines:
+            shape["pipelines"] = dict(self.pipelines)
         try:
             text = orjson.dumps(shape)
         except TypeError as error:
@@ -95,7 +100,10 @@ def _read(shape: Any) -> PluginRecord:
         tools=tuple(_tool(tool, manifest) for tool in shape["tools"]),
         files=tuple(_file(*entry) for entry in shape["files"]),
         imports=tuple(_text(name) for name in shape["imports"]),
+        pipelines=_pipelines(shape.get("pipelines", {})),
     )
+    if manifest.composite is not None and set(record.pipelines) != {tool.name for tool in record.tools}:
+        raise ValueError("its tools are not its pipelines")
     for tool in record.tools:
         if tool.plugin != record.name:
             raise ValueError(f"{tool.full_name} is no tool of {record.name}")
@@ -107,6 +115,12 @@ def _tool(shape: Any, manifest: Manifest) -> Tool:
     table = manifest.tool_table(tool.name)
     # Records of earlier releases say it in the manifest only.
     return tool if table is None or "delivery" in shape else replace(tool, delivery=table.delivery())
+
+
+def _pipelines(shape: object) -> dict[str, dict[str, Any]]:
+    if not isinstance(shape, dict) or not all(isinstance(one, dict) for one in shape.values()):
+        raise TypeError("its pipelines are none")
+    return shape
 
 
 def _file(path: object, size_bytes: object, sha256: object) -> FileEntry:

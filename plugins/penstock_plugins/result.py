@@ -93,6 +93,10 @@ class ToolResult:
     metadata: ResultMetadata = field(default_factory=ResultMetadata)
     #: Position in the input of a `map`. None for a single call.
     index: int | None = None
+    #: What each step of a pipeline did, in order (L-2). None: this is one call of one tool.
+    trace: list[dict[str, Any]] | None = None
+    #: Whether a pipeline's filter let the item go. None: this is one call of one tool.
+    filtered: bool | None = None
 
     def unwrap(self) -> Any:
         """The data, or the failure raised as its typed exception.
@@ -105,7 +109,7 @@ class ToolResult:
         return self.data
 
     def to_dict(self) -> dict[str, Any]:
-        """`{call_id, tool, success, data?, error?, metadata, index?}`, ready for JSON."""
+        """`{call_id, tool, success, data?, error?, metadata, index?, filtered?, trace?}`, ready for JSON."""
         shape: dict[str, Any] = {"call_id": self.call_id, "tool": self.tool, "success": self.success}
         if self.success:
             shape["data"] = self.data
@@ -118,6 +122,10 @@ class ToolResult:
         }
         if self.index is not None:
             shape["index"] = self.index
+        if self.filtered is not None:
+            shape["filtered"] = self.filtered
+        if self.trace is not None:
+            shape["trace"] = self.trace
         return shape
 
     def to_json(self) -> bytes:
@@ -125,20 +133,36 @@ class ToolResult:
         return orjson.dumps(self.to_dict())
 
 
-def to_record(*, content: bytes | None, error: ToolFailure | None, metadata: dict[str, Any]) -> bytes:
+def to_record(
+    *,
+    content: bytes | None,
+    error: ToolFailure | None,
+    metadata: dict[str, Any],
+    trace: list[dict[str, Any]] | bytes | None = None,
+    filtered: bool | None = None,
+) -> bytes:
     """The compact form in which the ledger keeps a result.
 
     Args:
         content: the data as checked JSON text; None for a failure.
         error: the failure; None for a success.
         metadata: fields of `ResultMetadata` that differ from their defaults.
+        trace: of an item of a pipeline, also as JSON text.
+        filtered: of an item of a pipeline.
     """
+    shape: dict[str, Any] = {}
     if error is None:
-        return orjson.dumps({"d": orjson.Fragment(content or b"null"), "m": metadata})
-    failure: dict[str, Any] = {"code": error.code.value, "message": error.message}
-    if error.details:
-        failure["details"] = error.details
-    return orjson.dumps({"e": failure, "m": metadata})
+        shape["d"] = orjson.Fragment(content or b"null")
+    else:
+        shape["e"] = {"code": error.code.value, "message": error.message}
+        if error.details:
+            shape["e"]["details"] = error.details
+    shape["m"] = metadata
+    if filtered is not None:
+        shape["f"] = filtered
+    if trace is not None:
+        shape["t"] = orjson.Fragment(trace) if isinstance(trace, bytes) else trace
+    return orjson.dumps(shape)
 
 
 def from_record(
@@ -162,4 +186,6 @@ def from_record(
         error=error,
         metadata=ResultMetadata(**metadata),
         index=index,
+        trace=shape.get("t"),
+        filtered=shape.get("f"),
     )

@@ -122,6 +122,20 @@ def test_a_folder_without_its_artifact_says_to_build_it(tmp_path: Path) -> None:
         read_bundle(folder)
 
 
+def test_a_plugin_of_composite_tools_has_their_files_and_no_artifact(tmp_path: Path) -> None:
+    """All that are named, and no others."""
+    manifest = 'name = "docs"\nversion = "1.0.0"\n[composite]\nfiles = ["a.yaml", "b.json"]\n'
+    (tmp_path / "plugin.toml").write_text(manifest)
+    (tmp_path / "a.yaml").write_text("name: a")
+    (tmp_path / "c.yaml").write_text("name: c")
+
+    with pytest.raises(BundleError, match=r"names b\.json, and there is no such file"):
+        read_bundle(tmp_path)
+
+    (tmp_path / "b.json").write_text("{}")
+    assert set(read_bundle(tmp_path).files) == {"plugin.toml", "a.yaml", "b.json"}
+
+
 def test_a_file_and_nothing_at_all_are_no_plugins(tmp_path: Path) -> None:
     """Both are told in words."""
     (tmp_path / "file").write_text("x")

@@ -374,3 +374,43 @@ def test_fuzz_no_mutated_manifest_raises_anything_but_our_own_error(raw: bytes) 
         assert manifest.limits().timeout_s > 0
         assert manifest.requirements().keys() == manifest.requires.keys()
         assert manifest_from(orjson.loads(orjson.dumps(dump(manifest)))) == manifest
+
+
+COMPOSITE = """
+name = "docs"
+version = "1.0.0"
+
+[composite]
+files = ["summary.yaml", "index.json"]
+"""
+
+
+def test_a_plugin_of_composite_tools_names_their_files() -> None:
+    """It is of kind `composite`, and comes back from its record as it went in."""
+    manifest = read_manifest(COMPOSITE.encode())
+
+    assert (manifest.kind, manifest.artifacts) == ("composite", ("summary.yaml", "index.json"))
+    assert manifest_from(orjson.loads(orjson.dumps(dump(manifest)))) == manifest
+    assert read_manifest(manifest_text().encode()).kind == "component"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('[wasm]\nmodule = "a.wasm"', "neither \\[wasm\\] nor \\[\\[tool\\]\\]"),
+        ('[[tool]]\nname = "a"', "neither \\[wasm\\] nor \\[\\[tool\\]\\]"),
+    ],
+)
+def test_a_plugin_is_of_one_kind(more: str, said: str) -> None:
+    """What a composite tool is, its file says."""
+    with pytest.raises(ManifestError, match=said):
+        read_manifest(f"{COMPOSITE}\n{more}\n".encode())
+
+
+@pytest.mark.parametrize(
+    "files", ["[]", '["../a.yaml"]', '["a.py"]', '["record.json"]', '["a.yaml", "a.yaml"]', '"a.yaml"']
+)
+def test_composite_files_are_plain_and_beside_the_manifest(files: str) -> None:
+    """Of the three kinds, once each, and none that is something else."""
+    with pytest.raises(ManifestError, match="composite"):
+        read_manifest(f'name = "docs"\nversion = "1.0.0"\n[composite]\nfiles = {files}\n'.encode())

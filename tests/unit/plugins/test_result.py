@@ -89,6 +89,19 @@ def test_no_content_is_the_data_null() -> None:
     assert (result.success, result.data) == (True, None)
 
 
+@given(trace=st.lists(st.dictionaries(TEXT, JSON, max_size=3), max_size=3), filtered=st.booleans())
+def test_L2_a_pipelines_item_comes_back_with_its_trace(trace: list[dict[str, Any]], filtered: bool) -> None:
+    """Also when it was written from a JSON text; and both are in what programs read."""
+    as_text = to_record(content=b"1", error=None, metadata={}, trace=orjson.dumps(trace), filtered=filtered)
+    as_values = to_record(content=b"1", error=None, metadata={}, trace=trace, filtered=filtered)
+
+    result = from_record(as_text, call_id="j.0", tool="p", index=0)
+
+    assert as_text == as_values
+    assert (result.trace, result.filtered) == (trace, filtered)
+    assert list(result.to_dict())[-2:] == ["filtered", "trace"]
+
+
 def test_T2_a_success_has_the_keys_of_the_contract() -> None:
     """`{call_id, tool, success, data, metadata}`: null is data, and an index is there for a row only."""
     result = ToolResult(call_id="j.0", tool="text.stats", success=True)

@@ -206,7 +206,7 @@ def _most_bytes(info: zipfile.ZipInfo, found: dict[str, bytes], room: int) -> in
     manifest = found.get(_PLUGIN + MANIFEST_NAME)
     if manifest is not None:
         try:
-            allowed.add(read_manifest(manifest).wasm.module)
+            allowed.update(read_manifest(manifest).artifacts)
         except ManifestError as error:
             raise BundleError(f"The plugin in the reproduction cannot be used: {error}") from error
     if not name.startswith(_PLUGIN) or name.removeprefix(_PLUGIN) not in allowed:
