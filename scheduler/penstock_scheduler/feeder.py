@@ -5,8 +5,10 @@ A feeder that dies leaves an unsealed job behind; feeding goes on with the first
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from penstock_broker_config import crash
 from penstock_broker_config.ledger import JobRecord, Submitted
@@ -16,8 +18,6 @@ from penstock_scheduler.chunking import ChunkSizer
 from penstock_scheduler.flow import Effect, Flow, ask
 from penstock_scheduler.hopper import Chunk
 from penstock_scheduler.intake import Source
-from penstock_scheduler.sending import send
-from penstock_scheduler.submission import Submission
 from penstock_scheduler.toolbox import Toolbox
 from penstock_scheduler.window import Window
 
@@ -52,6 +52,29 @@ class Fed:
     error: Exception | None = None
 
 
+class Sender(Protocol):
+    """Sends the chunks of one job, whatever they are: calls of a tool, items of a pipeline."""
+
+    @property
+    def job_id(self) -> str:
+        """The job."""
+        ...
+
+    @property
+    def deadline_ms(self) -> int | None:
+        """The job's deadline by Redis's clock; None: it has none."""
+        ...
+
+    def send(self, texts: Sequence[bytes], base: int) -> Flow[Submitted]:
+        """Send one chunk, of which the first has the index `base`.
+
+        Raises:
+            OverloadedError: too much is waiting; nothing was accepted.
+            JobNotFoundError: the job has not accepted as many as `base` says, or has expired.
+        """
+        ...
+
+
 class DeadlinePassedError(PenstockError):
     """The deadline passed before the input had ended."""
 
@@ -60,24 +83,23 @@ class Feeder:
     """Feeds one job.
 
     Args:
-        submission: what its batches share.
+        sender: sends its chunks.
         toolbox: is told of the catalog's version.
-        settings: how much may be in flight, and when a lost doorbell is rung again.
+        settings: how much may be in flight.
         resumed: the job, when it has accepted calls before.
     """
 
     def __init__(
         self,
-        submission: Submission,
+        sender: Sender,
         toolbox: Toolbox,
         settings: Settings,
         *,
         resumed: JobRecord | None = None,
     ) -> None:
-        self._submission = submission
+        self._sender = sender
         self._toolbox = toolbox
-        self._ring_after_s = settings.ring_after_s
-        self._job_id = submission.header.job
+        self._job_id = sender.job_id
         self._window = Window(max_calls=settings.max_in_flight)
         # Two chunks fit into the window: one runs while the next one waits.
         self._largest_chunk = max(1, settings.max_in_flight // 2)
@@ -139,9 +161,7 @@ class Feeder:
         base, calls = self._accepted, len(chunk.texts)
         while True:
             try:
-                submitted = yield from send(
-                    self._submission, chunk.texts, base=base, ring_after_s=self._ring_after_s
-                )
+                submitted = yield from self._sender.send(chunk.texts, base)
                 break
             except OverloadedError as error:
                 yield from self._wait_out(error)
@@ -171,7 +191,7 @@ class Feeder:
             )
 
     def _deadline_passed(self) -> Flow[bool]:
-        deadline_ms = self._submission.deadline_ms
+        deadline_ms = self._sender.deadline_ms
         return deadline_ms is not None and (yield from ask(lambda wire: wire.now_ms())) > deadline_ms
 
     def _seal(self, error: Exception | None) -> Flow[Fed]:

@@ -20,7 +20,7 @@ from penstock_scheduler.flow import Effect, Flow, ask
 from penstock_scheduler.jobids import new_job_id
 from penstock_scheduler.options import CallOptions, SubmitOptions, check_options
 from penstock_scheduler.reading import Ticket
-from penstock_scheduler.sending import send
+from penstock_scheduler.sending import CallSender, send
 from penstock_scheduler.submission import Submission, compose, params_digest
 from penstock_scheduler.toolbox import Toolbox, ToolUse
 
@@ -108,7 +108,7 @@ class Operations:
             ticket=Ticket(job_id=header.job, tool=header.tool, digest=header.digest, single=False),
             encode=row_encoder(use, on_invalid, first=0),
             skip=0,
-            feeder=Feeder(submission, self._toolbox, self._settings),
+            feeder=Feeder(self._sender(submission), self._toolbox, self._settings),
         )
 
     def resume_map(
@@ -126,7 +126,7 @@ class Operations:
         feeder = None
         if record.total is None and not record.state.final:
             submission = yield from self._compose(use, options, job_id, resumed=record)
-            feeder = Feeder(submission, self._toolbox, self._settings, resumed=record)
+            feeder = Feeder(self._sender(submission), self._toolbox, self._settings, resumed=record)
         return MapPlan(
             ticket=Ticket.from_record(record),
             encode=row_encoder(use, on_invalid, first=record.accepted),
@@ -174,6 +174,9 @@ class Operations:
         )
         crash.reach("producer.after_flush")
         return calls
+
+    def _sender(self, submission: Submission) -> CallSender:
+        return CallSender(submission, self._settings.ring_after_s)
 
     def _compose(
         self,

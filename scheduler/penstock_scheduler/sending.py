@@ -6,12 +6,36 @@ Calls that wait (for others with their key, for a limit, for a moment) go into b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from penstock_broker_config import crash
 from penstock_broker_config.ledger import BufferedCall, Submitted
 from penstock_broker_config.value_references import INLINE_BYTES
 from penstock_scheduler.flow import Effect, Flow, ask
 from penstock_scheduler.submission import Submission
+
+
+@dataclass(frozen=True, slots=True)
+class CallSender:
+    """Sends the calls of one map; a `Sender`."""
+
+    submission: Submission
+    #: Seconds after which the reaper rings, should a doorbell get lost.
+    ring_after_s: float
+
+    @property
+    def job_id(self) -> str:
+        """See `Sender`."""
+        return self.submission.header.job
+
+    @property
+    def deadline_ms(self) -> int | None:
+        """See `Sender`."""
+        return self.submission.deadline_ms
+
+    def send(self, texts: Sequence[bytes], base: int) -> Flow[Submitted]:
+        """See `Sender`."""
+        return (yield from send(self.submission, texts, base=base, ring_after_s=self.ring_after_s))
 
 
 def send(

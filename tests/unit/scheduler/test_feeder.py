@@ -14,6 +14,7 @@ from penstock_broker_config.settings import Settings
 from penstock_plugins.errors import JobFailedError
 from penstock_scheduler.feeder import DeadlinePassedError, Fed, FeedEnd, Feeder
 from penstock_scheduler.hopper import Chunk
+from penstock_scheduler.sending import CallSender
 from penstock_scheduler.submission import Submission
 from penstock_scheduler.toolbox import Toolbox
 from tests.unit.scheduler.wires import ScriptedWire, job_record
@@ -67,7 +68,8 @@ def submission(*, deadline_ms: int | None = None) -> Submission:
 
 def feeder(*, resumed: JobRecord | None = None, deadline_ms: int | None = None, **settings: Any) -> Feeder:
     """A feeder of job `j`."""
-    return Feeder(submission(deadline_ms=deadline_ms), Toolbox(), Settings(**settings), resumed=resumed)
+    sender = CallSender(submission(deadline_ms=deadline_ms), ring_after_s=5.0)
+    return Feeder(sender, Toolbox(), Settings(**settings), resumed=resumed)
 
 
 def feed(wire: ScriptedWire, source: Inputs, **of: Any) -> Fed:
