@@ -19,6 +19,8 @@ from penstock_plugins.errors import EnvelopeError
 _FIELDS = frozenset(BatchHeader.__slots__)
 _TEXT = ("job", "tool", "digest", "tenant", "queue")
 _MAC_BYTES = 16
+#: No figure of a retry rule is larger: an hour in milliseconds.
+_MAX_RETRY = 3_600_000
 _PERSON = b"penstock.call.v1"
 
 
@@ -90,6 +92,7 @@ def read_header(raw: bytes) -> BatchHeader:
         and _is_int(shape["expires_ms"])
         and (shape.get("timeout_s") is None or _is_positive(shape["timeout_s"]))
         and all(shape.get(name) is None or isinstance(shape[name], dict) for name in ("session", "request"))
+        and _is_retry(shape.get("retry"))
     )
     if not good:
         raise EnvelopeError("The batch header has a field of a wrong type")
@@ -144,6 +147,7 @@ def read_own_terms(raw: bytes, common: BatchHeader) -> OwnTerms:
             and shape["queue"] == common.queue
             and shape["once"] is common.once
             and shape.get("timeout_s") == common.timeout_s
+            and shape.get("retry") == common.retry
         )
         job, expires_ms, keyed = shape["job"], shape["expires_ms"], shape.get("keyed", False)
     except (KeyError, TypeError, AttributeError) as error:
@@ -188,6 +192,14 @@ def _loads(raw: bytes) -> Any:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise EnvelopeError(f"The batch is not JSON: {error}") from error
+
+
+def _is_retry(value: object) -> bool:
+    if value is None:
+        return True
+    if not isinstance(value, dict) or set(value) != {"max_attempts", "base_ms", "cap_ms"}:
+        return False
+    return all(_is_int(figure) and 0 < figure <= _MAX_RETRY for figure in value.values())
 
 
 def _is_int(value: object) -> bool:

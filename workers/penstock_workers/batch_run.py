@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 
 from penstock_broker_config.ledger import BatchHeader, Claim
+from penstock_plugins.delivery import RetryRule
 from penstock_plugins.errors import (
     CatalogError,
     CompileError,
@@ -52,6 +53,8 @@ class BatchRun:
         self._started_at = time.monotonic()
         self._recording = Recording(bench, claim, hold, follow_until=follow_until)
         self._once = False
+        #: Instead of the tool's own.
+        self._retry: RetryRule | None = None
         self._refusals: dict[int, ToolFailure | None] = {}
 
     @property
@@ -68,6 +71,8 @@ class BatchRun:
             self._refuse_all(ToolFailure(code=ErrorCode.VALIDATION_ERROR, message=error.message))
         else:
             tool, self._once = batch.header.tool, batch.header.once
+            if batch.header.retry is not None:
+                self._retry = RetryRule(**batch.header.retry)
             recording.cost_field = batch.cost_field
             rest = batch.calls[self._claim.recorded :]
             try:
@@ -144,7 +149,7 @@ class BatchRun:
         if outcome.failure is not None:
             delay_s = retry_delay_s(
                 outcome.failure,
-                prepared.retry,
+                self._retry or prepared.retry,
                 attempts=call.attempts + 1,
                 retryable=prepared.retryable or call.keyed,
                 left_s=self._time_left_s(call),

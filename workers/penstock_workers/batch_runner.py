@@ -48,16 +48,30 @@ class BatchRunner:
             done = done.and_then(more)
         return done
 
+    def run_within(self, batch_id: str, flow: Hold) -> Summary | None:
+        """Run a batch for the sake of a flow, whose lease is kept meanwhile; no other batch follows it.
+
+        Raises:
+            redis.ResponseError: the ledger refuses the claim.
+        """
+        claim, asked_at = self._claim(batch_id)
+        if claim.state is not ClaimState.GRANTED:
+            return None
+        crash.reach("worker.after_claim")
+        return self._run_claimed(batch_id, claim, asked_at, 0.0, flow)[0]
+
     def _run_claimed(
-        self, batch_id: str, claim: Claim, asked_at: float, follow_until: float
+        self, batch_id: str, claim: Claim, asked_at: float, follow_until: float, flow: Hold | None = None
     ) -> tuple[Summary, Following | None]:
-        hold = Hold(batch_id, claim.fence, asked_at, limited=claim.limited)
+        hold = Hold(batch_id, claim.fence, asked_at, limited=claim.limited, within=flow)
         self._bench.keeper.take(hold)
         try:
             run = BatchRun(self._bench, claim, hold, follow_until=follow_until)
             return run.to_the_end(), run.following
         finally:
             self._bench.keeper.drop()
+            if flow is not None:
+                self._bench.keeper.take(flow)
 
     def _claim(self, batch_id: str) -> tuple[Claim, float]:
         crash.reach("worker.before_claim")

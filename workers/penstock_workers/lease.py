@@ -45,6 +45,8 @@ class Hold:
     running: tuple[int, str] | None = None
     #: Jobs that have ended, of a batch that was formed of calls of many.
     ended_jobs: set[str] = field(default_factory=set)
+    #: The lease of the flow that this batch runs for: it is kept as long as this one.
+    within: Hold | None = None
 
     @property
     def token(self) -> str:
@@ -120,9 +122,11 @@ class LeaseKeeper:
         while True:
             time.sleep(self._lease_s / 6)
             hold = self._hold
-            if hold is None or hold.ended is not None:
+            if hold is None:
                 continue
-            if time.monotonic() - hold.extended_at < self._lease_s / 3:
+            if hold.within is not None:
+                self._keep_outer(hold.within)
+            if hold.ended is not None or self._is_fresh(hold):
                 continue
             asked_at, running = time.monotonic(), hold.running
             try:
@@ -143,6 +147,27 @@ class LeaseKeeper:
             elif self._hold is hold:
                 # A batch that was finished meanwhile answers "lost" as well; then nobody holds it here.
                 self._end(hold, answer)
+
+    def _keep_outer(self, flow: Hold) -> None:
+        """Keep the lease of a flow while a batch runs for it.
+
+        Should it be lost, the batch goes on all the same: what it records counts, whoever takes the flow on.
+        """
+        if flow.ended is not None or self._is_fresh(flow):
+            return
+        asked_at = time.monotonic()
+        try:
+            answer = self._ledger.renew(flow.batch_id, fence=flow.fence, lease_s=self._lease_s)
+        except redis.RedisError as error:
+            logger.warning("A lease could not be renewed: %s", error, extra={"flow": flow.batch_id})
+            return
+        if answer is Commit.OK:
+            flow.extended_at = asked_at
+        else:
+            flow.ended = answer
+
+    def _is_fresh(self, hold: Hold) -> bool:
+        return time.monotonic() - hold.extended_at < self._lease_s / 3
 
     def _listen(self) -> None:
         channel = self._ledger.keys.holder_channel(self._process)

@@ -56,15 +56,24 @@ class BatchHeader:
     #: Session and request context (X-1): plain JSON values, never code.
     session: dict[str, Any] | None = None
     request: dict[str, Any] | None = None
+    #: How failed calls are tried again (`max_attempts`, `base_ms`, `cap_ms`), as a pipeline's step says it.
+    #: None: as the manifest says.
+    retry: dict[str, int] | None = None
     v: int = SCHEMA_VERSION
 
     @property
     def policy(self) -> str:
         """What calls must have in common, beside tool, digest, tenant and queue, to run in one batch."""
-        return "" if self.timeout_s is None else f"timeout_s={self.timeout_s:g}"
+        said = [] if self.timeout_s is None else [f"timeout_s={self.timeout_s:g}"]
+        if self.retry is not None:
+            said.append("retry=" + ",".join(f"{name}:{self.retry[name]}" for name in sorted(self.retry)))
+        return " ".join(said)
 
     def to_json(self) -> bytes:
         """As JSON. The fields stand in one order, so that equal headers have equal bytes."""
+        if self.retry is None:
+            shape = {name: getattr(self, name) for name in self.__slots__ if name != "retry"}
+            return orjson.dumps(shape)
         return orjson.dumps(self)
 
 

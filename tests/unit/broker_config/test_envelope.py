@@ -39,6 +39,26 @@ def test_a_header_survives_its_way() -> None:
     assert read == header
 
 
+def test_a_header_says_how_its_calls_are_tried_again_or_nothing_of_it() -> None:
+    """A rule travels and keeps calls apart; without one the header is what it was before there were any."""
+    rule = {"max_attempts": 2, "base_ms": 10, "cap_ms": 50}
+
+    read = read_header(dataclasses.replace(HEADER, retry=rule).to_json())
+
+    assert read.retry == rule
+    assert read.policy != HEADER.policy
+    assert "retry" not in orjson.loads(HEADER.to_json())
+    for wrong in (
+        {"max_attempts": 2},
+        rule | {"cap_ms": 0},
+        rule | {"more": 1},
+        rule | {"base_ms": True},
+        [],
+    ):
+        with pytest.raises(EnvelopeError, match="wrong type"):
+            read_header(orjson.dumps(orjson.loads(HEADER.to_json()) | {"retry": wrong}))
+
+
 def test_I10_a_signed_call_passes_with_its_key_and_with_no_other() -> None:
     """The key that signed it accepts the call; another one and a changed call are refused."""
     header = HEADER.to_json()
