@@ -7,6 +7,7 @@
     │   ├── ToolTimeoutError             TIMEOUT
     │   └── …                            (see ErrorCode)
     ├── ManifestError                  a plugin.toml that cannot be used: all its problems at once
+    ├── InvalidPipelineError           a pipeline that cannot be used: all its problems at once
     ├── BundleError                    a plugin folder or bundle whose bytes cannot be used
     ├── BuildError                     a plugin that cannot be built from its sources
     ├── CatalogError                   a catalog that refuses or does not have a bundle
@@ -294,6 +295,21 @@ ERROR_CLASSES: Mapping[ErrorCode, type[ToolError]] = {
 
 class ManifestError(PenstockError):
     """The manifest cannot be used."""
+
+    exit_code = 2
+
+    def __init__(self, problems: str | Sequence[str] = (), path: str = "") -> None:
+        #: Every problem found, not only the first.
+        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
+        self.path = path
+        where = f"{path}: " if path else ""
+        super().__init__(where + "; ".join(self.problems))
+        # What it is built from again on the other side of Celery.
+        self.args = (list(self.problems), path)
+
+
+class InvalidPipelineError(PenstockError):
+    """The pipeline cannot be used."""
 
     exit_code = 2
 

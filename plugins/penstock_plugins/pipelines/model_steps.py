@@ -1,0 +1,271 @@
+"""The kinds of steps, each as it stands in a file: which key it has says which kind it is (L-1, L-2)."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, ClassVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+)
+
+from penstock_plugins.manifest_tables import RetryTable, Seconds
+from penstock_plugins.pipelines.model_values import Expression, TemplateValue, json_value
+
+#: Names of steps and of parallel branches: usable in both expression languages without quotes.
+STEP_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+#: Words that CEL keeps for itself.
+_RESERVED = frozenset(
+    {"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let"}
+    | {"loop", "namespace", "null", "package", "return", "true", "var", "void", "while"}
+)
+#: Which key makes a step which kind.
+KINDS = ("tool", "transform", "filter", "branch", "catch", "map", "parallel")
+
+
+def check_name(name: str) -> str:
+    """The name of a step or of a parallel branch.
+
+    Raises:
+        ValueError: it cannot be one.
+    """
+    if not STEP_NAME.fullmatch(name) or name in _RESERVED:
+        raise ValueError(
+            "a name begins with a letter, has letters, digits and _ only, 64 at most, and is no word of CEL's"
+        )
+    return name
+
+
+ToolName = Annotated[str, Field(min_length=1, max_length=256)]
+Name = Annotated[str, AfterValidator(check_name)]
+
+
+class Part(BaseModel):
+    """A table that refuses keys it does not know and values of another type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in a file: keys with their default left out, so that equal parts give equal shapes."""
+        return {
+            name: _plain(value)
+            for name, field in type(self).model_fields.items()
+            if (value := getattr(self, name)) != field.default or self._always(name)
+        }
+
+    def _always(self, name: str) -> bool:
+        """Whether a key is written although it has its default."""
+        return type(self).model_fields[name].is_required()
+
+
+class Compensation(Part):
+    """How a finished step is undone."""
+
+    tool: ToolName = Field(description="The tool that undoes it.")
+    params: dict[str, Any] = Field(
+        description="Its params, evaluated when the step finishes; `result` is the step's own."
+    )
+
+    @field_validator("params")
+    @classmethod
+    def _json(cls, value: dict[str, Any]) -> Any:
+        return json_value(value)
+
+
+class StepPart(Part):
+    """What every step may have."""
+
+    kind: ClassVar[str]
+
+    name: Name | None = Field(default=None, description="What later steps call it: `steps.NAME`. Unique.")
+    when: Expression | None = Field(default=None, description="CEL. False: this step is skipped.")
+    stop_when: Expression | None = Field(
+        default=None, description="CEL, after the step. True: the pipeline ends here, successfully."
+    )
+
+    @property
+    def label(self) -> str:
+        """What it is called in messages: its name, or else its kind."""
+        return self.name or self.kind
+
+    def bodies(self) -> dict[str, tuple[Step, ...]]:
+        """The sequences of steps inside it, by the key or `key.name` that leads to them."""
+        return {}
+
+
+class ToolStep(StepPart):
+    """Calls a tool: the data becomes what the tool returns."""
+
+    kind: ClassVar[str] = "tool"
+
+    tool: ToolName = Field(description="`plugin.tool`, `plugin@version.tool`, or its own name.")
+    params: TemplateValue = Field(
+        default="inherit",
+        description="The tool's params, in which texts may have `{{ }}`. `inherit`: the data as it is.",
+        json_schema_extra={"type": ["object", "string"]},
+    )
+    output: TemplateValue = Field(
+        default=None,
+        description="What the data becomes, made of `result` ({success, data}). Left out: `result.data`.",
+        json_schema_extra={"type": ["object", "array", "string"]},
+    )
+    continue_on_error: bool = Field(default=False, description="A failure does not end the pipeline.")
+    default: TemplateValue = Field(
+        default=None,
+        description="What the data becomes after such a failure; null is a value. Left out: it stays.",
+    )
+    timeout_s: Seconds | None = Field(default=None, description="Seconds that one call may take.")
+    retry: RetryTable | None = Field(default=None, description="Instead of the tool's own rule.")
+    compensate: Compensation | None = Field(
+        default=None, description="How it is undone when a later step fails for good."
+    )
+
+    @property
+    def label(self) -> str:
+        """Its name, or else its tool's."""
+        return self.name or self.tool
+
+    @property
+    def has_default(self) -> bool:
+        """Whether `default` was given, be it null."""
+        return "default" in self.model_fields_set
+
+    @field_validator("params")
+    @classmethod
+    def _params(cls, value: Any) -> Any:
+        if not isinstance(value, dict) and not (isinstance(value, str) and _may_be_params(value)):
+            raise ValueError('write a table, inherit, or one template such as "{{data.params}}"')
+        return value
+
+    @field_validator("output")
+    @classmethod
+    def _output(cls, value: Any) -> Any:
+        return None if value == "result" else value
+
+    def _always(self, name: str) -> bool:
+        return name == "tool" or (name == "default" and self.has_default)
+
+
+class TransformStep(StepPart):
+    """Makes the data anew."""
+
+    kind: ClassVar[str] = "transform"
+
+    transform: TemplateValue = Field(
+        description="What the data becomes: any value, in which texts may have `{{ }}`."
+    )
+
+
+class FilterStep(StepPart):
+    """Lets an item go on, or takes it out."""
+
+    kind: ClassVar[str] = "filter"
+
+    filter: Expression = Field(description="CEL. False: the item leaves, as filtered.")
+
+
+class BranchStep(StepPart):
+    """Goes one way or the other."""
+
+    kind: ClassVar[str] = "branch"
+
+    branch: Expression = Field(description="CEL, evaluated once.")
+    if_true: Steps = Field(default=(), description="Steps for true. None: the data stays.")
+    if_false: Steps = Field(default=(), description="Steps for false. None: the data stays.")
+
+    def bodies(self) -> dict[str, tuple[Step, ...]]:
+        """Both arms."""
+        return {"if_true": self.if_true, "if_false": self.if_false}
+
+
+class CatchStep(StepPart):
+    """Goes on after a failure of the steps before it, back to the catch before or to the beginning."""
+
+    kind: ClassVar[str] = "catch"
+
+    catch: Steps = Field(description="Steps that see `error`; their data goes on.")
+
+    def bodies(self) -> dict[str, tuple[Step, ...]]:
+        """The handler."""
+        return {"catch": self.catch}
+
+
+class MapStep(StepPart):
+    """Runs steps once for each element of a list, all at the same time, and gathers what they give."""
+
+    kind: ClassVar[str] = "map"
+
+    map: Expression = Field(description="JMESPath to a list.")
+    steps: Steps = Field(description="Steps for one element, which is `data` and `item`; also `index`.")
+
+    def bodies(self) -> dict[str, tuple[Step, ...]]:
+        """What runs for one element."""
+        return {"steps": self.steps}
+
+
+class ParallelStep(StepPart):
+    """Runs branches at the same time, each from the same data, and gathers {branch: data}."""
+
+    kind: ClassVar[str] = "parallel"
+
+    parallel: dict[Name, Steps] = Field(description="Steps by the name of their branch.", min_length=1)
+
+    def bodies(self) -> dict[str, tuple[Step, ...]]:
+        """The branches, by `parallel.NAME`."""
+        return {f"parallel.{name}": steps for name, steps in self.parallel.items()}
+
+
+def _kind_of(value: Any) -> str | None:
+    if isinstance(value, StepPart):
+        return value.kind
+    if not isinstance(value, dict):
+        return "tool"  # which says that it must be a table
+    found = [kind for kind in KINDS if kind in value]
+    return found[0] if len(found) == 1 else None
+
+
+Step = Annotated[
+    Annotated[ToolStep, Tag("tool")]
+    | Annotated[TransformStep, Tag("transform")]
+    | Annotated[FilterStep, Tag("filter")]
+    | Annotated[BranchStep, Tag("branch")]
+    | Annotated[CatchStep, Tag("catch")]
+    | Annotated[MapStep, Tag("map")]
+    | Annotated[ParallelStep, Tag("parallel")],
+    Discriminator(
+        _kind_of,
+        custom_error_type="step_kind",
+        custom_error_message=f"a step has exactly one of the keys {', '.join(KINDS)}",
+    ),
+]
+Steps = Annotated[tuple[Step, ...], Field(strict=False)]
+
+#: The model of each kind.
+STEP_MODELS: dict[str, type[StepPart]] = {
+    model.kind: model
+    for model in (ToolStep, TransformStep, FilterStep, BranchStep, CatchStep, MapStep, ParallelStep)
+}
+for _model in STEP_MODELS.values():
+    _model.model_rebuild()
+
+
+def _may_be_params(text: str) -> bool:
+    return text == "inherit" or (text.startswith("{{") and text.endswith("}}"))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Part):
+        return value.to_dict()
+    if isinstance(value, BaseModel):
+        return value.model_dump(exclude_defaults=True)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
