@@ -48,13 +48,14 @@ def test_a_header_says_how_its_calls_are_tried_again_or_nothing_of_it() -> None:
     assert read.retry == rule
     assert read.policy != HEADER.policy
     assert "retry" not in orjson.loads(HEADER.to_json())
-    for wrong in (
+    refused: tuple[object, ...] = (
         {"max_attempts": 2},
         rule | {"cap_ms": 0},
         rule | {"more": 1},
         rule | {"base_ms": True},
         [],
-    ):
+    )
+    for wrong in refused:
         with pytest.raises(EnvelopeError, match="wrong type"):
             read_header(orjson.dumps(orjson.loads(HEADER.to_json()) | {"retry": wrong}))
 
