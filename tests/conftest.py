@@ -61,6 +61,12 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(_HOME, ignore_errors=True)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what the run was told to leave out, where nobody overlooks it."""
+    if left_out := os.environ.get("TESTS_LEFT_OUT"):
+        terminalreporter.write_line(f"Left out: {left_out}", yellow=True)
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     """Remember what runs before the test."""

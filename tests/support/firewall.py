@@ -1,36 +1,56 @@
-"""The machine's packet filter, put back as it was: a Docker engine leaves its rules there when it ends."""
+"""A way through the machine's packet filter for a while: between addresses that only a test run uses."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
-from pathlib import Path
 
-_FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
-#: The tables that Docker writes, and what they are when nobody has written them.
-_UNTOUCHED = {"filter": "*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n", "nat": "*nat\nCOMMIT\n"}
+_PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+_OPEN = "-P FORWARD ACCEPT"
 
 
-class Firewall:
-    """Its rules, and whether packets are forwarded, at one moment."""
+class Passage:
+    """Lets packets pass from an address of the net to another one.
 
-    def __init__(self) -> None:
-        """Remember them."""
-        self._rules = {name: _run("iptables-save", "-t", name) or _UNTOUCHED[name] for name in _UNTOUCHED}
-        self._forwarding = _FORWARDING.read_text()
+    A machine that has a Docker engine of its own, say, drops what it does not know, also between containers
+    of one bridge. A filter that lets everything pass stays as it is.
+    """
 
-    def restore(self) -> None:
-        """Put them back, unless the machine has an engine of its own, which goes on."""
-        if any(":DOCKER" in rules for rules in self._rules.values()):
-            return
-        for rules in self._rules.values():
-            _run("iptables-restore", standard_input=rules)
-        _FORWARDING.write_text(self._forwarding)
+    def __init__(self, net: str) -> None:
+        """Describe it; nothing is changed.
+
+        Args:
+            net: as `10.213.0.0/16`.
+        """
+        self._rule = ("FORWARD", "-s", net, "-d", net, "-j", "ACCEPT")
+
+    def open(self) -> None:
+        """Let them pass; a run that was killed may have left its rule, which then is ours."""
+        self.close()
+        if self._rules() not in ([], [_OPEN]):
+            _run("iptables", "-w", "-I", *self._rule)
+
+    def close(self) -> None:
+        """Take the rule away, if it is there."""
+        if len(self._rules()) > 1:
+            while _run("iptables", "-w", "-D", *self._rule):
+                continue
+
+    @staticmethod
+    def _rules() -> list[str]:
+        if shutil.which("iptables", path=_PATH) is None:
+            return []
+        done = subprocess.run(
+            ("iptables", "-w", "-S", "FORWARD"),
+            capture_output=True,
+            text=True,
+            check=False,
+            env={"PATH": _PATH},
+        )
+        return done.stdout.splitlines()
 
 
-def _run(*command: str, standard_input: str = "") -> str:
-    path = f"{os.environ['PATH']}:/usr/sbin"
-    done = subprocess.run(
-        command, input=standard_input, capture_output=True, text=True, check=True, env={"PATH": path}
-    )
-    return done.stdout
+def _run(*command: str) -> bool:
+    done = subprocess.run(command, capture_output=True, check=False, env={"PATH": _PATH})
+    return done.returncode == 0
