@@ -1,0 +1,90 @@
+"""Where others may look in: before a submission, after a call, between steps, and whether to end here (W-8).
+
+Nothing implements this yet but `NoHooks`. What is called at a worker may be called again for the same call or
+step, after a worker was lost: a hook's own effects are at-least-once, like those of tools.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from penstock_plugins.result import ToolFailure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmissionNote:
+    """A submission that is about to be sent."""
+
+    job: str
+    #: Full name of the tool, or the pipeline's name.
+    tool: str
+    tenant: str
+    #: Whether it is a pipeline.
+    pipeline: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallNote:
+    """A call that has ended."""
+
+    #: The job that it belongs to; of a pipeline's call, that of its step.
+    job: str
+    tool: str
+    #: None: it succeeded.
+    failure: ToolFailure | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepNote:
+    """An item of a pipeline that has come to the end of a step and goes on."""
+
+    run: str
+    #: Position in the run's input; of a member of a fan-out, in the fan-out.
+    index: int
+    #: The step that ended, as messages name it.
+    step: str
+    #: What the item carries now: not to be changed.
+    data: Any
+
+
+class Hooks(Protocol):
+    """The four points. None of them may raise; what one does is its own business."""
+
+    def before_submission(self, note: SubmissionNote) -> None:
+        """Before a submission is sent (`before-agent-start`)."""
+        ...
+
+    def after_call(self, note: CallNote) -> None:
+        """After each call (`after-tool-call`)."""
+        ...
+
+    def between_steps(self, note: StepNote) -> None:
+        """Between two steps of a pipeline, for each item (`prepare-next-turn`)."""
+        ...
+
+    def should_end(self, note: StepNote) -> bool:
+        """Whether a pipeline ends here for an item, successfully (`should-stop-after-turn`)."""
+        ...
+
+
+class NoHooks:
+    """Nobody looks in."""
+
+    def before_submission(self, note: SubmissionNote) -> None:
+        """See `Hooks.before_submission`."""
+
+    def after_call(self, note: CallNote) -> None:
+        """See `Hooks.after_call`."""
+
+    def between_steps(self, note: StepNote) -> None:
+        """See `Hooks.between_steps`."""
+
+    def should_end(self, note: StepNote) -> bool:
+        """See `Hooks.should_end`."""
+        del note
+        return False
+
+
+#: What to compare with, where asking nobody should cost nothing.
+NO_HOOKS = NoHooks()
