@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import jmespath
 from jmespath.exceptions import JMESPathError
-from jmespath.functions import Functions
 from jmespath.visitor import TreeInterpreter
 
 from penstock_plugins.pipelines.expressions_bounds import (
@@ -25,6 +24,7 @@ from penstock_plugins.pipelines.expressions_bounds import (
     TooLargeError,
     weigh,
 )
+from penstock_plugins.pipelines.expressions_functions import PipelineFunctions
 from penstock_plugins.pipelines.expressions_paths import ROOTS, Path, value_at
 from penstock_plugins.printable import printable
 
@@ -39,7 +39,7 @@ _CHAINS = frozenset({"subexpression", "index_expression", "pipe"})
 _PROJECTIONS = frozenset({"projection", "filter_projection", "value_projection", "flatten"})
 _LENIENT = frozenset({"or_expression", "and_expression", "not_expression"})
 #: Where `&expression` may stand: the position of it.
-_EXPREF_OF = {"map": 0, "max_by": 1, "min_by": 1, "sort_by": 1}
+_EXPREF_OF = {"group_by": 1, "map": 0, "max_by": 1, "min_by": 1, "sort_by": 1}
 _EXPREF = f"&expression is for {', '.join(_EXPREF_OF)} only"
 
 
@@ -176,7 +176,7 @@ class _Ways:
     def _operands(self, node: Any, sees: Path | None, required: bool, depth: int) -> None:
         kind, children = node["type"], node["children"]
         name = node["value"] if kind == "function_expression" else None
-        if name is not None and name not in Functions.FUNCTION_TABLE:
+        if name is not None and name not in PipelineFunctions.FUNCTION_TABLE:
             raise ValueError(f"there is no function {printable(name, 80)}()")
         lenient = kind in _LENIENT or name == "not_null"
         for position, child in enumerate(children):
@@ -204,7 +204,7 @@ def _growth(node: Any) -> int:
 class _Interpreter(TreeInterpreter):
     """Counts its steps, and what functions are about to make."""
 
-    _FUNCTIONS = Functions()
+    _FUNCTIONS = PipelineFunctions()
 
     def __init__(self, budget: Budget) -> None:  # the library's own makes a table of functions each time
         self._method_cache: dict[str, Any] = {}
