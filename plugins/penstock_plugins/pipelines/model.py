@@ -59,6 +59,7 @@ __all__ = [
     "StepPart",
     "ToolStep",
     "TransformStep",
+    "structure",
     "walk",
 ]
 
@@ -114,7 +115,7 @@ class Pipeline(Part):
 
     @model_validator(mode="after")
     def _bounds(self) -> Self:
-        if found := list(_structure(self)):
+        if found := list(structure(self)):
             raise ValueError("; ".join(map(str, found)))
         return self
 
@@ -169,10 +170,8 @@ def walk(steps: tuple[Step, ...], path: str = "steps", depth: int = 1) -> Iterat
                 yield from walk(body, f"{at}.{key}", depth + 1)
 
 
-def _structure(pipeline: Pipeline) -> Iterator[Problem]:
+def structure(pipeline: Pipeline) -> Iterator[Problem]:
     """What only the whole can tell: sizes, and names that are there twice."""
-    if not pipeline.steps:
-        yield Problem(path="steps", step="", message="there must be one step at least")
     for count, (path, depth, step) in enumerate(walk(pipeline.steps), start=1):
         if count > MAX_STEPS:
             yield Problem(path="steps", step="", message=f"there are more than {MAX_STEPS} steps in all")
