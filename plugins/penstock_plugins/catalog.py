@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from penstock_plugins.bundle import MANIFEST_NAME, Bundle, FileEntry, bundle_digest, is_digest
+from penstock_plugins.composites import composites_in
 from penstock_plugins.errors import CatalogError, PenstockError
 from penstock_plugins.manifest import Manifest, read_manifest
 from penstock_plugins.printable import printable
@@ -80,7 +81,7 @@ def new_record(
         published: gives what is there already; asked where the plugin requires tools of others.
 
     Raises:
-        CatalogError: a tool is not the plugin's own, or two have one name.
+        CatalogError: a tool is not the plugin's own, or two have one name; a pipeline cannot be used.
         ManifestError: "Missing dependencies: …".
     """
     manifest = bundle.manifest
@@ -97,7 +98,16 @@ def new_record(
         tools=tuple(tools),
         files=bundle.entries,
         imports=tuple(imports),
+        pipelines=_pipelines(bundle, names),
     )
+
+
+def _pipelines(bundle: Bundle, tools: list[str]) -> dict[str, dict[str, Any]]:
+    found, problems = composites_in(bundle)
+    if problems or (bundle.manifest.composite is not None and sorted(found) != sorted(tools)):
+        why = "; ".join(problems) or "its tools are not its pipelines"
+        raise CatalogError(f"{bundle.manifest.name} cannot be published: {why}")
+    return {name: pipeline.to_dict() for name, pipeline in found.items()}
 
 
 def refuse_other_bytes(bundle: Bundle, taken_by: str) -> None:

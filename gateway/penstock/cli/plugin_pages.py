@@ -48,13 +48,13 @@ def inspection_shape(inspection: Inspection, trials: dict[str, Trial]) -> dict[s
 def show_inspection(inspection: Inspection, trials: dict[str, Trial]) -> None:
     """What a check found out, for people."""
     manifest = inspection.bundle.manifest
-    module = len(inspection.bundle.files[manifest.wasm.module])
+    artifacts = sum(len(inspection.bundle.files[name]) for name in manifest.artifacts)
     imports = [f"{name} ({', '.join(functions)})" for name, functions in inspection.imports.items()]
     out().print(
         Text.assemble((manifest.name, NAME), f" {manifest.version}  ", (inspection.bundle.digest[:12], QUIET))
     )
     for what, value in (
-        ("artifact", f"{manifest.wasm.module}, {size(module)}, {manifest.wasm.kind}"),
+        ("artifact", f"{', '.join(manifest.artifacts)}, {size(artifacts)}, {manifest.kind}"),
         ("imports", safe("; ".join(imports)) or "nothing"),
         ("asks for", ", ".join(inspection.capabilities) or "no capabilities"),
         ("tools", counted(len(inspection.tools), "tool")),
