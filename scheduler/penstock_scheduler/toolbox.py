@@ -9,14 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from penstock_plugins.delivery import Batching, LimitRule
-from penstock_plugins.errors import CatalogError, ToolNotFoundError
+from penstock_plugins.errors import CatalogError, InvalidPipelineError, ToolNotFoundError
 from penstock_plugins.index import ResolvedTool, ToolIndex
 from penstock_plugins.record import PluginRecord
 from penstock_plugins.schema import ParamsSchema
 from penstock_plugins.tool import Tool
 from penstock_scheduler.flow import Flow, ask
+
+T = TypeVar("T")
 
 #: Seconds after which the catalog's counter is looked at, when no submit has told it.
 LOOK_AGAIN_S = 5.0
@@ -42,6 +45,8 @@ class ToolUse:
     limits: tuple[LimitRule, ...] = ()
     #: A call that is run again changes nothing.
     idempotent: bool = False
+    #: Of a composite tool: its pipeline, as JSON values.
+    pipeline: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +77,11 @@ class Toolbox:
         Raises:
             ToolNotFoundError: there is none, or several; the message names the candidates.
         """
-        before = self._shelf
-        shelf = yield from self._current()
-        try:
-            return _use(shelf, shelf.index.resolve(name))
-        except ToolNotFoundError:
-            if shelf is not before:
-                raise
-        shelf = yield from self._read()
-        return _use(shelf, shelf.index.resolve(name))
+        return (yield from self._make(lambda shelf: _use(shelf, shelf.index.resolve(name))))
+
+    def with_tools(self, make: Callable[[ToolIndex], T]) -> Flow[T]:
+        """What is made of the tools that there are; once more of what is new, when that failed."""
+        return (yield from self._make(lambda shelf: make(shelf.index)))
 
     def pinned(self, full_name: str, digest: str) -> Flow[ToolUse]:
         """The tool of one plugin bundle, whatever was published since.
@@ -108,6 +109,16 @@ class Toolbox:
             self._looked_s = self._clock()
         else:
             self._shelf = None
+
+    def _make(self, make: Callable[[_Shelf], T]) -> Flow[T]:
+        before = self._shelf
+        shelf = yield from self._current()
+        try:
+            return make(shelf)
+        except (ToolNotFoundError, InvalidPipelineError):
+            if shelf is not before:
+                raise
+        return make((yield from self._read()))
 
     def _current(self) -> Flow[_Shelf]:
         shelf = self._shelf
@@ -143,6 +154,7 @@ def _use(shelf: _Shelf, resolved: ResolvedTool) -> ToolUse:
             params_bytes=manifest.limits().params_bytes,
             schema=ParamsSchema(tool.parameters),
             batching=None if table is None else table.batching(),
+            pipeline=resolved.record.pipelines.get(tool.name),
             limits=() if table is None else tuple(limit.rule() for limit in table.limits),
         )
     return use
