@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from benchmarks import batch_entry, batching, costs, in_process, latency, memory, scaling, throughput
+from benchmarks import (
+    batch_entry,
+    batching,
+    costs,
+    fairness,
+    in_process,
+    latency,
+    memory,
+    scaling,
+    throughput,
+)
 from benchmarks.case import Case
 
 #: In the order in which they are run and shown.
@@ -13,6 +23,7 @@ CASES: dict[str, Case] = {
     **latency.CASES,
     **costs.CASES,
     **batching.CASES,
+    **fairness.CASES,
     **scaling.CASES,
     **memory.CASES,
 }

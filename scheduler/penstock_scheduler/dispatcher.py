@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
+from contextlib import suppress
 
 import redis
 
@@ -24,12 +26,27 @@ RETRY_S = 0.25
 
 
 class Dispatcher:
-    """Looks at what waits, a step at a time."""
+    """Looks at what waits, a step at a time.
 
-    def __init__(self, ledger: Ledger, doorbell: Doorbell, terms: DispatchTerms) -> None:
+    Args:
+        ledger: where calls wait.
+        doorbell: rung for each batch.
+        terms: how batches are formed.
+        queues: full names of those that doorbells are most likely for.
+    """
+
+    def __init__(
+        self, ledger: Ledger, doorbell: Doorbell, terms: DispatchTerms, *, queues: Sequence[str] = ()
+    ) -> None:
         self._ledger = ledger
         self._doorbell = doorbell
         self._terms = terms
+        self._queues = queues
+
+    def prepare(self) -> None:
+        """Reach the broker before the first batch has to wait for that. It may be away."""
+        with suppress(*RING_ERRORS):
+            self._doorbell.prepare(self._queues)
 
     def step(self) -> float:
         """Let leave what may leave now. Returns the seconds until the next look.
@@ -76,6 +93,7 @@ class DispatchLoop:
         self._thread.join(wait_s)
 
     def _run(self) -> None:
+        self._dispatcher.prepare()
         while not self._stop.is_set():
             try:
                 self._listen()

@@ -60,7 +60,9 @@ def run_scheduler(
     check_store(client, settings)
     ledger, doorbell = Ledger(client, settings.keys, settings.retention), Doorbell(create_app(settings))
     dispatching = DispatchLoop(
-        Dispatcher(ledger, doorbell, settings.dispatch_terms), client, settings.keys.dispatch_channel
+        Dispatcher(ledger, doorbell, settings.dispatch_terms, queues=settings.queues),
+        client,
+        settings.keys.dispatch_channel,
     )
     reaper = Reaper(
         ledger,
