@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, NoReturn
 
@@ -38,6 +38,14 @@ class ParamsSchema:
         """
         self._validator = _compile(parameters)
         self._is_valid = self._validator.is_valid
+
+    def errors(self, params: object) -> Iterator[jsonschema_rs.ValidationError]:
+        """Every violation as the library has it.
+
+        Raises:
+            ValueError: they are no JSON.
+        """
+        return self._validator.iter_errors(params)
 
     def violations(self, params: object) -> list[dict[str, str]]:
         """Every violation as `{path, message}`, at most `MAX_VIOLATIONS`."""

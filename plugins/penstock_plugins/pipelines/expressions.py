@@ -44,6 +44,10 @@ class Compiled(Protocol):
     def paths(self) -> tuple[Path, ...]:
         """Every way from a root that it names."""
 
+    @property
+    def certain(self) -> tuple[Path, ...]:
+        """Those of them that must lead somewhere whenever it is evaluated."""
+
     def evaluate(self, env: Mapping[str, Any]) -> Any:
         """Its value.
 
@@ -59,12 +63,13 @@ CompiledTemplate = Template
 class CompiledCondition:
     """A condition: true or false."""
 
-    __slots__ = ("_condition", "_place", "needs", "paths")
+    __slots__ = ("_condition", "_place", "certain", "needs", "paths")
 
     def __init__(self, condition: Condition, place: Place) -> None:
         self._condition = condition
         self._place = place
         self.paths = condition.paths
+        self.certain = condition.certain
         self.needs = needs_of(condition.paths)
 
     def evaluate(self, env: Mapping[str, Any]) -> bool:
@@ -80,12 +85,13 @@ class CompiledCondition:
 class CompiledList:
     """A reference to a list, such as that of a `map`."""
 
-    __slots__ = ("_place", "_reference", "needs", "paths")
+    __slots__ = ("_place", "_reference", "certain", "needs", "paths")
 
     def __init__(self, reference: Reference, place: Place) -> None:
         self._reference = reference
         self._place = place
         self.paths = reference.paths
+        self.certain = reference.certain
         self.needs = needs_of(reference.paths)
 
     def evaluate(self, env: Mapping[str, Any]) -> list[Any]:

@@ -42,7 +42,7 @@ class Condition:
         ValueError: it is none, or could cost too much.
     """
 
-    __slots__ = ("_execute", "_max_list", "_pruned", "_source", "paths")
+    __slots__ = ("_execute", "_max_list", "_pruned", "_source", "certain", "paths")
 
     def __init__(self, text: str) -> None:
         self._source = read_source(text)
@@ -52,6 +52,8 @@ class Condition:
             raise ValueError(f"it is no CEL: {_first_problem(error)}") from None
         #: Every way from a root that it names.
         self.paths: tuple[Path, ...] = (*self._source.paths, *self._source.looped)
+        #: Those of them that must lead somewhere. None, where it may not come to look.
+        self.certain: tuple[Path, ...] = () if self._source.chooses else self.paths
         self._pruned = _tree(self.paths)
         self._max_list = MAX_LIST
         if self._source.loops:

@@ -22,6 +22,7 @@ _MAX_LOOPS = 3
 _MAX_PATTERN_CHARS = 100
 #: Those that look at each element and keep none: filter() and map() copy what they have for each element.
 LOOPS = frozenset({"all", "exists", "exists_one"})
+_CHOOSES = LOOPS | {"&&", "||", "?", "has"}
 _FUNCTIONS = frozenset(
     {"contains", "double", "duration", "endsWith", "has", "int", "matches", "size", "startsWith", "string"}
     | {"timestamp", "type", "uint"}
@@ -60,6 +61,8 @@ class Source:
     #: Those that are looked up for each element of a loop: they must be single values.
     looped: list[Path] = field(default_factory=list)
     tokens: int = 0
+    #: Whether it may leave out some of what it names: by `&&`, `||`, `?`, `has()` or a loop over nothing.
+    chooses: bool = False
     loops: int = 0
     #: Whether it searches texts by a pattern.
     matches: bool = False
@@ -100,6 +103,7 @@ class _Reader:
         self._source = Source(tokens=len(tokens))
 
     def read(self) -> Source:
+        self._source.chooses = any(token.text in _CHOOSES for token in self._tokens)
         plus = sum(token.text == "+" for token in self._tokens)
         if plus > _MAX_PLUS:
             raise ValueError(f"it has {plus} times +; {_MAX_PLUS} are allowed")

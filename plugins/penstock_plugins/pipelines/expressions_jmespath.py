@@ -59,11 +59,12 @@ class Reference:
         ValueError: it is none, or could cost too much.
     """
 
-    __slots__ = ("_ast", "_required", "paths", "plain")
+    __slots__ = ("_ast", "certain", "paths", "plain")
 
     def __init__(self, text: str) -> None:
         self._ast: Any = None
-        self._required: tuple[Path, ...] = ()
+        #: The ways that must lead somewhere.
+        self.certain: tuple[Path, ...]
         #: Every way from a root that it names.
         self.paths: tuple[Path, ...]
         #: The way that is all of it. None: it is more than a way.
@@ -71,7 +72,7 @@ class Reference:
         if _PLAIN_PATH.fullmatch(text):
             self.plain = tuple(int(part) if part[0].isdigit() else part for part in _PARTS.findall(text))
             _check_root(self.plain[0])
-            self.paths = (self.plain,)
+            self.paths = self.certain = (self.plain,)
             return
         self._ast = _parse(text)
         ways = _Ways()
@@ -80,7 +81,7 @@ class Reference:
         ways.use(self._ast, (), True, 0)
         found = ways.found
         self.paths = tuple(each.path for each in found)
-        self._required = tuple(each.path for each in found if each.required)
+        self.certain = tuple(each.path for each in found if each.required)
         if _growth(self._ast) > _MAX_GROWTH:
             raise ValueError(f"it repeats its values more than {_MAX_GROWTH} times")
 
@@ -94,7 +95,7 @@ class Reference:
         """
         if self.plain is not None:
             return value_at(self.plain, env)
-        for path in self._required:
+        for path in self.certain:
             value_at(path, env)
         try:
             return _Interpreter(budget).visit(self._ast, env)

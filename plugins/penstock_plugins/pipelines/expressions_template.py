@@ -86,7 +86,7 @@ class Template:
         ValueError: an expression in it is none or could cost too much; has every problem.
     """
 
-    __slots__ = ("_build", "_constant", "needs", "paths", "value")
+    __slots__ = ("_build", "_constant", "certain", "needs", "paths", "value")
 
     def __init__(self, value: Any, *, step: str, key: str) -> None:
         self.value = value
@@ -102,6 +102,7 @@ class Template:
         self._constant = weigh(value, MAX_OUTPUT_BYTES)
         #: Every way from a root that it names.
         self.paths: tuple[Path, ...] = tuple(path for hole in holes for path in hole.reference.paths)
+        self.certain: tuple[Path, ...] = tuple(path for hole in holes for path in hole.reference.certain)
         self.needs = needs_of(self.paths)
 
     @property

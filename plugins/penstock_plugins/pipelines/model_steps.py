@@ -12,6 +12,7 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    WithJsonSchema,
     field_validator,
 )
 
@@ -43,7 +44,9 @@ def check_name(name: str) -> str:
 
 
 ToolName = Annotated[str, Field(min_length=1, max_length=256)]
-Name = Annotated[str, AfterValidator(check_name)]
+Name = Annotated[
+    str, AfterValidator(check_name), WithJsonSchema({"type": "string", "pattern": f"^{STEP_NAME.pattern}$"})
+]
 
 
 class Part(BaseModel):
@@ -176,8 +179,8 @@ class BranchStep(StepPart):
     kind: ClassVar[str] = "branch"
 
     branch: Expression = Field(description="CEL, evaluated once.")
-    if_true: Steps = Field(default=(), description="Steps for true. None: the data stays.")
-    if_false: Steps = Field(default=(), description="Steps for false. None: the data stays.")
+    if_true: Steps = Field(default=(), description="Steps for true. Left out: the data stays.")
+    if_false: Steps = Field(default=(), description="Steps for false. Left out: the data stays.")
 
     def bodies(self) -> dict[str, tuple[Step, ...]]:
         """Both arms."""
