@@ -23,7 +23,8 @@ class Keys:
     def open(self) -> str:
         """Sorted set: batch id → when to look at it next. Every batch that is not finished is in it.
 
-        Written by submit, claim, commit, release and reap; an entry goes when its batch does.
+        So is every flow at work, as `>FLOW`. Written by submit, begin, claim, enter, commit, advance,
+        release, leave and reap; an entry goes when its batch or flow does.
         """
         return f"{self.prefix}open"
 
@@ -47,6 +48,52 @@ class Keys:
     def dead(self) -> str:
         """Sorted set: call id → when it was set aside. Written by claim, trimmed by reap."""
         return f"{self.prefix}dead"
+
+    # Runs of pipelines (scripts/flows.lua says what is in each) -----------------------------------------
+
+    def flow(self, flow: str) -> str:
+        """Hash: items of a run on their way. Written by begin, plant, enter, advance; until the flow ends.
+
+        That of a fan-out's member is there until its parent has gathered it, and 14 days after its last look
+        at the latest.
+        """
+        return f"{self.prefix}f:{flow}"
+
+    @property
+    def ready(self) -> str:
+        """Sorted set: flow → since when it may go on; its doorbell is the dispatchers' to ring.
+
+        Written by all that ends an inner job, and by leave; an entry goes when a dispatcher or a worker
+        comes.
+        """
+        return f"{self.prefix}ready"
+
+    def plan(self, run: str) -> str:
+        """String: the plan of a run, sealed. Written by open_run and begin. Retention: the longer one."""
+        return f"{self.prefix}j:{run}:plan"
+
+    def flows(self, run: str) -> str:
+        """Set: the flows of a run that are there. An entry goes with its flow, all at the run's end."""
+        return f"{self.prefix}j:{run}:flows"
+
+    def inner_jobs(self, run: str) -> str:
+        """Set: jobs of single stages, which nobody lists. An entry goes when its flow goes on."""
+        return f"{self.prefix}j:{run}:inner"
+
+    def steps(self, run: str) -> str:
+        """Hash: `LABEL|what` → count. Written by advance. Retention: the longer one."""
+        return f"{self.prefix}j:{run}:steps"
+
+    def resumable(self, run: str) -> str:
+        """Hash: states of items that failed or never ended. Written by advance and by all that closes flows.
+
+        Retention of failures.
+        """
+        return f"{self.prefix}j:{run}:resume"
+
+    def after(self, run: str) -> str:
+        """String: what a foreign canvas attached to the run. Retention: the longer one."""
+        return f"{self.prefix}j:{run}:after"
 
     # Calls that wait, and limits (scripts/buffers.lua and limits.lua say what is in each) --------------
 
@@ -129,9 +176,10 @@ class Keys:
     def values(self, job_id: str) -> str:
         """Hash: `digest:number` → piece of a large value of this job. Retention: the longer one.
 
-        Written by producers (params) and workers (results); for an hour while its job is not submitted.
+        Written by producers (params) and workers (results); for an hour while its job is not submitted. What
+        belongs to an inner job of a run is kept with the run.
         """
-        return f"{self.prefix}j:{job_id}:v"
+        return f"{self.prefix}j:{job_id.partition('/')[0]}:v"
 
     def holders(self, job_id: str) -> str:
         """Hash: batch id → who holds its lease. Written by claim; an entry goes with its lease."""

@@ -9,6 +9,8 @@ import redis.asyncio
 
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger.buffering import Buffer, BufferedCall
+from penstock_broker_config.ledger.flow_records import FlowStep, Resumable, RunSpec
+from penstock_broker_config.ledger.flowing import FlowRequests, read_resumable
 from penstock_broker_config.ledger.producing import ProducerRequests
 from penstock_broker_config.ledger.reading import missing_in, put_in, read_job, read_jobs, read_stream
 from penstock_broker_config.ledger.records import (
@@ -37,6 +39,7 @@ class AsyncLedger:
     ) -> None:
         self._redis: Any = client
         self._requests = ProducerRequests(keys, retention or Retention(), bounds or Bounds())
+        self._flowing = FlowRequests(keys, retention or Retention(), bounds or Bounds())
         self._scripts: dict[str, Any] = {}
         self.keys = keys
 
@@ -103,6 +106,66 @@ class AsyncLedger:
                 delay_s=delay_s,
             )
         )
+
+    async def open_run(self, spec: RunSpec, *, deadline_s: float | None = None) -> bool:
+        """See `Ledger.open_run`."""
+        return await self._run(self._flowing.open_run(spec, deadline_s=deadline_s))
+
+    async def begin(
+        self,
+        spec: RunSpec,
+        items: bytes,
+        *,
+        base: int,
+        count: int,
+        size_bytes: int,
+        first: FlowStep,
+        program: int = 0,
+        deadline_s: float | None = None,
+        total: int | None = None,
+        idempotency: tuple[str, str] | None = None,
+        single: bool = False,
+        ring_after_s: float = 5.0,
+    ) -> Submitted:
+        """See `Ledger.begin`."""
+        return await self._run(
+            self._flowing.begin(
+                spec,
+                items,
+                base=base,
+                count=count,
+                size_bytes=size_bytes,
+                first=first,
+                program=program,
+                deadline_s=deadline_s,
+                total=total,
+                idempotency=idempotency,
+                single=single,
+                ring_after_s=ring_after_s,
+            )
+        )
+
+    async def plan(self, run: str) -> bytes | None:
+        """See `Ledger.plan`."""
+        found: bytes | None = await self._redis.get(self.keys.plan(run))
+        return found
+
+    async def steps(self, run: str) -> dict[str, int]:
+        """See `Ledger.steps`."""
+        fields = await self._redis.hgetall(self.keys.steps(run))
+        return {name.decode(): int(count) for name, count in fields.items()}
+
+    async def resumable(self, run: str) -> Resumable:
+        """See `Ledger.resumable`."""
+        return read_resumable(await self._redis.hgetall(self.keys.resumable(run)))
+
+    async def open_flows(self, run: str) -> int:
+        """See `Ledger.open_flows`."""
+        return int(await self._redis.scard(self.keys.flows(run)))
+
+    async def attach(self, run: str, after: bytes) -> None:
+        """See `Ledger.attach`."""
+        await self._redis.set(self.keys.after(run), after)
 
     async def flush(self, *, tenant: str, tool: str, key: str) -> int:
         """See `Ledger.flush`."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from penstock_broker_config.ledger.flow_side import FlowSide
 from penstock_broker_config.ledger.producer_side import ProducerSide
 from penstock_broker_config.ledger.scheduler_side import SchedulerSide
 from penstock_broker_config.ledger.worker_side import WorkerSide
 
 
-class Ledger(ProducerSide, WorkerSide, SchedulerSide):
-    """The truth about every job and batch, changed only by scripts.
+class Ledger(ProducerSide, WorkerSide, SchedulerSide, FlowSide):
+    """The truth about every job, batch and flow, changed only by scripts.
 
     Raises `redis.RedisError` when Redis does not answer: each method may then be called again, since every
     script records once however often it is sent.

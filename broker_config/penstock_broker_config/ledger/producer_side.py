@@ -9,6 +9,7 @@ import redis
 
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger.buffering import Buffer, BufferedCall
+from penstock_broker_config.ledger.flow_records import InnerOf
 from penstock_broker_config.ledger.producing import ProducerRequests
 from penstock_broker_config.ledger.reading import (
     missing_in,
@@ -66,6 +67,7 @@ class ProducerSide(Scripted):
         idempotency: tuple[str, str] | None = None,
         single: bool = False,
         ring_after_s: float = 5.0,
+        inner_of: InnerOf | None = None,
     ) -> Submitted:
         """Accept one batch of calls; the job is created with its first one.
 
@@ -78,6 +80,8 @@ class ProducerSide(Scripted):
             idempotency: the key and the digest of the params that it stands for.
             single: the job is one call.
             ring_after_s: seconds after which the reaper rings, should the doorbell get lost.
+            inner_of: these calls are the inner job of that flow's stage (see `flow_records.inner_job`):
+                `Submitted.lost` when it is not held under that fence any more.
 
         Raises:
             ConflictError: the idempotency key was used before with other params.
@@ -93,6 +97,7 @@ class ProducerSide(Scripted):
                 idempotency=idempotency,
                 single=single,
                 ring_after_s=ring_after_s,
+                inner_of=inner_of,
             )
         )
 
@@ -108,6 +113,7 @@ class ProducerSide(Scripted):
         idempotency: tuple[str, str] | None = None,
         single: bool = False,
         delay_s: float | None = None,
+        inner_of: InnerOf | None = None,
     ) -> Submitted:
         """Accept calls that do not leave at once: dispatchers form batches of them.
 
@@ -121,6 +127,7 @@ class ProducerSide(Scripted):
             idempotency: the key and the digest of the params that it stands for.
             single: the job is one call.
             delay_s: seconds from now before which none of them leaves.
+            inner_of: as for `submit`.
 
         Raises:
             OverloadedError: too much waits; nothing was accepted.
@@ -137,6 +144,7 @@ class ProducerSide(Scripted):
                 idempotency=idempotency,
                 single=single,
                 delay_s=delay_s,
+                inner_of=inner_of,
             )
         )
 

@@ -9,6 +9,7 @@ import orjson
 
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger.buffering import Buffer, BufferedCall, buffers_of
+from penstock_broker_config.ledger.flow_records import InnerOf
 from penstock_broker_config.ledger.records import BatchHeader, CallEntry, JobState, Submitted
 from penstock_broker_config.ledger.requests import Bounds, Request, Retention, text
 from penstock_broker_config.value_references import size_of
@@ -45,6 +46,7 @@ class ProducerRequests:
         idempotency: tuple[str, str] | None,
         single: bool,
         ring_after_s: float,
+        inner_of: InnerOf | None = None,
     ) -> Request[Submitted]:
         key, params_digest = idempotency or ("", "")
         return Request(
@@ -78,8 +80,9 @@ class ProducerRequests:
                 *self._bounds.args,
                 header.policy,
                 sum(size_of(call.params) for call in calls),
+                *_inner_args(inner_of),
             ],
-            read=_read_submitted,
+            read=read_submitted,
         )
 
     def enqueue(
@@ -94,6 +97,7 @@ class ProducerRequests:
         idempotency: tuple[str, str] | None,
         single: bool,
         delay_s: float | None,
+        inner_of: InnerOf | None = None,
     ) -> Request[Submitted]:
         key, params_digest = idempotency or ("", "")
         keys = self._keys
@@ -125,11 +129,12 @@ class ProducerRequests:
                 *self._keep,
                 self._bounds.key_calls,
                 *self._bounds.args,
+                *_inner_args(inner_of),
                 len(buffers),
                 *(value for buffer in buffers for value in _spec(buffer, header)),
                 *(value for one in calls for value in _call(one)),
             ],
-            read=_read_submitted,
+            read=read_submitted,
         )
 
     def flush(self, tenant: str, tool: str, key: str) -> Request[int]:
@@ -159,6 +164,10 @@ def _ms(seconds: float | None) -> str | int:
     return "" if seconds is None else int(seconds * 1000)
 
 
+def _inner_args(inner_of: InnerOf | None) -> tuple[str, str, str | int]:
+    return ("", "", "") if inner_of is None else (inner_of.flow, inner_of.stage, inner_of.fence)
+
+
 def _call(one: BufferedCall) -> tuple[int, int, bytes]:
     return one.buffer + 1, size_of(one.call.params), orjson.dumps(one.call[1:])
 
@@ -180,7 +189,8 @@ def _spec(buffer: Buffer, header: BatchHeader) -> list[str | int | float]:
     return values
 
 
-def _read_submitted(answer: list[Any]) -> Submitted:
+def read_submitted(answer: list[Any]) -> Submitted:
+    """What was answered to a submission of any kind."""
     word, job_id, cost, finished, version, state, full, wait_ms = answer
     job = text(job_id)
     match text(word):
@@ -200,6 +210,7 @@ def _read_submitted(answer: list[Any]) -> Submitted:
     if text(word) == "closed" and not JobState(text(state)).final:
         raise JobNotFoundError(f"Job {job} accepts no more calls: its input was ended by another")
     return Submitted(
+        lost=text(word) == "lost",
         accepted=text(word) == "ok",
         job_id=job,
         cost_us=float(cost) if cost else None,

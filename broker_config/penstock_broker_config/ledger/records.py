@@ -105,6 +105,8 @@ class Submitted(NamedTuple):
     state: JobState
     #: The operator limits this tool or tenant: nothing was accepted, `enqueue` the calls.
     limited: bool = False
+    #: Of an inner job: the flow went on without this one, or its run has ended; nothing was accepted.
+    lost: bool = False
 
 
 class Completion(NamedTuple):
@@ -144,6 +146,10 @@ class JobRecord:
     status: str
     #: Why the input ended early. Empty: it did not.
     error: str
+    #: A run of a pipeline; `tool` is the pipeline's name, `digest` its plan's.
+    pipeline: bool = False
+    #: Of an inner job: the flow that it belongs to.
+    parent: str = ""
 
     @classmethod
     def from_hash(cls, job_id: str, fields: Mapping[str, str]) -> JobRecord:
@@ -171,6 +177,8 @@ class JobRecord:
             deadline_ms=number("deadline"),
             status=fields.get("status", ""),
             error=fields.get("error", ""),
+            pipeline="pipeline" in fields,
+            parent=fields.get("parent", ""),
         )
 
 
@@ -250,9 +258,19 @@ class Commit(StrEnum):
 
 
 class Overdue(NamedTuple):
-    """A batch whose doorbell is to be rung again."""
+    """A batch whose doorbell is to be rung again, or a flow whose next step is to be sent again."""
 
+    #: Of a flow: `>FLOW`.
     batch_id: str
     queue: str
+    #: Of a flow: its stage's label.
     tool: str
+    #: Of a flow: its items.
     calls: int
+    #: Where a flow is; "" of a batch.
+    stage: str = ""
+
+    @property
+    def flow(self) -> str:
+        """The flow's id; "" of a batch."""
+        return self.batch_id[1:] if self.stage else ""

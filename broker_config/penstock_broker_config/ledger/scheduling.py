@@ -93,6 +93,8 @@ def _read_dispatched(answer: list[Any]) -> Dispatched:
 
 def _read_overdue(answer: list[Any]) -> list[Overdue]:
     return [
-        Overdue(text(answer[i]), text(answer[i + 1]), text(answer[i + 2]), int(answer[i + 3]))
-        for i in range(0, len(answer), 4)
+        Overdue(
+            text(answer[i]), text(answer[i + 1]), text(answer[i + 2]), int(answer[i + 3]), text(answer[i + 4])
+        )
+        for i in range(0, len(answer), 5)
     ]

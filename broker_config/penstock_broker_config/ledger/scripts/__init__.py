@@ -6,7 +6,7 @@ from functools import cache
 from importlib.resources import files
 
 #: Functions that scripts share, each file building on those before it.
-LIBRARIES = ("jobs", "limits", "buffers", "batches")
+LIBRARIES = ("jobs", "limits", "buffers", "batches", "flows")
 
 
 #: Scripts that are made of others: each of those is a function of its KEYS and ARGV in them.

@@ -10,12 +10,6 @@ if FINAL[state] then return 0 end
 local holders = redis.call('HGETALL', jk.run)
 end_job(jk, 'cancelled', now_ms(), {ok = tonumber(ARGV[3]), err = tonumber(ARGV[4])})
 redis.call('ZREM', ARGV[1] .. 'late', ARGV[2])
-for i = 1, #holders, 2 do
-  -- A holder is named PROCESS#CLAIM; each process listens on one channel. Of a batch formed of many jobs'
-  -- calls only this job's are stopped.
-  local batch = holders[i]
-  if string.sub(batch, 1, 1) == '+' then batch = batch .. ' ' .. ARGV[2] end
-  redis.call('PUBLISH', ARGV[1] .. 'w:' .. string.match(holders[i + 1], '^[^#]*'), batch)
-end
+tell_holders(ARGV[1], ARGV[2], holders)
 redis.call('PUBLISH', jk.channel, 'cancelled')
 return 1

@@ -10,7 +10,8 @@
 --      many as wait there without a key
 --      6 keep ok ms 7 keep err ms
 -- Entries of a formed batch: [number of its header, index, attempts, accepted at, params, MAC].
--- Returns {ms until the next look (-1: not known), batch, queue, tool, calls, batch, …}
+-- Flows that may go on now (ready: flows.lua) are rung as well.
+-- Returns {ms until the next look (-1: not known), batch, queue, tool, calls, '', … or >flow, queue, label, items, stage}
 local now = redis.call('TIME')
 local t = now[1] * 1000 + math.floor(now[2] / 1000)
 local prefix = ARGV[1]
@@ -20,7 +21,7 @@ local rings, formed = {}, 0
 local LOOKS = 512
 
 local function ring(id, queue, tool, calls)
-  for _, value in ipairs({id, queue, tool, calls}) do rings[#rings + 1] = value end
+  for _, value in ipairs({id, queue, tool, calls, ''}) do rings[#rings + 1] = value end
   formed = formed + 1
 end
 
@@ -182,6 +183,11 @@ local function guarded(what, name, forget)
   if not good and forget then pcall(forget, name) end
 end
 
+local ready = redis.call('ZRANGE', prefix .. 'ready', 0, most - 1)
+for _, id in ipairs(ready) do
+  local good, fl = pcall(look_at_flow, prefix, id, t, keep, grace, grace)
+  if not good then set_flow_aside(prefix, id, t, keep) elseif fl then ring_flow(prefix, fl, rings, t) end
+end
 for _, buffer in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'due', '-inf', t, 'LIMIT', 0, LOOKS)) do
   guarded(is_due, buffer, forget_buffer)
 end
@@ -219,6 +225,7 @@ end
 
 local next_look = -1
 local function earlier(at) if at and (next_look < 0 or at < next_look) then next_look = at end end
+if #ready == most then earlier(t) end
 earlier(tonumber(redis.call('ZRANGE', prefix .. 'due', 0, 0, 'WITHSCORES')[2]))
 earlier(tonumber(redis.call('ZRANGE', prefix .. 'wake', 0, 0, 'WITHSCORES')[2]))
 for _, queue in ipairs(redis.call('SMEMBERS', prefix .. 'turns')) do

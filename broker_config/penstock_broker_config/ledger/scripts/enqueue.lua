@@ -10,12 +10,13 @@
 --      12 deadline (ms from now or '') 13 total ('' = not known yet) 14 single 15 delay (ms from now or '')
 --      16 params digest of the idempotency key ('' = none) 17 keep ok ms 18 keep err ms
 --      19 calls of a buffer at most 20 calls of all at most 21 bytes of all at most
---      22 number of buffers; for each: name, key, size, bytes, wait ms, number of limits, and for each of
+--      22 flow 23 stage 24 fence: as for SUBMIT (there 24 25 26)
+--      25 number of buffers; for each: name, key, size, bytes, wait ms, number of limits, and for each of
 --         those: key, concurrency, rate, burst
 --      then for each call: number of its buffer, bytes of its params, those and its MAC as JSON text
 --      (["params","mac"])
 -- Returns {word, job, cost, finished, version, state, what, ms}; word: ok again first conflict gap closed
---         overloaded (what is full, after how many ms to try again)
+--         overloaded (what is full, after how many ms to try again) lost
 local t = now_ms()
 local prefix, id = ARGV[1], ARGV[2]
 local jk = job_keys(prefix, id)
@@ -25,9 +26,9 @@ if n < 1 or n > MAX_CALLS then return redis.error_reply('ENQUEUE of ' .. n .. ' 
 local sent = {tool = ARGV[7], tenant = ARGV[9], digest = ARGV[8], queue = ARGV[6], single = ARGV[14],
   total = ARGV[13], deadline = ARGV[12], idem = ARGV[16], idem_key = KEYS[4]}
 
-local at = 23
+local at = 26
 local buffers = {}
-for b = 1, tonumber(ARGV[22]) do
+for b = 1, tonumber(ARGV[25]) do
   local buffer = {name = ARGV[at], key = ARGV[at + 1], size = ARGV[at + 2], bytes = ARGV[at + 3],
     wait = ARGV[at + 4], limits = {}, calls = 0}
   local limits = tonumber(ARGV[at + 5])
@@ -47,9 +48,15 @@ for c = 0, n - 1 do
 end
 
 local word, speaks_of = may_accept(jk, sent, base)
+if ARGV[22] ~= '' then
+  sent.flow, sent.stage, sent.fence = ARGV[22], ARGV[23], ARGV[24]
+  local why = may_add_inner(prefix, jk, sent)
+  if why ~= '' then word = why end
+end
 if word == 'new' or word == 'next' then
-  local what, wait_ms = overloaded(prefix, n, size, tonumber(ARGV[20]), tonumber(ARGV[21]))
-  for _, buffer in ipairs(buffers) do
+  local what, wait_ms
+  if not sent.flow then what, wait_ms = overloaded(prefix, n, size, tonumber(ARGV[20]), tonumber(ARGV[21])) end
+  for _, buffer in ipairs(sent.flow and {} or buffers) do
     local waiting = tonumber(redis.call('HGET', prefix .. 'qs:' .. buffer.name, 'n') or 0)
     if not what and waiting > 0 and waiting + buffer.calls > tonumber(ARGV[19]) then
       what, wait_ms = 'calls that wait under one key', 1000
@@ -57,6 +64,7 @@ if word == 'new' or word == 'next' then
   end
   if what then return accept_answer(prefix, 'overloaded', id, KEYS[2], KEYS[3], sent, what, wait_ms) end
   local deadline = accept(jk, sent, word, n, KEYS[1], t)
+  if sent.flow then add_inner(prefix, jk, sent) end
   local header = keep_header(jk, ARGV[5])
   redis.call('HINCRBY', jk.job, 'waiting', n)
   if deadline ~= '' then redis.call('ZADD', prefix .. 'late', tonumber(deadline) + 1, id) end

@@ -2,10 +2,11 @@
 -- Times are milliseconds of this server's clock.
 --
 -- j:{job}       hash: tool tenant digest queue state single accepted done failed expired total created
---               started finished deadline status error idem; waiting calls in buffers
+--               started finished deadline status error idem; waiting calls in buffers; of a run pipeline (1) and
+--               digests; of an inner job parent (its flow)
 -- j:{job}:ok :err  hashes, index → result record;  j:{job}:out  stream of what ended, in that order
 -- j:{job}:run   hash, batch → who holds its lease
--- j:{job}:v     hash, digest:number → piece of a large value
+-- j:{job}:v     hash, digest:number → piece of a large value; those of an inner job are its run's
 -- j:{job}:h     hash, digest → header, of calls that wait in buffers
 
 -- Large values of a job that goes on are kept for longer than its calls may run (seven days).
@@ -24,14 +25,29 @@ end
 -- The keys of one job, from the prefix (ARGV of each script) and the job's id.
 local function job_keys(prefix, id)
   local j = prefix .. 'j:' .. id
-  return {id = id, job = j, ok = j .. ':ok', err = j .. ':err', out = j .. ':out', run = j .. ':run',
-    headers = j .. ':h', values = j .. ':v', channel = j}
+  return {id = id, prefix = prefix, job = j, ok = j .. ':ok', err = j .. ':err', out = j .. ':out', run = j .. ':run',
+    headers = j .. ':h', values = prefix .. 'j:' .. string.match(id, '^[^/]*') .. ':v', channel = j}
 end
+
+-- Tells who holds a job's batches and flows that it has ended. A holder is named PROCESS#CLAIM; each process listens
+-- on one channel. Of a batch formed of many jobs' calls only this job's are stopped.
+local function tell_holders(prefix, job, holders)
+  for i = 1, #holders, 2 do
+    local batch = holders[i]
+    if string.sub(batch, 1, 1) == '+' then batch = batch .. ' ' .. job end
+    redis.call('PUBLISH', prefix .. 'w:' .. string.match(holders[i + 1], '^[^#]*'), batch)
+  end
+end
+
+-- What else ends with a run, and with an inner job: flows.lua.
+local end_of_run, end_of_inner
 
 -- Keeps what a finished job leaves behind for as long as the operator wants, and tells who waits.
 -- keep.ok, keep.err: milliseconds for successes and failures.
 local function end_job(jk, state, t, keep)
   redis.call('HSET', jk.job, 'state', state, 'finished', t)
+  local own = redis.call('HMGET', jk.job, 'idem', 'parent', 'pipeline')
+  if own[2] then return end_of_inner(jk, own[2], t) end
   redis.call('XADD', jk.out, '*', 's', state)
   local longer = math.max(keep.ok, keep.err)
   redis.call('PEXPIRE', jk.job, longer)
@@ -40,8 +56,8 @@ local function end_job(jk, state, t, keep)
   redis.call('PEXPIRE', jk.err, keep.err)
   redis.call('PEXPIRE', jk.values, longer)
   redis.call('DEL', jk.run, jk.headers)
-  local idem = redis.call('HGET', jk.job, 'idem')
-  if idem and idem ~= '' then redis.call('PEXPIRE', idem, longer) end
+  if own[1] and own[1] ~= '' then redis.call('PEXPIRE', own[1], longer) end
+  if own[3] then end_of_run(jk, t, keep) end
 end
 
 -- Ends the job when its input has ended and every accepted call has.
@@ -89,11 +105,12 @@ local function accept(jk, sent, word, n, jobs, t)
   local deadline
   if word == 'new' then
     deadline = sent.deadline ~= '' and tostring(t + tonumber(sent.deadline)) or ''
+    if sent.flow then deadline = redis.call('HGET', jk.prefix .. 'j:' .. string.match(jk.id, '^[^/]*'), 'deadline') or '' end
     redis.call('HSET', jk.job, 'tool', sent.tool, 'tenant', sent.tenant, 'digest', sent.digest, 'queue', sent.queue,
       'state', 'queued', 'single', sent.single, 'accepted', n, 'done', 0, 'failed', 0, 'expired', 0,
       'total', sent.total, 'created', t, 'deadline', deadline, 'status', '', 'error', '',
       'idem', sent.idem ~= '' and sent.idem_key or '')
-    redis.call('ZADD', jobs, t, jk.id)
+    if not sent.flow then redis.call('ZADD', jobs, t, jk.id) end
     if sent.idem ~= '' then redis.call('SET', sent.idem_key, jk.id .. '|' .. sent.idem) end
   else
     deadline = redis.call('HGET', jk.job, 'deadline') or ''

@@ -7,7 +7,8 @@
 --      3 dead  sorted set, call → set aside at
 -- ARGV 1 prefix 2 how many at most 3 first back-off ms 4 longest back-off ms 5 age ms
 --      6 keep ok ms 7 keep err ms 8… names of deep queues
--- Returns a flat list: batch, queue, tool, calls, batch, …
+-- Flows (flows.lua) are among them, as >FLOW.
+-- Returns a flat list: batch, queue, tool, calls, '', … or >flow, queue, label, items, stage
 local t = now_ms()
 local prefix = ARGV[1]
 local keep = {ok = tonumber(ARGV[6]), err = tonumber(ARGV[7])}
@@ -17,6 +18,11 @@ for k = 8, #ARGV do deep[ARGV[k]] = true end
 local rings = {}
 
 local function look_at(id)
+  if string.sub(id, 1, 1) == '>' then
+    local fl = look_at_flow(prefix, string.sub(id, 2), t, keep, tonumber(ARGV[3]), tonumber(ARGV[4]))
+    if fl and (not deep[fl.q] or t - fl.r >= tonumber(ARGV[5])) then ring_flow(prefix, fl, rings, t) end
+    return
+  end
   local b, why = read_batch(prefix, id)
   if why == 'damaged' then return set_aside(prefix, KEYS[1], id, t, keep) end
   if not b then
@@ -30,14 +36,20 @@ local function look_at(id)
     redis.call('ZADD', KEYS[1], look, id)
     if not deep[b.queue] or t - b.r >= tonumber(ARGV[5]) then
       redis.call('HSET', prefix .. 'b:' .. id, 'r', t)
-      for _, value in ipairs({id, b.queue, b.tool, b.n - b.d}) do rings[#rings + 1] = value end
+      for _, value in ipairs({id, b.queue, b.tool, b.n - b.d, ''}) do rings[#rings + 1] = value end
     end
   end
 end
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', t, 'LIMIT', 0, tonumber(ARGV[2]))) do
   -- One record that nobody can read must not keep the others from being looked at.
-  if not pcall(look_at, id) then set_aside(prefix, KEYS[1], id, t, keep) end
+  if not pcall(look_at, id) then
+    if string.sub(id, 1, 1) == '>' then
+      set_flow_aside(prefix, string.sub(id, 2), t, keep)
+    else
+      set_aside(prefix, KEYS[1], id, t, keep)
+    end
+  end
 end
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'late', '-inf', t, 'LIMIT', 0, 1000)) do

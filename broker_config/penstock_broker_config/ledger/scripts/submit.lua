@@ -11,7 +11,9 @@
 --      13 deadline (ms from now or '') 14 total ('' = not known yet) 15 single 16 grace ms
 --      17 params digest of the idempotency key ('' = none) 18 keep ok ms 19 keep err ms
 --      20 calls of all at most 21 bytes of all at most 22 policy 23 bytes of params, large values included
+--      24 flow for whose stage 25 these calls are an inner job ('' = they are none), and 26 its fence
 -- Returns {word, job, cost, finished, version, state, what, ms}; word: ok again first conflict gap closed
+--         lost (the flow went on, or its run has ended)
 --         overloaded (what is full, after how many ms to try again)
 --         limited (the operator limits this tool or tenant: ENQUEUE the calls)
 local t = now_ms()
@@ -24,14 +26,23 @@ local base, n = tonumber(ARGV[4]), tonumber(ARGV[5])
 if n < 1 or n > MAX_CALLS then return redis.error_reply('SUBMIT of ' .. n .. ' calls: 1 to ' .. MAX_CALLS) end
 local what, wait_ms
 local word, id = may_accept(jk, sent, base)
+if ARGV[24] ~= '' then
+  sent.flow, sent.stage, sent.fence = ARGV[24], ARGV[25], ARGV[26]
+  local why = may_add_inner(prefix, jk, sent)
+  if why ~= '' then word = why end
+end
 if word == 'new' or word == 'next' then
-  what, wait_ms = overloaded(prefix, n, tonumber(ARGV[23]), tonumber(ARGV[20]), tonumber(ARGV[21]))
+  -- What a run needs to go on is never refused: that would keep it from becoming less.
+  if not sent.flow then
+    what, wait_ms = overloaded(prefix, n, tonumber(ARGV[23]), tonumber(ARGV[20]), tonumber(ARGV[21]))
+  end
   if what then
     word = 'overloaded'
   elseif #add_standing_keys(prefix, {}, sent.tool, sent.tenant) > 0 then
     word = 'limited'
   else
     local deadline = accept(jk, sent, word, n, KEYS[2], t)
+    if sent.flow then add_inner(prefix, jk, sent) end
     local now = redis.call('TIME')
     local place = string.format('%.0f', now[1] * 1000000 + now[2])
     redis.call('HSET', prefix .. 'b:' .. ARGV[3], 'n', n, 'base', base, 'd', 0, 'f', 0, 'l', 0, 'w', '',
