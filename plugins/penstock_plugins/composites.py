@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from penstock_plugins.errors import InvalidPipelineError
+from penstock_plugins.errors import InvalidPipelineError, ToolNotFoundError
+from penstock_plugins.index import ToolIndex
 from penstock_plugins.tool import Tool, Traits
 
 if TYPE_CHECKING:
@@ -40,6 +41,33 @@ def composites_in(bundle: Bundle) -> tuple[dict[str, Pipeline], list[str]]:
             problems.append(f"{file}: there must be one step at least")
         found[pipeline.name] = pipeline
     return found, problems
+
+
+def find_in(index: ToolIndex, own: Mapping[str, Pipeline] | None = None) -> Callable[[str], Tool | Pipeline]:
+    """What a name means in these plugins: a tool, or the pipeline of a composite.
+
+    Args:
+        index: the tools that there are.
+        own: pipelines of a plugin that is not among them yet, by full name.
+    """
+    # Imported here: most plugins have none.
+    from penstock_plugins.pipelines import model
+
+    def find(name: str) -> Tool | Pipeline:
+        if own and name in own:
+            return own[name]
+        resolved = index.resolve(name)
+        shape = resolved.record.pipelines.get(resolved.tool.name)
+        if shape is None:
+            return resolved.tool
+        try:
+            return model.Pipeline.from_dict(shape)
+        except InvalidPipelineError as error:  # of a catalog that was written by a newer release, or by hand
+            raise ToolNotFoundError(
+                f"The pipeline of {resolved.tool.full_name} cannot be read: {error}"
+            ) from error
+
+    return find
 
 
 def composite_tools(

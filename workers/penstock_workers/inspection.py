@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from penstock_plugins.composites import composites_in
 from penstock_plugins.errors import CompileError, ManifestError, PermissionDeniedError
 from penstock_plugins.manifest import TOOL_NAME, ToolTable
 from penstock_plugins.policy import KNOWN_CAPABILITIES, OperatorPolicy, narrow
@@ -24,6 +25,7 @@ from penstock_plugins.tool import Tool
 from penstock_workers.artifacts.compiler import compile_wasm
 from penstock_workers.artifacts.identity import ArtifactIdentity
 from penstock_workers.batch_check import check_batch_entry_point
+from penstock_workers.composite_check import check_composites
 from penstock_workers.engine import METERED, PLAIN, EngineSettings, new_engine
 from penstock_workers.guard import CallGuard
 from penstock_workers.host import CallNotes
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from wasmtime import Engine
 
     from penstock_plugins.bundle import Bundle
+    from penstock_plugins.index import ToolIndex
     from penstock_workers.artifacts.store import ArtifactStore
     from penstock_workers.guest import PluginInfo, ToolDef
 
@@ -89,6 +92,7 @@ class Inspection:
             tools=tuple(self.tools),
             files=self.bundle.entries,
             imports=tuple(self.imports),
+            pipelines={tool: pipeline.to_dict() for tool, pipeline in composites_in(self.bundle)[0].items()},
         )
 
     @property
@@ -103,6 +107,7 @@ def inspect_plugin(
     operator_policy: Callable[[str], OperatorPolicy] = lambda _: OperatorPolicy(),
     guard: CallGuard | None = None,
     store: ArtifactStore | None = None,
+    others: ToolIndex | None = None,
 ) -> Inspection:
     """Compile a plugin in a process of its own, run its `init` and `list-tools` in a sandbox, and check both.
 
@@ -112,11 +117,16 @@ def inspect_plugin(
         guard: stops the guest.
         store: keeps the native code for the workers of this host, which then do not compile it again. It is
             of no use afterwards: its key is forgotten before the guest runs. None: nothing is kept.
+        others: the tools that there are, for composites that call them. None: they are not known.
 
     Raises:
         ArtifactError: this installation cannot compile.
     """
     found = Inspection(bundle=bundle)
+    if bundle.manifest.composite is not None:
+        _check_host(found)
+        check_composites(found, others)
+        return found
     if (problem := unreadable(bundle)) is not None:
         found.problems.append(problem)
         return found
@@ -147,13 +157,15 @@ def _compile(bundle: Bundle, settings: EngineSettings, store: ArtifactStore | No
 
 def unreadable(bundle: Bundle) -> Problem | None:
     """Why a plugin is none that can be looked at."""
-    kind = bundle.manifest.wasm.kind
+    kind = bundle.manifest.kind
     if kind == "component":
         return None
     return Problem(
         message=f"Plugins of kind '{kind}' do not run yet",
         advice="`penstock plugin wrap` makes a component of it: leave out kind then"
         if kind == "core"
+        else "Run its pipeline by its file: `penstock pipeline run FILE --local DIR`"
+        if kind == "composite"
         else "Build a component of the world grain-plugin",
     )
 

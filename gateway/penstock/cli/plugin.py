@@ -27,6 +27,7 @@ from penstock.cli.words import size
 if TYPE_CHECKING:
     from penstock.cli.trial import Trial
     from penstock_plugins.bundle import Bundle
+    from penstock_plugins.index import ToolIndex
     from penstock_plugins.record import PluginRecord
     from penstock_workers.inspection import Inspection
 
@@ -68,7 +69,7 @@ def check(
             show_unusable(folder, problems)
         return FAILED
     trials: dict[str, Trial] = {}
-    if call and inspection.ok:
+    if call and inspection.ok and inspection.bundle.manifest.composite is None:
         from penstock.cli.trial import try_tools  # runs guests: needs wasmtime
 
         trials = try_tools(settings_of(context), folder, inspection)
@@ -173,7 +174,7 @@ def _inspect(context: typer.Context, folder: Path) -> Inspection:
     return _inspect_bundle(context, read_bundle(folder))
 
 
-def _inspect_bundle(context: typer.Context, bundle: Bundle) -> Inspection:
+def _inspect_bundle(context: typer.Context, bundle: Bundle, others: ToolIndex | None = None) -> Inspection:
     from penstock_workers.artifacts.store import ArtifactStore
     from penstock_workers.inspection import inspect_plugin  # runs guests: needs wasmtime
 
@@ -182,19 +183,22 @@ def _inspect_bundle(context: typer.Context, bundle: Bundle) -> Inspection:
         bundle,
         operator_policy=settings.operator_policy,
         store=ArtifactStore(settings.cache_dir / "artifacts"),
+        others=others,
     )
 
 
 def _publish(context: typer.Context, folder: Path) -> PluginRecord:
     from penstock_plugins.bundle import read_bundle
     from penstock_plugins.errors import BundleError
+    from penstock_plugins.index import ToolIndex
 
     bundle = read_bundle(folder)
     with open_catalog(context) as catalog:
-        known = [record for record in catalog.records() if record.digest == bundle.digest]
+        records = catalog.records()
+    known = [record for record in records if record.digest == bundle.digest]
     if known:  # it was checked when it was published
         return known[0]
-    inspection = _inspect_bundle(context, bundle)
+    inspection = _inspect_bundle(context, bundle, ToolIndex(records))
     if inspection.problems:
         raise BundleError("\n  ".join([f"{folder} was not published:", *map(str, inspection.problems)]))
     with open_catalog(context) as catalog:
