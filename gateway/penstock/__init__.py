@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from penstock_plugins.errors import ConflictError as ConflictError
     from penstock_plugins.errors import ErrorCode as ErrorCode
     from penstock_plugins.errors import ExecutionError as ExecutionError
+    from penstock_plugins.errors import InvalidPipelineError as InvalidPipelineError
     from penstock_plugins.errors import JobFailedError as JobFailedError
     from penstock_plugins.errors import JobNotFoundError as JobNotFoundError
     from penstock_plugins.errors import OverloadedError as OverloadedError
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from penstock_plugins.errors import ToolTimeoutError as ToolTimeoutError
     from penstock_plugins.errors import UnreachableError as UnreachableError
     from penstock_plugins.errors import WaitTimeoutError as WaitTimeoutError
+    from penstock_plugins.pipelines.builder import Pipeline as Pipeline
+    from penstock_plugins.pipelines.builder import step as step
+    from penstock_plugins.pipelines.builder import tool as tool
     from penstock_plugins.result import ResultMetadata as ResultMetadata
     from penstock_plugins.result import ToolFailure as ToolFailure
     from penstock_plugins.result import ToolResult as ToolResult
@@ -50,6 +54,7 @@ _HOMES = {
     "penstock_broker_config.dead_letters": ("DeadLetter", "LetterFilter"),
     "penstock_broker_config.ledger": ("JobState",),
     "penstock_broker_config.settings": ("Settings", "load_settings"),
+    "penstock_plugins.pipelines.builder": ("Pipeline", "step", "tool"),
     "penstock_plugins.result": ("ResultMetadata", "ToolFailure", "ToolResult"),
     "penstock_plugins.tool": ("Tool", "Traits"),
     "penstock_plugins.errors": (
@@ -58,6 +63,7 @@ _HOMES = {
         "ConflictError",
         "ErrorCode",
         "ExecutionError",
+        "InvalidPipelineError",
         "JobFailedError",
         "JobNotFoundError",
         "OverloadedError",
@@ -81,6 +87,7 @@ __all__ = [
     "DeadLetter",
     "ErrorCode",
     "ExecutionError",
+    "InvalidPipelineError",
     "Job",
     "JobFailedError",
     "JobNotFoundError",
@@ -89,6 +96,7 @@ __all__ = [
     "OverloadedError",
     "ParamsError",
     "PenstockError",
+    "Pipeline",
     "Producer",
     "Progress",
     "ResultMetadata",
@@ -103,6 +111,8 @@ __all__ = [
     "UnreachableError",
     "WaitTimeoutError",
     "load_settings",
+    "step",
+    "tool",
 ]
 
 
