@@ -57,6 +57,11 @@ class LocalExecutor:
         """The plugin's tools, by full name."""
         return self._index.tools()
 
+    @property
+    def record(self) -> PluginRecord:
+        """What a catalog would know of the plugin."""
+        return self._plugin.record
+
     def tool(self, name: str) -> Tool:
         """A tool, by its full or its short name.
 

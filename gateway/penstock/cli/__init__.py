@@ -22,6 +22,7 @@ from penstock.cli import (
     job,
     limits,
     map,
+    pipeline,
     plugin,
     removal,
     replay,
@@ -88,6 +89,7 @@ app.command(rich_help_panel=_LOCAL)(demo.demo)
 app.command(rich_help_panel=_LOCAL)(up.up)
 app.command(rich_help_panel=_CALLS)(call.call)
 app.command(rich_help_panel=_CALLS, name="map")(map.map_rows)
+app.add_typer(pipeline.app, rich_help_panel=_CALLS)
 app.add_typer(job.app, rich_help_panel=_CALLS)
 app.command(rich_help_panel=_PLUGINS)(tools.tools)
 authoring.add_to(plugin.app)

@@ -1,0 +1,159 @@
+"""`penstock pipeline`: check a pipeline's file, draw it, run it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from penstock.cli.console import BAD, GOOD, NAME, QUIET, out, print_json, safe
+from penstock.cli.exits import FAILED, OK
+from penstock.cli.options import AsJson, flag
+from penstock.cli.session import settings_of
+from penstock.cli.tools import traits_text
+from penstock.cli.words import counted
+
+if TYPE_CHECKING:
+    from penstock_plugins.index import ToolIndex
+    from penstock_plugins.pipelines.model import Pipeline, Problem
+
+app = typer.Typer(name="pipeline", help="Check pipelines, draw them, run them.", no_args_is_help=True)
+
+PipelineFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A pipeline: .yaml, .toml or .json.", show_default=False)
+]
+LocalFolders = Annotated[
+    list[Path] | None,
+    typer.Option("--local", metavar="DIR", help="Use this plugin folder's tools, nothing else. Repeatable."),
+]
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    file: PipelineFile,
+    local: LocalFolders = None,
+    with_tools: Annotated[
+        bool, flag("--tools/--no-tools", help="Look at the tools that it calls; else only at the file.")
+    ] = True,
+    as_json: AsJson = False,
+) -> int:
+    """Say everything that is wrong with a pipeline before it runs. Exit code 1 when something is.
+
+    Its tools are those of the catalog, or of plugin folders with --local: params that cannot fit a tool's
+    schema are found here, with their step.
+
+    [bold]Examples[/bold]
+
+      penstock pipeline check summary.yaml
+      penstock pipeline check summary.yaml --local ./my-plugin
+    """
+    from penstock_plugins.errors import InvalidPipelineError
+
+    try:
+        pipeline = read_file(file)
+    except InvalidPipelineError as error:
+        return _say_wrong(file, [_problem(text) for text in error.problems], as_json)
+    if not with_tools:
+        return _say_checked(file, pipeline, None, as_json)
+    if local:
+        from penstock.cli.local_tools import LocalTools  # runs guests, to ask them for their tools
+
+        with LocalTools(settings_of(context), local) as tools:
+            return _say_checked(file, pipeline, tools.index, as_json)
+    return _say_checked(file, pipeline, catalog_index(context), as_json)
+
+
+def read_file(file: Path) -> Pipeline:
+    """The pipeline in a file.
+
+    Raises:
+        InvalidPipelineError: it cannot be used; has every problem.
+        typer.BadParameter: the file cannot be read.
+    """
+    from penstock_plugins.pipelines.files import read_pipeline
+
+    try:
+        return read_pipeline(file)
+    except OSError as error:
+        raise typer.BadParameter(f"{file}: {error.strerror}") from error
+
+
+def catalog_index(context: typer.Context) -> ToolIndex:
+    """The tools of the catalog."""
+    from penstock.cli.system import open_catalog
+    from penstock_plugins.index import ToolIndex
+
+    with open_catalog(context) as catalog:
+        return ToolIndex(catalog.records())
+
+
+def _say_checked(file: Path, pipeline: Pipeline, index: ToolIndex | None, as_json: bool) -> int:
+    from penstock_plugins.composites import find_in
+    from penstock_plugins.errors import ToolError
+    from penstock_plugins.index import ToolIndex
+    from penstock_plugins.pipelines.check import check as check_pipeline
+    from penstock_plugins.pipelines.model import walk
+    from penstock_plugins.pipelines.traits import tool_names, traits_of
+
+    find = find_in(index if index is not None else ToolIndex(()))
+    steps = sum(1 for _ in walk(pipeline.steps))
+    summary: dict[str, Any] = {
+        "ok": True,
+        "pipeline": pipeline.name,
+        "version": pipeline.version,
+        "steps": steps,
+    }
+    if index is not None:
+        problems = check_pipeline(pipeline, find)
+        try:
+            if not problems:
+                summary["traits"] = traits_of(pipeline, find)
+        except ToolError as error:  # composites inside of themselves
+            problems = [_problem(error.message)]
+        if problems:
+            return _say_wrong(file, problems, as_json)
+        used = [index.resolve(name) for name in tool_names(pipeline)]
+        summary["tools"] = [
+            {"tool": one.tool.full_name, "version": one.tool.version, "digest": one.digest} for one in used
+        ]
+    _say_fine(summary, as_json)
+    return OK
+
+
+def _say_fine(summary: dict[str, Any], as_json: bool) -> None:
+    traits = summary.pop("traits", None)
+    if as_json:
+        from dataclasses import asdict
+
+        print_json({**summary, **({} if traits is None else {"traits": asdict(traits)}), "problems": []})
+        return
+    head = f" {summary['version']}  {counted(summary['steps'], 'step')}"
+    out().print(Text.assemble((summary["pipeline"], NAME), head))
+    for tool in summary.get("tools", ()):
+        line = (f"  {tool['tool']:<24}", NAME), f" {tool['version']}  ", (tool["digest"][:12], QUIET)
+        out().print(Text.assemble(*line))
+    if traits is not None:
+        out().print(Text.assemble(("  as a whole  ", QUIET), traits_text(traits)))
+        out().print(Text("  ✔ It can run.", GOOD))
+    else:
+        out().print(Text("  ✔ The file is fine; its tools were not looked at.", GOOD))
+
+
+def _say_wrong(file: Path, problems: list[Problem], as_json: bool) -> int:
+    if as_json:
+        shapes = [{"path": one.path, "step": one.step, "message": one.message} for one in problems]
+        print_json({"ok": False, "problems": shapes})
+        return FAILED
+    out().print(Text(str(file), NAME))
+    for one in problems:
+        out().print(Text.assemble(("  ✘ ", BAD), safe(str(one))))
+    return FAILED
+
+
+def _problem(text: str) -> Problem:
+    from penstock_plugins.pipelines.model import Problem
+
+    return Problem(path="", step="", message=text)
