@@ -54,7 +54,6 @@ class LimitRequests:
         self._keys = keys
 
     def change(self, key: str, change: LimitChange) -> Request[int]:
-        weighed = key if key.startswith(("tenant:", "key:")) else f"key:{key}"
         return Request(
             script="limit",
             keys=[],
@@ -67,13 +66,19 @@ class LimitRequests:
                 _figure(change.burst),
                 _figure(change.paused_until_ms),
                 _figure(change.weight),
-                weighed,
+                _weighed(key),
             ],
             read=int,
         )
 
     def clear(self, key: str) -> Request[int]:
-        return Request(script="limit", keys=[], args=[self._keys.prefix, key, "clear"], read=int)
+        return Request(
+            script="limit", keys=[], args=[self._keys.prefix, key, "clear", _weighed(key)], read=int
+        )
+
+
+def _weighed(key: str) -> str:
+    return key if key.startswith(("tenant:", "key:")) else f"key:{key}"
 
 
 def _figure(value: float | None) -> str:

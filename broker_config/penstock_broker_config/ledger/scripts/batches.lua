@@ -4,7 +4,8 @@
 -- b:{batch}  hash: n calls, base first index, d recorded so far, f fence, l lease until, w holder,
 --            x losses nobody is charged with, a losses charged to the next call, careful, once, created,
 --            k rings, r last ring, queue tool tenant policy, h header (of a formed batch: one a line),
---            c calls; lk limits (keys, one a line), sz bytes; of a formed batch: o owners ("job index …"),
+--            c calls; lk limits (keys, one a line), lf figures of
+--            those that are declared, sz bytes; of a formed batch: o owners ("job index …"),
 --            z positions that ended without having run, md first deadline; else p place in its line
 -- wait:{queue}  sorted set, batch → place (µs of its acceptance): stretches that nobody has taken and that no limit
 --               holds up
@@ -23,11 +24,11 @@ end
 -- there is none or its numbers cannot be believed.
 local function read_batch(prefix, id)
   local b = redis.pcall('HMGET', prefix .. 'b:' .. id, 'n', 'base', 'd', 'l', 'w', 'x', 'a', 'careful', 'once',
-    'created', 'queue', 'tool', 'r', 'f', 'o', 'lk', 'sz', 'z', 'md', 'tenant')
+    'created', 'queue', 'tool', 'r', 'f', 'o', 'lk', 'sz', 'z', 'md', 'tenant', 'lf')
   if b.err then return nil, 'damaged' end
   if not b[1] and not b[2] then return nil, 'gone' end
   local batch = {id = id, w = b[5], careful = b[8], once = b[9], created = b[10], queue = b[11], tool = b[12],
-    f = b[14], sz = natural(b[17]) or 0, md = natural(b[19]), tenant = b[20] or '', closed = {},
+    f = b[14], sz = natural(b[17]) or 0, md = natural(b[19]), tenant = b[20] or '', figures = b[21] or '', closed = {},
     keys = b[16] and b[16] ~= '' and unpack_keys(b[16]) or {}}
   for i, name in pairs({[1] = 'n', [2] = 'base', [3] = 'd', [4] = 'l', [6] = 'x', [7] = 'a', [13] = 'r'}) do
     batch[name] = natural(b[i])
@@ -81,8 +82,9 @@ local function owners_of(b)
 end
 
 local function leave_line(prefix, b, t)
+  -- One that a dispatcher rang for is in line there, whatever it was made of.
+  if b.owners or #b.keys > 0 then redis.call('ZREM', prefix .. 'formed:' .. b.queue, b.id) end
   if b.owners then
-    redis.call('ZREM', prefix .. 'formed:' .. b.queue, b.id)
     redis.call('ZREM', prefix .. 'busy:' .. b.queue, b.id)
     if redis.call('SISMEMBER', prefix .. 'turns', b.queue) == 1 then wake_dispatchers(prefix) end
   end

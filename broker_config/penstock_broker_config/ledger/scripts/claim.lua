@@ -78,6 +78,7 @@ if #b.keys == 0 and not b.owners then
   b.keys = add_standing_keys(prefix, {}, b.tool, b.tenant)
   if #b.keys > 0 then redis.call('HSET', bkey, 'lk', pack_keys(b.keys)) end
 end
+if #b.keys > 0 then declare_again(prefix, b.keys, b.figures, t) end
 if #b.keys > 0 and not holds_slots(prefix, b.keys, id, t) then
   local allowed, forbids, again = admitted(prefix, b.keys, 1, t, id)
   if allowed == 0 then
@@ -97,6 +98,7 @@ end
 local fence = redis.call('HINCRBY', bkey, 'f', 1)
 redis.call('HSET', bkey, 'l', lease, 'w', holder)
 redis.call('ZADD', KEYS[1], lease, id)
+if b.owners or #b.keys > 0 then redis.call('ZREM', prefix .. 'formed:' .. b.queue, id) end
 local closed = {}
 if b.owners then
   for _, jk in ipairs(owners_of(b)) do
@@ -105,7 +107,6 @@ if b.owners then
       redis.call('HSET', jk.job, 'state', 'running', 'started', t)
     end
   end
-  redis.call('ZREM', prefix .. 'formed:' .. b.queue, id)
   redis.call('ZADD', prefix .. 'busy:' .. b.queue, lease, id)
   if redis.call('SISMEMBER', prefix .. 'turns', b.queue) == 1 then wake_dispatchers(prefix) end
   for position in pairs(b.closed) do closed[#closed + 1] = position end

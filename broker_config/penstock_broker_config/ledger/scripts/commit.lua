@@ -23,7 +23,8 @@ if not b then
 elseif not b.owners then
   state = redis.call('HGET', b.jk.job, 'state')
   if not state or FINAL[state] then
-    forget_batch(prefix, KEYS[1], b, t)
+    -- Whoever lost it long ago must not free the slots under which it may still run.
+    if b.f == ARGV[3] then forget_batch(prefix, KEYS[1], b, t) end
     b = nil
   end
 end
@@ -46,7 +47,7 @@ local function try_again(jk, index, text)
   local due = math.ceil((t + tonumber(delay)) / 10) * 10
   local buffer = into .. '@' .. due
   open_buffer(prefix, buffer, {'tool', spec[2], 'digest', digest, 'tenant', spec[3], 'queue', spec[1], 'once',
-    spec[5], 'policy', spec[4] or '', 'key', '', 'limits', pack_keys(b.keys), 'size', 64, 'bytes', 1048576,
+    spec[5], 'policy', spec[4] or '', 'key', '', 'limits', pack_keys(b.keys), 'figures', b.figures, 'size', 64, 'bytes', 1048576,
     'wait', 0, 'into', into})
   local item = table.concat({jk.id, index, #call, t, attempts, keep_header(jk, header), call}, ' ')
   redis.call('HINCRBY', jk.job, 'waiting', 1)

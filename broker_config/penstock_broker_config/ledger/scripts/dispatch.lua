@@ -29,7 +29,7 @@ end
 local function settle(buffer, s)
   local n = tonumber(s.n)
   if n <= 0 then return drop_buffer(prefix, buffer, s.queue, s.tenant) end
-  if s.flush == '1' or n >= tonumber(s.size) or tonumber(s.sz) >= tonumber(s.bytes) then return end
+  if (tonumber(s.flush or '') or 0) > 0 or n >= tonumber(s.size) or tonumber(s.sz) >= tonumber(s.bytes) then return end
   local head = redis.call('LINDEX', prefix .. 'q:' .. buffer, 0)
   local accepted = tonumber(string.match(head, '^%S+ %d+ %d+ (%d+)')) or t
   local leaves = accepted + tonumber(s.wait)
@@ -43,10 +43,10 @@ end
 local function mature(buffer, s)
   local look = false
   local spec = {}
-  for _, name in ipairs({'tool', 'digest', 'tenant', 'queue', 'once', 'policy', 'key', 'limits', 'size', 'bytes',
-    'wait'}) do
+  for _, name in ipairs({'tool', 'digest', 'tenant', 'queue', 'once', 'policy', 'key', 'limits', 'figures', 'size',
+    'bytes', 'wait'}) do
     spec[#spec + 1] = name
-    spec[#spec + 1] = s[name]
+    spec[#spec + 1] = s[name] or ''
   end
   open_buffer(prefix, s.into, spec)
   for _, item in ipairs(redis.call('LRANGE', prefix .. 'q:' .. buffer, 0, -1)) do
@@ -61,7 +61,9 @@ end
 
 -- Takes the next calls of a buffer into a batch. False when a limit forbids it.
 local function form(buffer, s)
-  local keys = add_standing_keys(prefix, unpack_keys(s.limits), s.tool, s.tenant)
+  local keys = unpack_keys(s.limits)
+  declare_again(prefix, keys, s.figures, t)
+  keys = add_standing_keys(prefix, keys, s.tool, s.tenant)
   local allowed, forbids, again = admitted(prefix, keys, math.min(tonumber(s.size), MAX_CALLS), t)
   if allowed == 0 then
     step_out(prefix, buffer, s.queue, s.tenant)
@@ -105,7 +107,8 @@ local function form(buffer, s)
   end
   if popped > 0 then redis.call('LTRIM', prefix .. 'q:' .. buffer, popped, -1) end
   s.n = s.n - popped
-  redis.call('HSET', prefix .. 'qs:' .. buffer, 'n', s.n, 'sz', s.sz)
+  s.flush = math.max(0, (tonumber(s.flush or '') or 0) - popped)
+  redis.call('HSET', prefix .. 'qs:' .. buffer, 'n', s.n, 'sz', s.sz, 'flush', s.flush)
   if #entries > 0 then
     local id = '+' .. now[1] .. string.format('%06d', now[2]) .. '-' .. formed
     local look = t + grace
@@ -113,7 +116,7 @@ local function form(buffer, s)
     redis.call('HSET', prefix .. 'b:' .. id, 'n', #entries, 'base', 0, 'd', 0, 'f', 0, 'l', 0, 'w', '', 'x', 0,
       'a', 0, 'careful', s.once, 'once', s.once, 'created', t, 'k', 0, 'r', t, 'queue', s.queue, 'tool', s.tool,
       'h', table.concat(headers, '\n'), 'c', '[' .. table.concat(entries, ',') .. ']',
-      'o', table.concat(owners, ' '), 'lk', pack_keys(keys), 'sz', size, 'tenant', s.tenant,
+      'o', table.concat(owners, ' '), 'lk', pack_keys(keys), 'lf', s.figures or '', 'sz', size, 'tenant', s.tenant,
       'policy', s.policy, 'md', soonest or '')
     redis.call('ZADD', KEYS[1], look, id)
     redis.call('ZADD', prefix .. 'formed:' .. s.queue, t, id)
@@ -153,6 +156,7 @@ local function readmit(id)
   local b = read_batch(prefix, id)
   -- One that has a worker by now keeps its slots as long as its lease, whatever a reservation would say.
   if not b or b.l > t then return end
+  declare_again(prefix, b.keys, b.figures, t)
   local allowed, forbids, again = admitted(prefix, b.keys, 1, t, id)
   if allowed == 0 then return wait_for(prefix, '=' .. id, forbids, again, t) end
   take_slots(prefix, b.keys, id, 0, t, t + reserve)
@@ -175,7 +179,8 @@ local function wake(key)
       if s then line_up(prefix, waiter, s.queue, s.tenant) end
     end
   end
-  if redis.call('EXISTS', waiting) == 1 then redis.call('ZADD', prefix .. 'wake', t, key) end
+  -- A batch that is back in this line says when it is looked at again: until then the key admits nobody.
+  if redis.call('EXISTS', waiting) == 1 then redis.call('ZADD', prefix .. 'wake', 'NX', t, key) end
 end
 
 local function guarded(what, name, forget)

@@ -73,16 +73,17 @@ if word == 'new' or word == 'next' then
   local delayed = ARGV[15] ~= ''
   local look = false
   for _, buffer in ipairs(buffers) do
-    local keys = {}
+    local keys, figures = {}, {}
     for l, limit in ipairs(buffer.limits) do
       declare_limit(prefix, limit.key, limit.concurrency, limit.rate, limit.burst, t)
       keys[l] = limit.key
+      figures[l] = limit.concurrency .. ',' .. limit.rate .. ',' .. limit.burst
     end
     buffer.into = delayed and buffer.name or ''
     if delayed then buffer.name = buffer.name .. '@' .. id .. '.' .. base end
     open_buffer(prefix, buffer.name, {'tool', ARGV[7], 'digest', ARGV[8], 'tenant', ARGV[9], 'queue', ARGV[6],
-      'once', ARGV[10], 'policy', ARGV[11], 'key', buffer.key, 'limits', pack_keys(keys), 'size', buffer.size,
-      'bytes', buffer.bytes, 'wait', buffer.wait, 'into', buffer.into})
+      'once', ARGV[10], 'policy', ARGV[11], 'key', buffer.key, 'limits', pack_keys(keys),
+      'figures', pack_keys(figures), 'size', buffer.size, 'bytes', buffer.bytes, 'wait', buffer.wait, 'into', buffer.into})
   end
   local due = delayed and t + tonumber(ARGV[15]) or t
   for c = 0, n - 1 do

@@ -6,9 +6,10 @@ local t = now_ms()
 local prefix, count = ARGV[1], 0
 for _, buffer in ipairs(redis.call('ZRANGEBYLEX', prefix .. 'buffers', '[' .. ARGV[2], '(' .. ARGV[2] .. '\255')) do
   local s = redis.call('HMGET', prefix .. 'qs:' .. buffer, 'n', 'st', 'into')
-  if s[1] and s[2] == '' and (s[3] or '') == '' then
-    redis.call('ZADD', prefix .. 'due', 'LT', t, buffer)
-    redis.call('HSET', prefix .. 'qs:' .. buffer, 'flush', '1')
+  if s[1] and (s[3] or '') == '' then
+    -- One that is in line already has calls whose time would not have come.
+    if s[2] == '' then redis.call('ZADD', prefix .. 'due', 'LT', t, buffer) end
+    redis.call('HSET', prefix .. 'qs:' .. buffer, 'flush', s[1])
     count = count + tonumber(s[1])
   end
 end

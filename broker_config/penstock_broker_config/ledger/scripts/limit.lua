@@ -1,6 +1,7 @@
 -- LIMIT: the operator changes a limit while calls run, or a tool that met one pauses it for everyone.
 --
 -- ARGV 1 prefix 2 key 3 what to do: set | clear | pause
+--      clear: 4 what it weighs
 --      set: 4 concurrency 5 rate 6 burst 7 paused until (ms) ('' = leave, 'inf' = none, '-' = as declared)
 --      8 weight ('' = leave) 9 what it weighs (tenant:… or key:…)
 --      pause: 4 for how many ms; never shortens a pause
@@ -12,8 +13,9 @@ if ARGV[3] == 'pause' then
   pause_limit(prefix, key, tonumber(ARGV[4]), t)
 elseif ARGV[3] == 'clear' then
   redis.call('HDEL', lkey, 'c', 'r', 'b', 'p')
+  redis.call('HDEL', prefix .. 'weights', ARGV[4])
   redis.call('SREM', prefix .. 'set', key)
-  if redis.call('EXISTS', lkey) == 1 then redis.call('PEXPIRE', lkey, IDLE_LIMIT_MS) end
+  keep_limit(prefix, key, t)
 else
   for place, name in ipairs({'c', 'r', 'b', 'p'}) do
     local value = ARGV[3 + place]

@@ -3,6 +3,7 @@
 --
 -- l:{key}       hash: c r b  concurrency, calls a second, burst: the operator's ('' or missing = as declared,
 --               'inf' = none); dc dr db  what the tool declares; p paused until; t tokens, a when counted
+--               kept for an hour after its last use, while it pauses, and until its tokens are back
 -- l:{key}:held  sorted set, batch → until when its slot is leased
 -- l:{key}:wait  sorted set, who waits for the key (a buffer, or =BATCH) → since when
 -- limits        sorted set, key → last used; the operator's own keys never leave it
@@ -10,6 +11,10 @@
 -- wake          sorted set, key → when its waiters may be looked at again
 
 local IDLE_LIMIT_MS = 3600000
+-- Slots go with their batches. Those of a damaged one, which nobody ends, after thirty days.
+local SLOTS_MS = 2592000000
+-- Ten years: no expiry is so far away that Redis would refuse it.
+local LONGEST_LIMIT_MS = 315360000000
 
 local function wake_dispatchers(prefix)
   redis.call('PUBLISH', prefix .. 'dispatch', '1')
@@ -33,6 +38,15 @@ local function read_limit(prefix, key, t)
     end
   end
   return limit
+end
+
+-- The operator's own stay. Of the others what would be the same when they come back is not kept.
+local function keep_limit(prefix, key, t, until_ms)
+  if redis.call('SISMEMBER', prefix .. 'set', key) == 1 then return end
+  local limit = read_limit(prefix, key, t)
+  local ms = math.max(IDLE_LIMIT_MS, (until_ms or 0) - t + 60000, limit.paused - t + 60000)
+  if limit.rate and limit.rate > 0 then ms = math.max(ms, (limit.burst - limit.tokens) / limit.rate * 1000) end
+  redis.call('PEXPIRE', prefix .. 'l:' .. key, math.ceil(math.min(ms, LONGEST_LIMIT_MS)))
 end
 
 -- How many of `want` calls may start now. 0 comes with the key that forbids it and when to look again.
@@ -68,10 +82,18 @@ local function take_slots(prefix, keys, id, calls, t, until_ms)
       local limit = read_limit(prefix, key, t)
       if limit.rate then redis.call('HSET', lkey, 't', string.format('%.6f', limit.tokens - calls), 'a', t) end
     end
-    redis.call('PEXPIRE', lkey .. ':held', math.max(IDLE_LIMIT_MS, until_ms - t + 60000))
-    if redis.call('SISMEMBER', prefix .. 'set', key) == 0 then redis.call('PEXPIRE', lkey, IDLE_LIMIT_MS) end
+    redis.call('PEXPIRE', lkey .. ':held', SLOTS_MS)
+    keep_limit(prefix, key, t, until_ms)
     redis.call('ZADD', prefix .. 'limits', t, key)
   end
+end
+
+local function holds_slots(prefix, keys, id, t)
+  for _, key in ipairs(keys) do
+    local until_ms = redis.call('ZSCORE', prefix .. 'l:' .. key .. ':held', id)
+    if not until_ms or tonumber(until_ms) <= t then return false end
+  end
+  return true
 end
 
 -- Keeps the slots of a batch together with its lease. False when one was lost meanwhile and is taken.
@@ -79,18 +101,13 @@ local function keep_slots(prefix, keys, id, t, until_ms)
   local allowed = admitted(prefix, keys, 1, t, id)
   if allowed == 0 then
     -- A pause holds up what has not begun; what runs goes on.
-    for _, key in ipairs(keys) do
-      if not redis.call('ZSCORE', prefix .. 'l:' .. key .. ':held', id) then return false end
-    end
+    if not holds_slots(prefix, keys, id, t) then return false end
   end
-  for _, key in ipairs(keys) do redis.call('ZADD', prefix .. 'l:' .. key .. ':held', until_ms, id) end
-  return true
-end
-
-local function holds_slots(prefix, keys, id, t)
   for _, key in ipairs(keys) do
-    local until_ms = redis.call('ZSCORE', prefix .. 'l:' .. key .. ':held', id)
-    if not until_ms or tonumber(until_ms) <= t then return false end
+    local held = prefix .. 'l:' .. key .. ':held'
+    redis.call('ZADD', held, until_ms, id)
+    redis.call('PEXPIRE', held, SLOTS_MS)
+    keep_limit(prefix, key, t, until_ms)
   end
   return true
 end
@@ -118,8 +135,21 @@ end
 local function declare_limit(prefix, key, concurrency, rate, burst, t)
   local lkey = prefix .. 'l:' .. key
   redis.call('HSET', lkey, 'dc', concurrency, 'dr', rate, 'db', burst)
-  if redis.call('SISMEMBER', prefix .. 'set', key) == 0 then redis.call('PEXPIRE', lkey, IDLE_LIMIT_MS) end
+  keep_limit(prefix, key, t)
   redis.call('ZADD', prefix .. 'limits', t, key)
+end
+
+-- What is declared of a call's keys goes with it ("concurrency,rate,burst" of each, a line each), since it may
+-- wait for longer than a limit is kept that nobody uses.
+local function declare_again(prefix, keys, figures, t)
+  local place = 0
+  for concurrency, rate, burst in string.gmatch(figures or '', '([^,\n]*),([^,\n]*),([^,\n]*)') do
+    place = place + 1
+    local key = keys[place]
+    if key and redis.call('HEXISTS', prefix .. 'l:' .. key, 'dc') == 0 then
+      declare_limit(prefix, key, concurrency, rate, burst, t)
+    end
+  end
 end
 
 -- A pause is never shortened: whoever met the limit last and was told to wait longest is right.
@@ -128,9 +158,7 @@ local function pause_limit(prefix, key, for_ms, t)
   local at = t + for_ms
   if at > (tonumber(redis.call('HGET', lkey, 'p') or '') or 0) then redis.call('HSET', lkey, 'p', at) end
   redis.call('ZADD', prefix .. 'limits', t, key)
-  if redis.call('SISMEMBER', prefix .. 'set', key) == 0 then
-    redis.call('PEXPIRE', lkey, math.max(IDLE_LIMIT_MS, for_ms + 60000))
-  end
+  keep_limit(prefix, key, t)
 end
 
 -- The keys that every call of a tool and of a tenant has, where the operator has set them.
