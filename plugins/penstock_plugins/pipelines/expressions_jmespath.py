@@ -26,6 +26,7 @@ from penstock_plugins.pipelines.expressions_bounds import (
 )
 from penstock_plugins.pipelines.expressions_functions import PipelineFunctions
 from penstock_plugins.pipelines.expressions_paths import ROOTS, Path, value_at
+from penstock_plugins.pipelines.model_values import json_value
 from penstock_plugins.printable import printable
 
 #: Levels of an expression at most.
@@ -165,6 +166,8 @@ class _Ways:
         if kind == "slice":  # its children are numbers
             if sees:
                 self.found.append(_Found(sees, required))
+        elif kind == "literal":
+            json_value(node["value"])  # JSON's readers do not agree on all numbers
         elif kind in _PROJECTIONS:
             base, *applied = children
             self.use(base, sees, required, depth + 1)
@@ -225,9 +228,9 @@ class _Interpreter(TreeInterpreter):
     def visit_function_expression(self, node: Any, value: Any) -> Any:
         given = [self.visit(child, value) for child in node["children"]]
         if node["value"] == "join":
-            _check_join(given)
+            self._make(_joined_chars(given))
         elif node["value"] == "to_string":
-            weigh(given, MAX_OUTPUT_BYTES)
+            self._make(weigh(given, self._budget.output_bytes))
         made = self._functions.call_function(node["value"], given)
         if (isinstance(made, float) and not math.isfinite(made)) or (
             isinstance(made, int) and made.bit_length() > _MAX_INT_BITS
@@ -235,9 +238,14 @@ class _Interpreter(TreeInterpreter):
             raise TooLargeError("a number is too large")
         return made
 
-
-def _check_join(given: list[Any]) -> None:
-    if len(given) == 2 and isinstance(given[0], str) and isinstance(given[1], list):
-        texts = sum(len(item) for item in given[1] if isinstance(item, str))
-        if texts + len(given[0]) * len(given[1]) > MAX_OUTPUT_BYTES:
+    def _make(self, chars: int) -> None:
+        """Count a text before it is made."""
+        if chars > self._budget.output_bytes:
             raise TooLargeError(f"it makes more than {MAX_OUTPUT_BYTES // 1024} KiB")
+        self._budget.output_bytes -= chars
+
+
+def _joined_chars(given: list[Any]) -> int:
+    if len(given) != 2 or not isinstance(given[0], str) or not isinstance(given[1], list):
+        return 0  # which is refused
+    return len(given[0]) * len(given[1]) + sum(len(item) for item in given[1] if isinstance(item, str))
