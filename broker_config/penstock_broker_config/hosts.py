@@ -6,6 +6,7 @@ stays. It has names of environment variables and no values, and no key.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from penstock_broker_config.keys import Keys
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import redis
 
     from penstock_broker_config.settings import Settings
@@ -85,6 +88,14 @@ def host_of(holder: str) -> str:
 def announce_host(client: redis.Redis, keys: Keys, host: str, record: HostRecord) -> None:
     """Say what a host is like."""
     client.set(keys.host(host), record.model_dump_json(), ex=HOST_TTL_S)
+
+
+def known_hosts(client: redis.Redis, keys: Keys) -> list[str]:
+    """Names of the hosts on which workers have started in the last thirty days."""
+    beginning = keys.host("")
+    pattern = re.sub(r"([\\*?\[\]])", r"\\\1", beginning) + "*"
+    found = cast("Iterable[bytes]", client.scan_iter(match=pattern, count=10_000))
+    return sorted({name.decode(errors="replace").removeprefix(beginning) for name in found})
 
 
 def find_host(client: redis.Redis, keys: Keys, host: str) -> HostRecord | None:

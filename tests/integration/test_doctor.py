@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from penstock.doctor import Finding, Level, examine
+from penstock_broker_config.hosts import HostRecord, announce_host
 from penstock_broker_config.keys import Keys
+from penstock_broker_config.ledger import (
+    Buffer,
+    BufferedCall,
+    CallEntry,
+    DeclaredLimit,
+    DispatchTerms,
+    Ledger,
+    LimitChange,
+)
+from penstock_broker_config.redis_artifacts import RedisArtifacts
 from penstock_broker_config.redis_catalog import RedisCatalog
 from penstock_broker_config.settings import load_settings
 from penstock_plugins.bundle import read_bundle
 from penstock_plugins.shipped import shipped_plugins
 from tests.support.brokers import Broker
+from tests.support.ledger_values import header
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.redis_server import RedisServer
 
@@ -98,3 +112,111 @@ def test_a_cache_that_others_may_write_is_a_problem(redis_server: RedisServer, t
 
     assert found["cache"][0].level is Level.PROBLEM
     assert "chmod 700" in found["cache"][0].advice
+
+
+def test_B2_paused_limits_are_named_with_their_end(redis_server: RedisServer, tmp_path: Path) -> None:
+    """And those that admit nobody; each with what ends it."""
+    settings = load_settings(redis_url=redis_server.url, cache_dir=tmp_path)
+    with redis_server.client() as client:
+        ledger = Ledger(client, Keys())
+        none = by_topic(list(examine(settings)))["limits"]
+        ledger.change_limit("api", LimitChange(paused_until_ms=4_102_444_800_000))
+        ledger.change_limit("site", LimitChange(concurrency=0))
+        ledger.change_limit("fine", LimitChange(concurrency=3))
+        waits = DeclaredLimit(key="api", concurrency=1)
+        call = [BufferedCall(CallEntry(0, "{}"))]
+        ledger.enqueue(header("j"), call, [Buffer(limits=(waits,))], base=0, total=1)
+        ledger.dispatch(DispatchTerms())
+
+    found = by_topic(list(examine(settings)))["limits"]
+
+    assert [(f.level, f.message) for f in none] == [(Level.OK, "No limit is set or in use")]
+    assert [f.level for f in found] == [Level.WARNING, Level.WARNING]
+    assert "api is paused until 2" in found[0].message
+    assert "1 keys or batches wait" in found[0].message
+    assert "penstock limits set api --resume" in found[0].advice
+    assert "site admits nobody" in found[1].message
+
+
+def test_B2_a_hundred_paused_limits_are_counted(redis_server: RedisServer, tmp_path: Path) -> None:
+    """Ten are named."""
+    with redis_server.client() as client:
+        ledger = Ledger(client, Keys())
+        for number in range(100):
+            ledger.change_limit(f"key{number}", LimitChange(concurrency=0))
+
+    found = by_topic(list(examine(load_settings(redis_url=redis_server.url, cache_dir=tmp_path))))["limits"]
+
+    assert len(found) == 11
+    assert "90 more" in found[-1].message
+
+
+@pytest.mark.parametrize(
+    ("changes", "level"),
+    [
+        ({}, Level.OK),
+        ({"max_pending_calls": 6}, Level.WARNING),
+        ({"max_pending_calls": 5}, Level.PROBLEM),
+        ({"max_pending_bytes": 1 << 20}, Level.WARNING),
+    ],
+)
+def test_B3_how_near_pending_work_is_to_its_bounds(
+    redis_server: RedisServer, tmp_path: Path, changes: dict[str, int], level: Level
+) -> None:
+    """By calls and by bytes, whichever is nearer."""
+    with redis_server.client() as client:
+        entries = [CallEntry(k, "x" * 180_000) for k in range(5)]
+        Ledger(client, Keys()).submit(header("j"), entries, base=0, total=5)
+
+    settings = load_settings(redis_url=redis_server.url, cache_dir=tmp_path, **changes)
+    (found,) = by_topic(list(examine(settings)))["pending"]
+
+    assert found.level is level
+    assert found.message.startswith("5 of ")
+    assert "0.9 of " in found.message
+    assert ("OVERLOADED" in found.message) == (level is Level.PROBLEM)
+    assert bool(found.advice) == (level is not Level.OK)
+
+
+def test_where_large_values_go_is_tried(redis_server: RedisServer, tmp_path: Path) -> None:
+    """Written, read and removed; nothing stays behind."""
+    folder = tmp_path / "values"
+    (tmp_path / "a-file").touch()
+
+    def values(url: str | None) -> Finding:
+        settings = load_settings(redis_url=redis_server.url, cache_dir=tmp_path, values_url=url)
+        (found,) = by_topic(list(examine(settings)))["values"]
+        return found
+
+    in_redis, good = values(None), values(f"file://{folder}")
+    bad, unknown = values(f"file://{tmp_path}/a-file/below"), values("nonsense://there")
+
+    assert (in_redis.level, good.level) == (Level.OK, Level.OK)
+    assert list(folder.iterdir()) == []
+    assert (bad.level, unknown.level) == (Level.PROBLEM, Level.PROBLEM)
+    assert "PENSTOCK_VALUES_URL" in bad.advice
+    assert "nonsense" in unknown.message
+
+
+def test_several_hosts_without_a_fleet_key_are_told_of_it(redis_server: RedisServer, tmp_path: Path) -> None:
+    """Each compiles for itself; or this one is left out of what the others share."""
+    fleet_key = "f" * 32
+
+    def fleet(**changes: str) -> Finding:
+        settings = load_settings(redis_url=redis_server.url, cache_dir=tmp_path, **changes)
+        (found,) = by_topic(list(examine(settings)))["fleet"]
+        return found
+
+    with redis_server.client() as client:
+        alone = fleet()
+        announce_host(client, Keys(), "h1", HostRecord(engines={}))
+        announce_host(client, Keys(), "h2", HostRecord(engines={}))
+        each, with_key = fleet(), fleet(fleet_key=fleet_key)
+        assert RedisArtifacts(client, Keys()).offer("a" * 64, b"native code")
+        left_out, shared = fleet(), fleet(fleet_key=fleet_key)
+
+    assert [f.level for f in (alone, with_key, shared)] == [Level.OK] * 3
+    assert [f.level for f in (each, left_out)] == [Level.WARNING] * 2
+    assert "2 hosts" in each.message
+    assert "openssl rand" in each.advice
+    assert "takes none" in left_out.message

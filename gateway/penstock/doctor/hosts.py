@@ -1,0 +1,120 @@
+"""Hosts: the cache of this one, what it has compiled, its keys, and what hosts share."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+
+import redis
+
+from penstock.doctor.finding import Finding, Level
+from penstock_broker_config.hosts import known_hosts
+from penstock_broker_config.redis_catalog import RedisCatalog
+from penstock_broker_config.settings import Settings
+
+
+def check_cache(settings: Settings, _: redis.Redis) -> Iterator[Finding]:
+    """Whether native code can be kept here, and nobody else can write it."""
+    folder = settings.cache_dir / "artifacts"
+    if not folder.exists():
+        yield Finding(
+            about="cache", level=Level.OK, message=f"{folder} is made by the first worker on this host"
+        )
+        return
+    about = folder.stat()
+    if about.st_uid != os.geteuid() or stat.S_IMODE(about.st_mode) & 0o077:
+        yield Finding(
+            about="cache",
+            level=Level.PROBLEM,
+            message=f"{folder} is not private to user {os.geteuid()}",
+            advice=f"chown it, and `chmod 700 {folder}`: who writes it runs code in every worker",
+        )
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        yield Finding(
+            about="cache",
+            level=Level.PROBLEM,
+            message=f"{folder} cannot be written: every start compiles every plugin",
+            advice="Mount a volume there that may be written",
+        )
+    else:
+        count = len(list(folder.glob("*.cwasm")))
+        yield Finding(about="cache", level=Level.OK, message=f"{count} compiled plugins in {folder}")
+
+
+def check_plugins(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
+    """Whether there is something to call, and this host has it compiled."""
+    records = RedisCatalog(client, settings.keys).records()
+    if not records:
+        yield Finding(
+            about="plugins",
+            level=Level.WARNING,
+            message="No plugin is published",
+            advice="`penstock plugin publish DIR`",
+        )
+        return
+    folder = settings.cache_dir / "artifacts"
+    cold = [r for r in records if not any(folder.glob(f"{r.digest[:16]}-*.cwasm"))]
+    yield Finding(
+        about="plugins",
+        level=Level.OK,
+        message=f"{len(records)} published, {sum(len(r.tools) for r in records)} tools",
+    )
+    if cold:
+        names = ", ".join(f"{r.name}@{r.version}" for r in cold)
+        yield Finding(
+            about="plugins",
+            level=Level.WARNING,
+            message=f"Not compiled on this host: {names}",
+            advice="A worker that starts here compiles them before it accepts work",
+        )
+
+
+def check_keys(settings: Settings, _: redis.Redis) -> Iterator[Finding]:
+    """Whether calls are signed."""
+    if settings.signing_secret() is not None:
+        yield Finding(about="keys", level=Level.OK, message="Calls are signed")
+    elif (settings.redis_url or "").startswith("unix:"):
+        yield Finding(
+            about="keys", level=Level.OK, message="Calls are not signed; Redis is this user's alone"
+        )
+    else:
+        yield Finding(
+            about="keys",
+            level=Level.WARNING,
+            message="Calls are not signed: who can write to Redis can call any tool",
+            advice="Set PENSTOCK_SIGNING_KEY for producers and workers (`openssl rand -hex 32`)",
+        )
+
+
+def check_fleet(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
+    """Whether several hosts compile each plugin once, or each for itself."""
+    try:
+        hosts = known_hosts(client, settings.keys)
+    except redis.ResponseError:  # an ACL without `scan`
+        yield Finding(about="fleet", level=Level.OK, message="Which hosts run workers may not be asked here")
+        return
+    has_key = settings.fleet_secret() is not None
+    offered = int(client.zcard(settings.keys.artifacts))
+    if len(hosts) < 2:
+        yield Finding(about="fleet", level=Level.OK, message="No more than one host has run workers lately")
+    elif has_key:
+        yield Finding(
+            about="fleet",
+            level=Level.OK,
+            message=f"{len(hosts)} hosts have run workers lately; {offered} compiled plugins are shared",
+        )
+    elif offered:
+        yield Finding(
+            about="fleet",
+            level=Level.WARNING,
+            message=f"Hosts share {offered} compiled plugins; this one has no fleet key and takes none",
+            advice="If workers run here, set the PENSTOCK_FLEET_KEY that the other hosts have",
+        )
+    else:
+        yield Finding(
+            about="fleet",
+            level=Level.WARNING,
+            message=f"{len(hosts)} hosts have run workers lately, and each compiles every plugin for itself",
+            advice="Set one PENSTOCK_FLEET_KEY for the workers of all of them (`openssl rand -hex 32`)",
+        )
