@@ -4,9 +4,9 @@
 -- b:{batch}  hash: n calls, base first index, d recorded so far, f fence, l lease until, w holder,
 --            x losses nobody is charged with, a losses charged to the next call, careful, once, created,
 --            k rings, r last ring, queue tool tenant policy, h header (of a formed batch: one a line),
---            c calls; lk limits (keys, one a line), lf figures of
---            those that are declared, sz bytes; of a formed batch: o owners ("job index …"),
---            z positions that ended without having run, md first deadline; else p place in its line
+--            c calls; lk limits (keys, one a line), lf figures of those, as declared, sz bytes; of a formed
+--            batch: o owners ("job index …"), z positions that ended without having run, md first deadline;
+--            else p place in its line
 -- wait:{queue}  sorted set, batch → place (µs of its acceptance): stretches that nobody has taken and that no limit
 --               holds up
 

@@ -3,8 +3,9 @@
 --
 -- q:{buffer}    list of calls, oldest first: `job index bytes accepted attempts header params-and-mac`
 -- qs:{buffer}   hash: tool digest tenant queue once policy key limits (keys, one a line), figures (of those, as
---               declared), size bytes wait (when it leaves), n count, sz bytes now, st '' waits for its time | a waits for its turn |
---               b waits for a limit, tag its turn, flush (so many calls were told to leave), into (a delayed buffer: where its calls go then)
+--               declared), size bytes wait (when it leaves), n count, sz bytes now, st '' waits for its time |
+--               a waits for its turn | b waits for a limit, tag its turn, flush (so many of its calls were told to
+--               leave), into (a delayed buffer: where its calls go then)
 -- buffers       sorted set of all buffers, for looking them up by the beginning of their names
 -- due           sorted set, buffer → when it leaves
 -- turns         set of queues in which buffers wait for their turn

@@ -47,8 +47,8 @@ local function try_again(jk, index, text)
   local due = math.ceil((t + tonumber(delay)) / 10) * 10
   local buffer = into .. '@' .. due
   open_buffer(prefix, buffer, {'tool', spec[2], 'digest', digest, 'tenant', spec[3], 'queue', spec[1], 'once',
-    spec[5], 'policy', spec[4] or '', 'key', '', 'limits', pack_keys(b.keys), 'figures', b.figures, 'size', 64, 'bytes', 1048576,
-    'wait', 0, 'into', into})
+    spec[5], 'policy', spec[4] or '', 'key', '', 'limits', pack_keys(b.keys), 'figures', b.figures, 'size', 64,
+    'bytes', 1048576, 'wait', 0, 'into', into})
   local item = table.concat({jk.id, index, #call, t, attempts, keep_header(jk, header), call}, ' ')
   redis.call('HINCRBY', jk.job, 'waiting', 1)
   local deadline = redis.call('HGET', jk.job, 'deadline')

@@ -83,7 +83,8 @@ if word == 'new' or word == 'next' then
     if delayed then buffer.name = buffer.name .. '@' .. id .. '.' .. base end
     open_buffer(prefix, buffer.name, {'tool', ARGV[7], 'digest', ARGV[8], 'tenant', ARGV[9], 'queue', ARGV[6],
       'once', ARGV[10], 'policy', ARGV[11], 'key', buffer.key, 'limits', pack_keys(keys),
-      'figures', pack_keys(figures), 'size', buffer.size, 'bytes', buffer.bytes, 'wait', buffer.wait, 'into', buffer.into})
+      'figures', pack_keys(figures), 'size', buffer.size, 'bytes', buffer.bytes, 'wait', buffer.wait,
+      'into', buffer.into})
   end
   local due = delayed and t + tonumber(ARGV[15]) or t
   for c = 0, n - 1 do
