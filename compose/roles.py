@@ -20,7 +20,7 @@ _HASHES = "hset hsetnx hget hmget hgetall hdel hexists hincrby hlen hkeys"
 _SORTED = "zadd zrem zscore zrange zrevrange zrangebyscore zrangebylex zremrangebyscore zcard zcount zincrby"
 _LISTS = "lpush rpush lrange lindex llen ltrim lpop"
 _OTHERS = (
-    "set get incr incrby del unlink exists pexpire expire persist sadd srem sismember smembers "
+    "set get incr incrby del unlink exists pexpire expire persist sadd srem scard sismember smembers "
     "xadd xread publish"
 )
 _LEDGER = f"{_CONNECTION} {_SCRIPTS} {_HASHES} {_SORTED} {_LISTS} {_OTHERS} subscribe unsubscribe"
@@ -30,7 +30,7 @@ _CONSUMING = (
 )
 
 _LEDGER_KEYS = (
-    "j:* b:* i:* open jobs wait:* next:* dead dead:* broken costs "
+    "j:* b:* f:* i:* open ready jobs wait:* next:* dead dead:* broken costs "
     "buffers q:* qs:* due turns late wake* ft:* fb:* fv:* formed:* busy:* weights pend limits set l:*"
 )
 #: Queues, and which queues there are.

@@ -20,6 +20,9 @@ from penstock_broker_config.urls import AMQP_SCHEMES, for_kombu, scheme_of
 #: The task that looks at one batch. Its only argument is the batch's id.
 RUN_TASK = "penstock.run"
 
+#: The task that looks at one stage of a flow. Its arguments are the flow's id and the stage.
+STEP_TASK = "penstock.step"
+
 #: Seconds after which an unacknowledged doorbell is delivered again. The lease decides whether that matters.
 VISIBILITY_TIMEOUT_S = 3600
 
@@ -40,6 +43,12 @@ def create_app(settings: Settings) -> Celery:
         task_serializer="json",
         task_ignore_result=True,
         task_store_errors_even_if_ignored=False,
+        # Results of those who ask for them, with canvas of their own (see `result_backend`)
+        result_backend="penstock_broker_config.result_backend:StepBackend",
+        penstock_result_url=where.celery_result_backend or where.redis_url,
+        result_backend_transport_options={"global_keyprefix": settings.prefix},
+        result_expires=settings.result_ttl_s,
+        result_failure_expires=settings.failure_ttl_s,
         # Where it travels
         task_queues=[declare(name, broker) for name in where.queues],
         task_default_queue=DEFAULT,

@@ -1,4 +1,4 @@
-"""Rings: sends the Celery message that says which batch to look at. Losing one changes nothing."""
+"""Rings: sends the Celery message that says which batch or flow to look at. Losing one changes nothing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from kombu.exceptions import KombuError, OperationalError
 from kombu.pools import ProducerPool
 
 from penstock_broker_config.app import RUN_TASK
+from penstock_broker_config.canvas import step_signature
+from penstock_broker_config.ledger import FlowStep, Overdue
 from penstock_broker_config.queues import declare
 
 #: What a failing ring raises; callers may pass over it, since the reaper rings again.
@@ -67,6 +69,34 @@ class Doorbell:
                 retry=False,
                 producer=producer,
             )
+
+    def step(self, flow: str, steps: Sequence[FlowStep], *, items: int) -> None:
+        """Say that a flow is at a stage: the message that `canvas.chain_from` makes.
+
+        Args:
+            flow: its id.
+            steps: that stage, and those that follow it.
+            items: of the flow, for people to read.
+
+        Raises:
+            one of `RING_ERRORS`: the broker did not take it.
+        """
+        first, *rest = (step_signature(self._app, flow, step, items=items) for step in steps)
+        # A chain sends its first task by itself, but through a pool that is shared by all apps.
+        with self._producers.acquire(block=True) as producer:
+            first.apply_async(producer=producer, retry=False, chain=[dict(step) for step in reversed(rest)])
+
+    def ring_again(self, overdue: Overdue) -> None:
+        """Ring for what the ledger says is overdue, be it a batch or a flow.
+
+        Raises:
+            one of `RING_ERRORS`: the broker did not take it.
+        """
+        if overdue.stage:
+            step = FlowStep(stage=overdue.stage, queue=overdue.queue, label=overdue.tool)
+            self.step(overdue.flow, [step], items=overdue.calls)
+        else:
+            self.ring(overdue.batch_id, queue=overdue.queue, tool=overdue.tool, calls=overdue.calls)
 
     def depths(self, queues: Sequence[str]) -> dict[str, int]:
         """How many doorbells wait in each queue, whichever the broker. Declares those that are missing.

@@ -22,6 +22,7 @@ _MAC_BYTES = 16
 #: No figure of a retry rule is larger: an hour in milliseconds.
 _MAX_RETRY = 3_600_000
 _PERSON = b"penstock.call.v1"
+_BLOB_PERSON = b"penstock.blob.v1"
 
 
 class Signer:
@@ -58,6 +59,42 @@ class Signer:
                 "The call's signature is not valid: it was signed with another key, or changed"
             )
 
+    def seal(self, context: str, blob: bytes) -> bytes:
+        """A blob with its MAC before it, which holds in one context only: `flow_context(...)`, or a run's id.
+
+        Without a key the MAC is empty.
+        """
+        return self._blob_mac(context, blob).encode() + b"|" + blob
+
+    def unseal(self, context: str, sealed: bytes) -> bytes:
+        """The blob that was sealed for that context.
+
+        Raises:
+            EnvelopeError: it is not sealed, or not with this key, for this context, or not as it is.
+        """
+        mac, bar, blob = sealed.partition(b"|")
+        if not bar or len(mac) not in (0, 2 * _MAC_BYTES):
+            raise EnvelopeError(f"What is kept of {context} is damaged: it has no signature's place")
+        if self._key is None:
+            return blob
+        if not mac:
+            raise EnvelopeError(f"What is kept of {context} is not signed, and only signed pipelines are run")
+        if not hmac.compare_digest(mac, self._blob_mac(context, blob).encode()):
+            raise EnvelopeError(
+                f"The signature of what is kept of {context} is not valid: it was signed with another key, or"
+                " changed, or belongs elsewhere"
+            )
+        return blob
+
+    def _blob_mac(self, context: str, blob: bytes) -> str:
+        if self._key is None:
+            return ""
+        mac = hashlib.blake2b(key=self._key, digest_size=_MAC_BYTES, person=_BLOB_PERSON)
+        mac.update(b"%d\n" % len(context.encode()))
+        mac.update(context.encode())
+        mac.update(blob)
+        return mac.hexdigest()
+
     @staticmethod
     def _base(header: bytes, key: bytes, index: int, params: str) -> str:
         mac = hashlib.blake2b(key=key, digest_size=_MAC_BYTES, person=_PERSON)
@@ -65,6 +102,11 @@ class Signer:
         mac.update(header)
         mac.update(params.encode())
         return mac.hexdigest()
+
+
+def flow_context(flow: str, stage: str, program: int) -> str:
+    """What a flow's items are sealed for: they are of no use in another flow, at another stage or program."""
+    return f"flow {flow} stage {stage} program {program}"
 
 
 def read_header(raw: bytes) -> BatchHeader:

@@ -1,5 +1,7 @@
 """kombu's Redis transport, with two habits mended; taken by every app of ours, and by nobody else's.
 
+Also where our apps find queues that others consume from.
+
 kombu makes a client for each operation, which costs more than the operation; ours keeps one for each channel.
 It works over the channel's own pool of connections, so threads and forked processes may use it like the pool.
 And an acknowledgement that fails gives its prefetch credit back: the message is delivered again later, which
@@ -8,12 +10,16 @@ changes nothing, while lost credit would let the consumer run dry.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-from celery.app.amqp import AMQP
+from celery.app.amqp import AMQP, Queues
+from kombu import Queue
 from kombu.connection import Connection, ConnectionPool, PooledConnection
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
+
+from penstock_broker_config.queues import declare, queue_name
+from penstock_plugins.errors import ConfigurationError
 
 
 class QoS(kombu_redis.QoS):
@@ -111,7 +117,34 @@ class _OurPool(ConnectionPool):
         return _OurPooledConnection(self, **options)  # type: ignore[arg-type]  # the stubs have another signature
 
 
+class OurQueues(Queues):
+    """The queues of an app. It may send to any queue that could be ours, and consumes from its own only."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        #: Of the app, once it is known.
+        self.broker_url = ""
+        self._elsewhere: dict[str, Queue] = {}
+
+    def __missing__(self, name: str) -> Queue:
+        # Not added: what is in here is consumed from.
+        queue = self._elsewhere.get(name)
+        if queue is None:
+            try:
+                queue = self._elsewhere[name] = declare(queue_name(name), self.broker_url)
+            except ConfigurationError:
+                raise KeyError(name) from None
+        return queue
+
+
 class OurAMQP(AMQP):
-    """Celery's factory of connections."""
+    """Celery's factory of connections and queues."""
 
     Connection = OurConnection
+    queues_cls = OurQueues
+
+    def Queues(self, *args: Any, **options: Any) -> OurQueues:
+        """The app's queues."""
+        queues = cast("OurQueues", super().Queues(*args, **options))
+        queues.broker_url = str(self.app.conf.broker_url)
+        return queues

@@ -43,16 +43,16 @@ def find_references(client: redis.Redis, keys: Keys, digests: Iterable[str]) -> 
         ids = [job_id.decode(errors="replace") for job_id in page]
         with client.pipeline(transaction=False) as pipe:
             for job_id in ids:
-                pipe.hmget(keys.job(job_id), "digest", "state")
+                pipe.hmget(keys.job(job_id), "digest", "state", "digests")
             answers: list[Any] = pipe.execute(raise_on_error=False)
         for job_id, answer in zip(ids, answers, strict=True):
             if isinstance(answer, list) and answer[0] is not None:
-                digest, state = (
-                    answer[0].decode(errors="replace"),
-                    (answer[1] or b"").decode(errors="replace"),
-                )
-                if digest in wanted and state not in FINAL_STATES:
-                    found.jobs.setdefault(digest, []).append(job_id)
+                digest, state, bundles = ((value or b"").decode(errors="replace") for value in answer)
+                if state in FINAL_STATES:
+                    continue
+                # A run of a pipeline pins many; its own digest is that of its plan.
+                for pinned in wanted.intersection([digest, *bundles.split()]):
+                    found.jobs.setdefault(pinned, []).append(job_id)
     letters, offset = DeadLetters(client, keys), cast("int | None", 0)
     while offset is not None:
         some, offset = letters.page(LetterFilter(), offset=offset)

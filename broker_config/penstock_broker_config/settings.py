@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     broker_url: str | None = None
     #: Redis of the ledger, the catalog and the results. None: the broker's own, when that is a Redis.
     redis_url: str | None = None
+    #: Redis of Celery's own results, for canvas that mixes our tasks with a user's. None: the ledger's.
+    celery_result_backend: str | None = None
     #: Starts every Redis key.
     prefix: str = "penstock:"
     #: Signs calls; once set, unsigned calls are refused. 16 bytes at least.
@@ -263,6 +265,8 @@ def load_settings(**arguments: Any) -> Settings:
         check_broker_url(settings.broker_url)
     if settings.redis_url:
         check_redis_url(settings.redis_url)
+    if settings.celery_result_backend:
+        check_redis_url(settings.celery_result_backend)
     return settings
 
 

@@ -50,6 +50,11 @@ def _client(url: str, **options: Any) -> redis.Redis:
     return redis.Redis.from_url(url, **options)
 
 
+def open_client(url: str) -> redis.Redis:
+    """A client of some Redis, with the habits of the store's; connects when it is used."""
+    return _client(url, **_options(url))
+
+
 def connect_store(settings: Settings) -> redis.Redis:
     """A client of the ledger's Redis; connects when it is used.
 

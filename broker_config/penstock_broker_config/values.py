@@ -1,7 +1,8 @@
 """Large params and results: kept beside the ledger's records, which then only name them by their digest.
 
-A value belongs to a job and goes with it. It is in Redis in chunks, or under a URL of the operator's (any
-that fsspec can open). What is read is checked against its digest: a value that was changed is refused.
+A value belongs to a job and goes with it, that of a pipeline's inner job with the run. It is in Redis in
+chunks, or under a URL of the operator's (any that fsspec can open). What is read is checked against its
+digest: a value that was changed is refused.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Protocol, cast
 import redis
 
 from penstock_broker_config.keys import Keys
+from penstock_broker_config.ledger import run_of
 from penstock_broker_config.settings import Settings
 from penstock_broker_config.value_references import checked, digest_and_size, refer
 from penstock_plugins.errors import ConfigurationError, ValueLostError
@@ -22,6 +24,8 @@ from penstock_plugins.errors import ConfigurationError, ValueLostError
 CHUNK_BYTES = 512 * 1024
 #: Milliseconds for which a value is kept whose job was never submitted.
 ORPHAN_MS = 3_600_000
+#: ... and one of a job that goes on, as in scripts/jobs.lua.
+VALUES_MS = 14 * 86_400_000
 
 
 class Values(Protocol):
@@ -59,8 +63,10 @@ class RedisValues:
         for start in range(0, len(value), CHUNK_BYTES):
             chunk = value[start : start + CHUNK_BYTES]
             self._redis.hset(key, f"{digest}:{start // CHUNK_BYTES}", chunk)
-        # Until its job is submitted; accepting calls sets the time for which a job may take.
-        self._redis.pexpire(key, ORPHAN_MS, nx=True)
+        # Until its job is submitted; accepting calls sets the time for which a job may take. Of a job that is
+        # there, it is the first one.
+        accepted = self._redis.exists(self._keys.job(run_of(job_id)))
+        self._redis.pexpire(key, VALUES_MS if accepted else ORPHAN_MS, nx=True)
         return reference
 
     def get(self, job_id: str, reference: bytes) -> bytes:
@@ -140,7 +146,7 @@ class UrlValues:
 
 def _safe(job_id: str) -> str:
     """A folder's name for a job, whatever its id is made of."""
-    return hashlib.blake2b(job_id.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(run_of(job_id).encode(), digest_size=16).hexdigest()
 
 
 def open_values(client: redis.Redis, settings: Settings) -> Values:

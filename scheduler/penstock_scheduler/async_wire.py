@@ -18,6 +18,7 @@ import redis
 
 from penstock_broker_config import crash
 from penstock_broker_config.app import create_app
+from penstock_broker_config.bell import Bell
 from penstock_broker_config.dead_letters import AsyncDeadLetters
 from penstock_broker_config.doorbell import Doorbell
 from penstock_broker_config.ledger import AsyncLedger, Completion
@@ -27,7 +28,6 @@ from penstock_broker_config.store import connect_async_store, connect_store
 from penstock_broker_config.values import open_values
 from penstock_plugins.errors import ValueLostError
 from penstock_plugins.record import PluginRecord
-from penstock_scheduler.bell import Bell
 from penstock_scheduler.flow import Flow, run_async
 from penstock_scheduler.hub import Hub
 from penstock_scheduler.patience import BRIEF_S, in_our_words

@@ -10,6 +10,7 @@ import redis
 
 from penstock_broker_config import crash
 from penstock_broker_config.app import create_app
+from penstock_broker_config.bell import Bell
 from penstock_broker_config.dead_letters import DeadLetters
 from penstock_broker_config.doorbell import Doorbell
 from penstock_broker_config.ledger import Completion, Ledger
@@ -19,7 +20,6 @@ from penstock_broker_config.store import connect_store
 from penstock_broker_config.values import open_values
 from penstock_plugins.errors import ValueLostError
 from penstock_plugins.record import PluginRecord
-from penstock_scheduler.bell import Bell
 from penstock_scheduler.flow import Flow, run
 from penstock_scheduler.patience import BRIEF_S, in_our_words
 from penstock_scheduler.storeclock import StoreClock

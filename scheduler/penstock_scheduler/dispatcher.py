@@ -1,7 +1,8 @@
-"""Forms batches of the calls that wait, and rings for them. Any number of dispatchers share the work.
+"""Forms batches of the calls that wait, and rings for them and for flows that may go on.
 
-What may leave, and whose turn it is, is decided in the ledger's script; a dispatcher only says when to look.
-It looks when something leaves by its age, when somebody tells it (a hint: it may be lost), and each second.
+Any number of dispatchers share the work. What may leave, and whose turn it is, is decided in the ledger's
+script; a dispatcher only says when to look. It looks when something leaves by its age, when somebody tells it
+(a hint: it may be lost), and each second.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Dispatcher:
         for batch in found.batches:
             crash.reach("scheduler.after_dispatch")
             try:
-                self._doorbell.ring(batch.batch_id, queue=batch.queue, tool=batch.tool, calls=batch.calls)
+                self._doorbell.ring_again(batch)
             except RING_ERRORS as error:
                 # They are batches like any others now: the reaper rings what was not heard.
                 logger.warning("The broker took no doorbell: %s", error, extra={"action": "ring_failed"})

@@ -1,6 +1,6 @@
-"""Rings again for batches that are open and overdue: their doorbell was lost, or their worker was.
+"""Rings again for batches and flows that are open and overdue: their doorbell was lost, or their worker was.
 
-Any number of reapers may run: the ledger's script gives each overdue batch to one of them.
+Any number of reapers may run: the ledger's script gives each of them to one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Reaper:
             crash.reach("scheduler.after_reap")
             self._queues.add(batch.queue)
             try:
-                self._doorbell.ring(batch.batch_id, queue=batch.queue, tool=batch.tool, calls=batch.calls)
+                self._doorbell.ring_again(batch)
             except RING_ERRORS as error:
                 # The ledger has put the batch off by its back-off already, and it comes up again.
                 logger.warning("The broker took no doorbell: %s", error, extra={"action": "ring_failed"})
@@ -48,7 +48,9 @@ class Reaper:
             rung += 1
             crash.reach("scheduler.after_ring")
         if rung:
-            logger.info("Rang again for %d overdue batches", rung, extra={"action": "reap", "rung": rung})
+            logger.info(
+                "Rang again for %d overdue batches and flows", rung, extra={"action": "reap", "rung": rung}
+            )
         return rung
 
     def _deep(self) -> list[str]:

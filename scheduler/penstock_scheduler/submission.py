@@ -12,11 +12,11 @@ import orjson
 from penstock_broker_config import queues
 from penstock_broker_config.envelope import Signer
 from penstock_broker_config.ledger import BatchHeader, CallEntry, JobRecord
+from penstock_broker_config.waiting import WaitingRoom
 from penstock_plugins.errors import ConfigurationError
 from penstock_scheduler.context import plain, request_context
 from penstock_scheduler.options import CallOptions
 from penstock_scheduler.toolbox import ToolUse
-from penstock_scheduler.waiting import WaitingRoom
 
 #: Seconds for which signed calls without a deadline of their own may be run.
 EXPIRY_S = 7 * 86_400.0

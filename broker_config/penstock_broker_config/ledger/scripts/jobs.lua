@@ -35,7 +35,8 @@ local function tell_holders(prefix, job, holders)
   for i = 1, #holders, 2 do
     local batch = holders[i]
     if string.sub(batch, 1, 1) == '+' then batch = batch .. ' ' .. job end
-    redis.call('PUBLISH', prefix .. 'w:' .. string.match(holders[i + 1], '^[^#]*'), batch)
+    local channel = 'w:' .. string.match(holders[i + 1], '^[^#]*')
+    redis.call('PUBLISH', prefix .. channel, batch)
   end
 end
 

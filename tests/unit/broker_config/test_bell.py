@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from kombu.exceptions import OperationalError
 
-from penstock_scheduler.bell import QUIET_S, Bell
+from penstock_broker_config.bell import QUIET_S, Bell
+from penstock_broker_config.ledger import FlowStep
 
 
 class Broken:
@@ -16,6 +19,12 @@ class Broken:
         self.error: Exception | None = OperationalError("connection refused")
 
     def ring(self, batch_id: str, *, queue: str, tool: str, calls: int) -> None:
+        self._heard()
+
+    def step(self, flow: str, steps: Sequence[FlowStep], *, items: int) -> None:
+        self._heard()
+
+    def _heard(self) -> None:
         self.tried += 1
         if self.error is not None:
             raise self.error
@@ -35,7 +44,7 @@ def test_a_broken_broker_is_left_alone_for_a_while(caplog: pytest.LogCaptureFixt
     now[0] = QUIET_S
     doorbell.error = None
     bell.ring("j.0", queue="penstock.default", tool="a.b", calls=1)
-    bell.ring("j.0", queue="penstock.default", tool="a.b", calls=1)
+    bell.step("r/0", [FlowStep(stage="0", queue="penstock.default", label="a.b")], items=1)
     assert doorbell.tried == 3
 
 
