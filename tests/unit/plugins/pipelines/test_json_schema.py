@@ -1,0 +1,85 @@
+"""The schema of a pipeline's file that editors use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from penstock_plugins.pipelines.files import read_pipeline
+from penstock_plugins.pipelines.json_schema import SCHEMA_FILE, pipeline_schema, schema_text
+from penstock_plugins.shipped import shipped_plugins
+
+SCHEMA = pipeline_schema()
+
+
+def fits(shape: Any) -> bool:
+    """Whether an editor would find nothing wrong."""
+    return bool(jsonschema_rs.Draft202012Validator(SCHEMA).is_valid(shape))
+
+
+def test_the_kept_schema_is_that_of_the_model() -> None:
+    """Write it anew with `python -m penstock_plugins.pipelines.json_schema`."""
+    assert SCHEMA_FILE.read_text() == schema_text()
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"tool": "a.b"},
+        {"tool": "a.b", "params": {"x": "{{data}}"}, "default": None, "retry": {"max_attempts": 2}},
+        {"tool": "a.b", "params": "{{data}}", "compensate": {"tool": "c.d", "params": {}}},
+        {"transform": None},
+        {"filter": "true", "name": "x", "when": "true", "stop_when": "false"},
+        {"branch": "true", "if_true": [{"transform": 1}]},
+        {"map": "data", "steps": [{"parallel": {"a": [{"tool": "a.b"}]}}]},
+        {"catch": []},
+    ],
+)
+def test_every_kind_of_step_fits(step: dict[str, Any]) -> None:
+    """As a file has it."""
+    assert fits({"$schema": "pipeline.schema.json", "name": "p", "steps": [step]})
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"tol": "a.b"},
+        {"tool": "a.b", "parms": {}},
+        {"tool": "a.b", "filter": "true"},
+        {"filter": 1},
+        {"filter": "true", "name": "no-name"},
+        {"parallel": {}},
+        {"map": "data"},
+    ],
+)
+def test_what_the_reader_refuses_an_editor_underlines(step: dict[str, Any]) -> None:
+    """Of what a schema can say."""
+    assert not fits({"name": "p", "steps": [step]})
+
+
+def test_every_key_has_a_description() -> None:
+    """Editors show it."""
+    tables = {name: table for name, table in SCHEMA["$defs"].items() if name not in {"RetryTable", "Step"}}
+    bare = [
+        f"{name}.{key}"
+        for name, table in {"Pipeline": SCHEMA, **tables}.items()
+        for key, value in table["properties"].items()
+        if not value.get("description")
+    ]
+
+    assert bare == []
+
+
+def shipped_pipelines() -> list[Path]:
+    """The files with pipelines among the examples."""
+    files = shipped_plugins().rglob("*.y*ml")
+    return sorted(file for file in files if "\nsteps:" in file.read_text())
+
+
+def test_the_shipped_examples_fit() -> None:
+    """What the reader reads, an editor does not underline."""
+    for file in shipped_pipelines():
+        assert fits(read_pipeline(file).to_dict()), file
