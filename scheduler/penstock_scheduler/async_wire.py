@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -21,7 +21,7 @@ from penstock_broker_config.app import create_app
 from penstock_broker_config.bell import Bell
 from penstock_broker_config.dead_letters import AsyncDeadLetters
 from penstock_broker_config.doorbell import Doorbell
-from penstock_broker_config.ledger import AsyncLedger, Completion
+from penstock_broker_config.ledger import AsyncLedger, Completion, FlowStep
 from penstock_broker_config.redis_catalog import RedisCatalog
 from penstock_broker_config.settings import Settings
 from penstock_broker_config.store import connect_async_store, connect_store
@@ -110,12 +110,24 @@ class AsyncWire:
 
     async def ring(self, batch_id: str, *, queue: str, tool: str, calls: int) -> None:
         """See `Wire`. Returns at once."""
-        if self._ring_room.acquire(blocking=False):
-            self._thread.submit(self._ring, batch_id, queue, tool, calls)
+        self._ring(partial(self._bell.ring, batch_id, queue=queue, tool=tool, calls=calls))
 
-    def _ring(self, batch_id: str, queue: str, tool: str, calls: int) -> None:
-        self._ring_room.release()
-        self._bell.ring(batch_id, queue=queue, tool=tool, calls=calls)
+    async def ring_step(self, flow: str, steps: Sequence[FlowStep], *, items: int) -> None:
+        """See `Wire`. Returns at once."""
+        self._ring(partial(self._bell.step, flow, steps, items=items))
+
+    def _ring(self, ring: Callable[[], None]) -> None:
+        def aside() -> None:
+            self._ring_room.release()
+            ring()
+
+        if self._ring_room.acquire(blocking=False):
+            self._thread.submit(aside)
+
+    async def costs(self, calls: Sequence[str]) -> list[float | None]:
+        """See `Wire`."""
+        found = await self._client.hmget(self.ledger.keys.costs, list(calls))
+        return [None if cost is None else float(cost) for cost in found]
 
     async def put_value(self, job_id: str, value: bytes) -> bytes:
         """See `Wire`."""

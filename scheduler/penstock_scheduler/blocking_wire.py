@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import redis
 
@@ -13,7 +13,7 @@ from penstock_broker_config.app import create_app
 from penstock_broker_config.bell import Bell
 from penstock_broker_config.dead_letters import DeadLetters
 from penstock_broker_config.doorbell import Doorbell
-from penstock_broker_config.ledger import Completion, Ledger
+from penstock_broker_config.ledger import Completion, FlowStep, Ledger
 from penstock_broker_config.redis_catalog import RedisCatalog
 from penstock_broker_config.settings import Settings
 from penstock_broker_config.store import connect_store
@@ -79,6 +79,15 @@ class BlockingWire:
     def ring(self, batch_id: str, *, queue: str, tool: str, calls: int) -> None:
         """See `Wire`."""
         self._bell.ring(batch_id, queue=queue, tool=tool, calls=calls)
+
+    def ring_step(self, flow: str, steps: Sequence[FlowStep], *, items: int) -> None:
+        """See `Wire`."""
+        self._bell.step(flow, steps, items=items)
+
+    def costs(self, calls: Sequence[str]) -> list[float | None]:
+        """See `Wire`."""
+        found = cast("list[bytes | None]", self._client.hmget(self.ledger.keys.costs, list(calls)))
+        return [None if cost is None else float(cost) for cost in found]
 
     def put_value(self, job_id: str, value: bytes) -> bytes:
         """See `Wire`."""

@@ -12,8 +12,11 @@ from penstock_broker_config.ledger import (
     BufferedCall,
     CallEntry,
     Completion,
+    FlowStep,
     JobRecord,
     JobState,
+    Resumable,
+    RunSpec,
     Submitted,
 )
 from penstock_plugins.record import PluginRecord
@@ -52,6 +55,33 @@ class ProducerLedger(Protocol):
         single: bool = False,
         delay_s: float | None = None,
     ) -> Submitted: ...
+
+    def open_run(self, spec: RunSpec, *, deadline_s: float | None = None) -> bool: ...
+
+    def begin(
+        self,
+        spec: RunSpec,
+        items: bytes,
+        *,
+        base: int,
+        count: int,
+        size_bytes: int,
+        first: FlowStep,
+        program: int = 0,
+        deadline_s: float | None = None,
+        total: int | None = None,
+        idempotency: tuple[str, str] | None = None,
+        single: bool = False,
+        ring_after_s: float = 5.0,
+    ) -> Submitted: ...
+
+    def plan(self, run: str) -> bytes | None: ...
+
+    def steps(self, run: str) -> dict[str, int]: ...
+
+    def resumable(self, run: str) -> Resumable: ...
+
+    def open_flows(self, run: str) -> int: ...
 
     def flush(self, *, tenant: str, tool: str, key: str) -> int: ...
 
@@ -93,6 +123,14 @@ class Wire(Protocol):
 
     def ring(self, batch_id: str, *, queue: str, tool: str, calls: int) -> None:
         """Ring the doorbell of a batch. Never fails: the reaper rings what was not heard."""
+        ...
+
+    def ring_step(self, flow: str, steps: Sequence[FlowStep], *, items: int) -> None:
+        """Send the first of a flow's steps, with those that follow it. Never fails, like `ring`."""
+        ...
+
+    def costs(self, calls: Sequence[str]) -> list[float | None]:
+        """Microseconds that a call takes, for each `DIGEST:plugin.tool`; None: it was not measured."""
         ...
 
     def put_value(self, job_id: str, value: bytes) -> bytes:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from penstock_broker_config.ledger import BatchHeader, CallEntry, Completion, JobRecord, JobState, Submitted
+from penstock_broker_config.ledger import (
+    BatchHeader,
+    CallEntry,
+    Completion,
+    FlowStep,
+    JobRecord,
+    JobState,
+    Submitted,
+)
 from penstock_plugins.record import PluginRecord
 from penstock_scheduler.flow import Flow, run
 
@@ -86,6 +94,9 @@ class ScriptedWire:
         #: What each look at the stream finds.
         self.stream = [[part] if isinstance(part, Completion) else list(part) for part in stream]
         self.rings: list[str] = []
+        #: Flow, labels of its steps, and items of each chain that was sent.
+        self.steps: list[tuple[str, list[str], int]] = []
+        self.measured_us: dict[str, float] = {}
         self.clock_ms = 1_000_000
         self.version = 1
         self.records: list[PluginRecord] = []
@@ -101,6 +112,12 @@ class ScriptedWire:
 
     def ring(self, batch_id: str, *, queue: str, tool: str, calls: int) -> None:
         self.rings.append(batch_id)
+
+    def ring_step(self, flow: str, steps: Sequence[FlowStep], *, items: int) -> None:
+        self.steps.append((flow, [step.label for step in steps], items))
+
+    def costs(self, calls: Sequence[str]) -> list[float | None]:
+        return [self.measured_us.get(call) for call in calls]
 
     def put_value(self, job_id: str, value: bytes) -> bytes:
         """No script has large values."""
