@@ -1,9 +1,10 @@
 # Everything that is done with this source tree. `make` lists it.
 
 # Overridable: ARGS goes to what a target runs, as in make test ARGS="-k ledger"; PYTHON makes the environment.
-# SYSTEM=yes adds the tests in containers to `make test` and `make check`, as CI does.
+# SYSTEM=yes adds the tests in containers to `make test` and `make check`, as CI does; JOBS=0 runs one test at a time.
 ARGS ?=
 SYSTEM ?=
+JOBS ?= 2
 export PYTHON ?= python3
 
 BIN := .venv/bin
@@ -47,7 +48,7 @@ demo: setup ## See Penstock work, in a minute or two, with a report of it
 	@$(BIN)/penstock demo $(ARGS)
 
 test: tools servers ## Run the tests, but for those in containers; ARGS go to pytest
-	@$(BIN)/python -m pytest $(if $(SYSTEM),,--ignore=tests/system) $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --no-loadscope-reorder $(if $(SYSTEM),,--ignore=tests/system) $(ARGS)
 
 system: tools servers engine ## Test several hosts in containers: killed, cut off, restarted (as root on Debian)
 	@$(BIN)/python -m pytest tests/system $(ARGS)

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 # Before anything of Penstock is imported: its settings find the user's folders when they are imported.
 _HOME = Path(tempfile.mkdtemp(prefix="penstock-tests-"))
@@ -59,6 +60,14 @@ def pytest_configure() -> None:
 def pytest_unconfigure() -> None:
     """Remove what Penstock wrote into "the user's" folders."""
     shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Divide the run by files, where several processes share it (`-n 2`)."""
+    from tests.support.by_file import ByFile
+
+    return ByFile(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

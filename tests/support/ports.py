@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from pathlib import Path
@@ -12,11 +13,15 @@ _LOWEST = 15_000
 #: Linux gives ports from here on to outgoing connections.
 _EPHEMERAL = 32_768
 
+#: Test processes that run beside one another, and which of them this is: each has ports of its own.
+_OF = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_MINE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _OF
+
 _given: set[int] = set()
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on, never given twice by this process.
+    """A loopback port that nobody listens on, never given twice by this run.
 
     It lies below the range of outgoing connections. In that range, a client that keeps trying to reach a
     killed server would in time connect to itself, and the server could not come back.
@@ -24,7 +29,7 @@ def free_port() -> int:
     highest = _ephemeral_start() - 1
     while True:
         port = random.randint(_LOWEST, highest)
-        if port not in _given and _is_free(port):
+        if port % _OF == _MINE and port not in _given and _is_free(port):
             _given.add(port)
             return port
 
