@@ -38,8 +38,10 @@ class DeadLetter:
     tool: str = ""
     job_id: str = ""
     index: int = 0
-    #: The params as JSON text, as they were submitted.
+    #: The params as JSON text, as they were submitted; of a list of letters, a reference to them if large.
     params: str = ""
+    #: What stood for them while they travelled, and what was signed, when `params` has them whole again.
+    reference: str = ""
     #: Executions that it was charged with.
     attempts: int = 0
     #: The lease holder that was lost last: `host.boot.namespace:pid:start#claim`.

@@ -14,7 +14,7 @@ from penstock_plugins.tool import Tool
 from penstock_scheduler.async_feeding import AsyncFeeding
 from penstock_scheduler.async_wire import AsyncWire
 from penstock_scheduler.countdown import Countdown
-from penstock_scheduler.dead_letters import drop_letters, find_letters, get_letter
+from penstock_scheduler.dead_letters import drop_letters, find_letters, read_letter
 from penstock_scheduler.encoding import OnInvalid
 from penstock_scheduler.operations import Operations
 from penstock_scheduler.options import CallOptions, SubmitOptions
@@ -189,7 +189,7 @@ class AsyncProducer:
 
     async def dead_letter(self, call_id: str) -> DeadLetter:
         """One dead letter. See `Producer.dead_letter`."""
-        return await self._wire.run(get_letter(call_id))
+        return await self._wire.run(read_letter(call_id))
 
     async def replay(
         self, call_id: str, *, latest: bool = False, run_again: bool = False

@@ -29,8 +29,14 @@ def find_letters(wanted: LetterFilter, limit: int | None) -> Flow[list[DeadLette
 
 
 def get_letter(call_id: str) -> Flow[DeadLetter]:
-    """One letter."""
+    """One letter, as it is kept."""
     return (yield from ask(lambda wire: wire.dead_letters.get(call_id)))
+
+
+def read_letter(call_id: str) -> Flow[DeadLetter]:
+    """One letter with its params, however large; with a reference to them when they are lost."""
+    letter = yield from get_letter(call_id)
+    return (yield from _whole(letter)) or letter
 
 
 def drop_letters(call_ids: Iterable[str]) -> Flow[int]:
@@ -47,7 +53,8 @@ def check_letter(letter: DeadLetter, signer: Signer) -> BatchHeader:
     """
     if letter.header is None:
         raise EnvelopeError(f"The dead letter of call {letter.call_id} is damaged: it can only be dropped")
-    signer.check(letter.header_json, CallEntry(letter.index, letter.params, letter.mac))
+    sent = letter.reference or letter.params
+    signer.check(letter.header_json, CallEntry(letter.index, sent, letter.mac))
     if letter.call_id != f"{letter.header.job}.{letter.index}":
         raise EnvelopeError(f"The dead letter of call {letter.call_id} is that of another call")
     return letter.header
@@ -59,13 +66,10 @@ def with_whole_params(letter: DeadLetter) -> Flow[DeadLetter]:
     Raises:
         EnvelopeError: they are lost.
     """
-    reference = letter.params.encode()
-    if not is_reference(reference):
-        return letter
-    value = yield from ask(lambda wire: wire.value(letter.job_id, reference))
-    if value is None:
+    whole = yield from _whole(letter)
+    if whole is None:
         raise EnvelopeError(f"The large params of call {letter.call_id} are lost: it can only be dropped")
-    return replace(letter, params=value.decode())
+    return whole
 
 
 def use_of(
@@ -127,3 +131,12 @@ def replay_options(letter: DeadLetter, header: BatchHeader) -> SubmitOptions:
 
 def _page(wanted: LetterFilter, offset: int) -> Flow[tuple[list[DeadLetter], int | None]]:
     return (yield from ask(lambda wire: wire.dead_letters.page(wanted, offset=offset)))
+
+
+def _whole(letter: DeadLetter) -> Flow[DeadLetter | None]:
+    """A letter with its params instead of a reference to them; None when they are lost."""
+    reference = letter.params.encode()
+    if not is_reference(reference):
+        return letter
+    value = yield from ask(lambda wire: wire.value(letter.job_id, reference))
+    return None if value is None else replace(letter, params=value.decode(), reference=letter.params)

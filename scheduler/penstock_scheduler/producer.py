@@ -12,7 +12,7 @@ from penstock_broker_config.settings import Settings, load_settings
 from penstock_plugins.result import ToolResult
 from penstock_plugins.tool import Tool
 from penstock_scheduler.blocking_wire import BlockingWire
-from penstock_scheduler.dead_letters import drop_letters, find_letters, get_letter
+from penstock_scheduler.dead_letters import drop_letters, find_letters, read_letter
 from penstock_scheduler.encoding import OnInvalid
 from penstock_scheduler.feeding import Feeding
 from penstock_scheduler.job import AnyJob, Job
@@ -147,12 +147,12 @@ class Producer:
         return self._wire.run(find_letters(wanted or LetterFilter(), limit))
 
     def dead_letter(self, call_id: str) -> DeadLetter:
-        """One dead letter.
+        """One dead letter, with its params however large.
 
         Raises:
             DeadLetterNotFoundError: there is none of that call.
         """
-        return self._wire.run(get_letter(call_id))
+        return self._wire.run(read_letter(call_id))
 
     def replay(self, call_id: str, *, latest: bool = False, run_again: bool = False) -> Job[ToolResult]:
         """Submit a dead letter once more, as a job of its own; the letter goes when that job is accepted.

@@ -14,6 +14,7 @@ import redis
 from penstock_broker_config.dead_letters import LetterFilter
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import ClaimTerms, DispatchTerms, JobState, Ledger
+from penstock_broker_config.value_references import INLINE_BYTES
 from penstock_plugins.errors import (
     CatalogError,
     ConfigurationError,
@@ -322,6 +323,35 @@ def test_J3_the_command_line_lists_shows_replays_and_drops(
     assert producer.job(replayed["job"]).record().tenant == "a"
     assert (refused.code, "2 dead letters would be dropped: say --yes" in refused.err) == (2, True)
     assert dropped == {"dropped": 2}
+
+
+@pytest.mark.parametrize("under_a_url", [False, True])
+def test_J3_large_params_are_listed_shown_and_replayed_whole(
+    redis_server: RedisServer, client: redis.Redis, tmp_path: Path, under_a_url: bool
+) -> None:
+    """They travel by digest, and a letter has them all the same, whatever was collected meanwhile."""
+    settings: dict[str, Any] = {"values_url": f"file://{tmp_path / 'values'}"} if under_a_url else {}
+    environment = {f"PENSTOCK_{name.upper()}": value for name, value in settings.items()}
+    cli = CommandLine(tmp_path, {"PENSTOCK_REDIS_URL": redis_server.url, **environment})
+    publish(client, "double", wasm="[wasm.limits]\nparams_bytes = 1000000")
+    params = {"n": 1, "text": "x" * (INLINE_BYTES + 1)}
+    with Producer.connect(redis_server.url, **settings) as producer:
+        call = kill(client, producer.submit("double", params).id)
+        for _ in range(2):
+            cli("plugin", "gc")
+        kept: Any = client.hget(KEYS.dead_letter(call), "params")
+
+        (listed,) = cli("dead-letters", "list", "--json").json
+        shown = cli("dead-letters", "show", call, "--json").json
+        table = cli("dead-letters", "show", call)
+        replayed = cli("dead-letters", "replay", call, "--json").json
+        again = producer.dead_letter(kill(client, replayed["job"]))
+
+    assert kept.startswith(b"@sha256:")
+    assert listed["call"] == call
+    assert (json.loads(shown["params"]), json.loads(again.params)) == (params, params)
+    assert (table.code, "xxxx" in table.out, len(table.out) < 10_000) == (0, True, True)
+    assert again.job_id == replayed["job"]
 
 
 def test_J3_the_command_line_waits_for_a_replay_when_asked(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,9 +56,8 @@ def export(
         letter = producer.dead_letter(call)
     header = check_letter(letter, Signer(settings.signing_secret()))
     with connect_store(settings) as client:
-        if is_reference(letter.params.encode()):
-            params = open_values(client, settings).get(letter.job_id, letter.params.encode())
-            letter = replace(letter, params=params.decode())
+        if is_reference(letter.params.encode()):  # they are lost: this says so
+            open_values(client, settings).get(letter.job_id, letter.params.encode())
         bundle = RedisCatalog(client, settings.keys).fetch(header.digest)
         host = find_host(client, settings.keys, host_of(letter.holder))
     reproduction = make_reproduction(letter, header, bundle, settings=settings, host=host)
