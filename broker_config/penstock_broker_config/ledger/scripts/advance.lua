@@ -11,14 +11,14 @@
 --      then number of states of failed items, for each position and state; number of counters, for each field
 --      and how much more
 -- Returns {'ok', last member, parent, its stage, queue, label} | {'stopped'} | {'lost'} | {'unplanted', members}
-local t = now_ms()
+local t, F = now_ms(), flows()
 local prefix, id, stage = ARGV[1], ARGV[2], ARGV[3]
 local keep = {ok = tonumber(ARGV[13]), err = tonumber(ARGV[14])}
 local ends, grace = ARGV[5] == '', tonumber(ARGV[12])
 
-local fl = read_flow(prefix, id)
-local rk = run_keys(prefix, run_of(id))
-local state = redis.call('HGET', prefix .. 'j:' .. run_of(id), 'state')
+local fl = F.read_flow(prefix, id)
+local rk = F.run_keys(prefix, F.run_of(id))
+local state = redis.call('HGET', prefix .. 'j:' .. F.run_of(id), 'state')
 if not state or state == 'cancelled' or state == 'expired' then return {'stopped'} end
 if not fl then return {'lost'} end
 
@@ -33,10 +33,10 @@ end
 if fl.at ~= stage and fl.pv == stage and fl.pf == ARGV[4] then return answer() end
 if fl.at ~= stage or fl.f ~= ARGV[4] or fl.w == '' then return {'lost'} end
 if FINAL[state] then
-  close_flow(prefix, fl, t, keep)
+  F.close_flow(prefix, fl, t, keep)
   return {'stopped'}
 end
-if close_flow(prefix, fl, t, keep) then return {'stopped'} end
+if F.close_flow(prefix, fl, t, keep) then return {'stopped'} end
 
 local at = 15
 local function next_argument()
@@ -45,10 +45,10 @@ local function next_argument()
 end
 
 -- Nothing is changed before all is known to be right.
-if not ends and stage_rank(ARGV[5]) <= stage_rank(stage) then
+if not ends and F.stage_rank(ARGV[5]) <= F.stage_rank(stage) then
   return redis.error_reply('ADVANCE of ' .. id .. ' from ' .. stage .. ' back to ' .. ARGV[5])
 end
-local ended, before = ended_of(fl)
+local ended, before = F.ended_of(fl)
 local records = {}
 for k = 1, tonumber(next_argument()) do
   local position, letter, record = tonumber(next_argument()), next_argument(), next_argument()
@@ -102,11 +102,11 @@ for _ = 1, tonumber(next_argument()) do
 end
 
 redis.call('HDEL', fl.jk.run, fl.name)
-drop_inner(prefix, fl)
-drop_members(prefix, fl)
+F.drop_inner(prefix, fl)
+F.drop_members(prefix, fl)
 if ends and fl.u == '' then
   fl.ins, fl.fm = '', 0
-  forget_flow(prefix, fl)
+  F.forget_flow(prefix, fl)
   end_job_if_complete(fl.jk, t, keep)
   redis.call('PUBLISH', fl.jk.channel, 'recorded')
   return {'ok', 0, '', '', '', ''}
@@ -119,7 +119,7 @@ if ends then
   -- What a member gives back stays until its parent has gathered it.
   local flat, gone = redis.call('HKEYS', fl.key), {'s'}
   for _, name in ipairs(flat) do if string.match(name, '^t[u%d]') then gone[#gone + 1] = name end end
-  in_pieces(gone, 'HDEL', fl.key)
+  F.in_pieces(gone, 'HDEL', fl.key)
   redis.call('HSET', fl.key, 'at', 'end', 'res', ARGV[9])
   redis.call('PEXPIRE', fl.key, VALUES_MS)
   redis.call('ZREM', KEYS[1], fl.name)
@@ -144,8 +144,8 @@ if members then
     entries[#entries + 1] = look
     entries[#entries + 1] = '>' .. id .. '/' .. stage .. '.' .. m
   end
-  in_pieces(entries, 'ZADD', KEYS[1])
-  if members > 0 then look = math.max(look, t + LONG_LOOK_MS) end
+  F.in_pieces(entries, 'ZADD', KEYS[1])
+  if members > 0 then look = math.max(look, t + F.LONG_LOOK_MS) end
   if fl.deadline ~= '' then look = math.min(look, tonumber(fl.deadline) + 1) end
 end
 redis.call('ZADD', KEYS[1], look, fl.name)

@@ -10,9 +10,9 @@
 --      23 plan ('' = the run has it) 24 digests of its bundles 25 the run's queue
 -- Returns {word, job, cost, finished, version, state, what, ms}; word: ok again first conflict gap closed
 --         overloaded
-local t = now_ms()
+local t, F = now_ms(), flows()
 local prefix = ARGV[1]
-local jk, rk = job_keys(prefix, ARGV[2]), run_keys(prefix, ARGV[2])
+local jk, rk = job_keys(prefix, ARGV[2]), F.run_keys(prefix, ARGV[2])
 local sent = {tool = ARGV[10], tenant = ARGV[12], digest = ARGV[11], queue = ARGV[25], single = ARGV[15],
   total = ARGV[14], deadline = ARGV[13], idem = ARGV[17], idem_key = KEYS[5]}
 

@@ -190,8 +190,9 @@ end
 
 local ready = redis.call('ZRANGE', prefix .. 'ready', 0, most - 1)
 for _, id in ipairs(ready) do
-  local good, fl = pcall(look_at_flow, prefix, id, t, keep, grace, grace)
-  if not good then set_flow_aside(prefix, id, t, keep) elseif fl then ring_flow(prefix, fl, rings, t) end
+  local F = flows()
+  local good, fl = pcall(F.look_at_flow, prefix, id, t, keep, grace, grace)
+  if not good then F.set_flow_aside(prefix, id, t, keep) elseif fl then F.ring_flow(prefix, fl, rings, t) end
 end
 for _, buffer in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'due', '-inf', t, 'LIMIT', 0, LOOKS)) do
   guarded(is_due, buffer, forget_buffer)

@@ -50,7 +50,7 @@ end
 local word, speaks_of = may_accept(jk, sent, base)
 if ARGV[22] ~= '' then
   sent.flow, sent.stage, sent.fence = ARGV[22], ARGV[23], ARGV[24]
-  local why = may_add_inner(prefix, jk, sent)
+  local why = flows().may_add_inner(prefix, jk, sent)
   if why ~= '' then word = why end
 end
 if word == 'new' or word == 'next' then
@@ -64,7 +64,7 @@ if word == 'new' or word == 'next' then
   end
   if what then return accept_answer(prefix, 'overloaded', id, KEYS[2], KEYS[3], sent, what, wait_ms) end
   local deadline = accept(jk, sent, word, n, KEYS[1], t)
-  if sent.flow then add_inner(prefix, jk, sent) end
+  if sent.flow then flows().add_inner(prefix, jk, sent) end
   local header = keep_header(jk, ARGV[5])
   redis.call('HINCRBY', jk.job, 'waiting', n)
   if deadline ~= '' then redis.call('ZADD', prefix .. 'late', tonumber(deadline) + 1, id) end

@@ -10,13 +10,13 @@
 --          members not at their end}
 --         {'granted', fence, program, items, n, base, ended positions, losses, now, created, deadline, tenant,
 --          parent, limited, inner jobs, {stage, traces, …}}
-local t = now_ms()
+local t, F = now_ms(), flows()
 local prefix, id, stage, holder = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local keep = {ok = tonumber(ARGV[7]), err = tonumber(ARGV[8])}
 
-local fl, why = read_flow(prefix, id)
+local fl, why = F.read_flow(prefix, id)
 if why == 'damaged' then
-  set_flow_aside(prefix, id, t, keep)
+  F.set_flow_aside(prefix, id, t, keep)
   return {'gone'}
 elseif not fl then
   redis.call('ZREM', KEYS[1], '>' .. id)
@@ -29,12 +29,12 @@ if parent and parent[1] and not (parent[2] == fan and tonumber(number) < tonumbe
   return {'early', fl.at, 0}  -- its fan-out has not begun
 end
 if fl.at ~= stage then
-  if stage_rank(stage) > stage_rank(fl.at) then return {'early', fl.at, fl.m} end
+  if F.stage_rank(stage) > F.stage_rank(fl.at) then return {'early', fl.at, fl.m} end
   local last = fl.at == 'end' and parent and parent[4] == '0' and parent[5] == '0'
   return {'done', fl.at, fl.y or '', fl.pv == stage and fl.ent ~= '1' and 1 or 0, last and 1 or 0,
     fl.fs == stage and fl.fm or 0, fl.m}
 end
-if close_flow(prefix, fl, t, keep) then return {'gone'} end
+if F.close_flow(prefix, fl, t, keep) then return {'gone'} end
 if fl.m > 0 then return {'early', fl.at, fl.m} end
 if fl.l > t and fl.w ~= holder and fl.w ~= ARGV[6] and fl.w ~= '' then return {'held', fl.w} end
 if fl.w ~= '' and fl.w ~= holder then fl.x = fl.x + 1 end

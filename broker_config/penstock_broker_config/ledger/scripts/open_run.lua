@@ -5,6 +5,7 @@
 -- ARGV 1 prefix 2 run 3 pipeline 4 digest 5 tenant 6 queue 7 deadline (ms from now or '') 8 plan
 --      9 digests of its bundles, a space between
 -- Returns 1 when it was created, 0 when it was there.
+local F = flows()
 local jk = job_keys(ARGV[1], ARGV[2])
 if redis.call('EXISTS', jk.job) == 1 then return 0 end
 local t = now_ms()
@@ -12,6 +13,6 @@ redis.call('HSET', jk.job, 'tool', ARGV[3], 'tenant', ARGV[5], 'digest', ARGV[4]
   'state', 'queued', 'single', '0', 'accepted', 0, 'done', 0, 'failed', 0, 'expired', 0, 'total', '',
   'created', t, 'deadline', ARGV[7] ~= '' and tostring(t + tonumber(ARGV[7])) or '', 'status', '',
   'error', '', 'idem', '', 'pipeline', 1, 'digests', ARGV[9])
-redis.call('SET', run_keys(ARGV[1], ARGV[2]).plan, ARGV[8])
+redis.call('SET', F.run_keys(ARGV[1], ARGV[2]).plan, ARGV[8])
 redis.call('ZADD', KEYS[1], t, ARGV[2])
 return 1

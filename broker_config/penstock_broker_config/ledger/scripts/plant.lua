@@ -5,11 +5,11 @@
 -- ARGV 1 prefix 2 flow 3 stage 4 fence 5 number of the first member
 --      6… for each: program, items, base, first stage, queue, label, items (sealed)
 -- Returns 'ok' | 'lost' | 'stopped'
-local t = now_ms()
+local t, F = now_ms(), flows()
 local prefix, id, stage = ARGV[1], ARGV[2], ARGV[3]
-local state = redis.call('HGET', prefix .. 'j:' .. run_of(id), 'state')
+local state = redis.call('HGET', prefix .. 'j:' .. F.run_of(id), 'state')
 if not state or FINAL[state] then return 'stopped' end
-local fl = read_flow(prefix, id)
+local fl = F.read_flow(prefix, id)
 if not fl or fl.at ~= stage or fl.f ~= ARGV[4] or fl.w == '' then return 'lost' end
 local names = {}
 for k = 6, #ARGV, 7 do
@@ -21,5 +21,5 @@ for k = 6, #ARGV, 7 do
   redis.call('PEXPIRE', key, VALUES_MS)
   names[#names + 1] = member
 end
-in_pieces(names, 'SADD', run_keys(prefix, fl.run).flows)
+F.in_pieces(names, 'SADD', F.run_keys(prefix, fl.run).flows)
 return 'ok'

@@ -9,7 +9,7 @@
 --      6 keep ok ms 7 keep err ms 8… names of deep queues
 -- Flows (flows.lua) are among them, as >FLOW.
 -- Returns a flat list: batch, queue, tool, calls, '', … or >flow, queue, label, items, stage
-local t = now_ms()
+local t, F = now_ms(), flows()
 local prefix = ARGV[1]
 local keep = {ok = tonumber(ARGV[6]), err = tonumber(ARGV[7])}
 local deep = {}
@@ -19,8 +19,8 @@ local rings = {}
 
 local function look_at(id)
   if string.sub(id, 1, 1) == '>' then
-    local fl = look_at_flow(prefix, string.sub(id, 2), t, keep, tonumber(ARGV[3]), tonumber(ARGV[4]))
-    if fl and (not deep[fl.q] or t - fl.r >= tonumber(ARGV[5])) then ring_flow(prefix, fl, rings, t) end
+    local fl = F.look_at_flow(prefix, string.sub(id, 2), t, keep, tonumber(ARGV[3]), tonumber(ARGV[4]))
+    if fl and (not deep[fl.q] or t - fl.r >= tonumber(ARGV[5])) then F.ring_flow(prefix, fl, rings, t) end
     return
   end
   local b, why = read_batch(prefix, id)
@@ -45,7 +45,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', t, 'LIMIT', 0, 
   -- One record that nobody can read must not keep the others from being looked at.
   if not pcall(look_at, id) then
     if string.sub(id, 1, 1) == '>' then
-      set_flow_aside(prefix, string.sub(id, 2), t, keep)
+      F.set_flow_aside(prefix, string.sub(id, 2), t, keep)
     else
       set_aside(prefix, KEYS[1], id, t, keep)
     end

@@ -1,4 +1,5 @@
--- RENEW: keeps the lease of a batch, or of a flow (as >FLOW), while a call takes long. Also how a holder learns of a cancel that it did not hear.
+-- RENEW: keeps the lease of a batch, or of a flow (as >FLOW), while a call takes long. Also how a holder learns of a
+-- cancel that it did not hear.
 --
 -- KEYS 1 open  sorted set, batch → next look
 -- ARGV 1 prefix 2 batch 3 fence 4 lease ms 5 position of the call that runs ('' = none)
@@ -7,8 +8,9 @@
 local t = now_ms()
 local id = ARGV[2]
 if string.sub(id, 1, 1) == '>' then
-  local fl = read_flow(ARGV[1], string.sub(id, 2))
-  local state = redis.call('HGET', job_keys(ARGV[1], run_of(string.sub(id, 2))).job, 'state')
+  local F = flows()
+  local fl = F.read_flow(ARGV[1], string.sub(id, 2))
+  local state = redis.call('HGET', job_keys(ARGV[1], F.run_of(string.sub(id, 2))).job, 'state')
   if FINAL[state or 'cancelled'] then return 'stopped' end
   if not fl or fl.f ~= ARGV[3] then return 'lost' end
   redis.call('HSET', fl.key, 'l', t + tonumber(ARGV[4]))

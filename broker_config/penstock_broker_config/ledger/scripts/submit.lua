@@ -28,7 +28,7 @@ local what, wait_ms
 local word, id = may_accept(jk, sent, base)
 if ARGV[24] ~= '' then
   sent.flow, sent.stage, sent.fence = ARGV[24], ARGV[25], ARGV[26]
-  local why = may_add_inner(prefix, jk, sent)
+  local why = flows().may_add_inner(prefix, jk, sent)
   if why ~= '' then word = why end
 end
 if word == 'new' or word == 'next' then
@@ -42,7 +42,7 @@ if word == 'new' or word == 'next' then
     word = 'limited'
   else
     local deadline = accept(jk, sent, word, n, KEYS[2], t)
-    if sent.flow then add_inner(prefix, jk, sent) end
+    if sent.flow then flows().add_inner(prefix, jk, sent) end
     local now = redis.call('TIME')
     local place = string.format('%.0f', now[1] * 1000000 + now[2])
     redis.call('HSET', prefix .. 'b:' .. ARGV[3], 'n', n, 'base', base, 'd', 0, 'f', 0, 'l', 0, 'w', '',
