@@ -132,6 +132,8 @@ class _Checker:
             seen = replace(scope, data=data, more={**scope.more, "result": _SUCCESS})
             undo = self._template(at, "compensate.params", step.compensate.params, seen)
             self._call(at, "compensate.params", step.compensate.tool, undo)
+            if isinstance(self._tool_called(step.compensate.tool), Pipeline):
+                at.problem(self.problems, "compensate.tool", "a composite undoes nothing: name a tool")
         return data
 
     def _branch(self, at: _At, step: BranchStep, scope: Scope) -> tuple[Shape, dict[str, Shape]]:

@@ -22,6 +22,7 @@ _MAX_LOOPS = 3
 _MAX_PATTERN_CHARS = 100
 #: Those that look at each element and keep none: filter() and map() copy what they have for each element.
 LOOPS = frozenset({"all", "exists", "exists_one"})
+_COMPARES = frozenset({"==", "!=", "in"})
 _CHOOSES = LOOPS | {"&&", "||", "?", "has"}
 _FUNCTIONS = frozenset(
     {"contains", "double", "duration", "endsWith", "has", "int", "matches", "size", "startsWith", "string"}
@@ -58,12 +59,16 @@ class Source:
 
     #: Ways from a root, each as far as it is written plainly.
     paths: list[Path] = field(default_factory=list)
+    #: Those of which only the size is asked.
+    sized: list[Path] = field(default_factory=list)
     #: Those that are looked up for each element of a loop: they must be single values.
     looped: list[Path] = field(default_factory=list)
     tokens: int = 0
     #: Whether it may leave out some of what it names: by `&&`, `||`, `?`, `has()` or a loop over nothing.
     chooses: bool = False
     loops: int = 0
+    #: Comparisons: each may walk through what it compares.
+    compares: int = 0
     #: Whether it searches texts by a pattern.
     matches: bool = False
 
@@ -103,6 +108,7 @@ class _Reader:
         self._source = Source(tokens=len(tokens))
 
     def read(self) -> Source:
+        self._source.compares = sum(token.text in _COMPARES for token in self._tokens)
         self._source.chooses = any(token.text in _CHOOSES for token in self._tokens)
         plus = sum(token.text == "+" for token in self._tokens)
         if plus > _MAX_PLUS:
@@ -214,10 +220,17 @@ class _Reader:
     def _path(self, token: _Token) -> None:
         """A way from a root: names after dots, positions and texts in brackets."""
         path: list[str | int] = [token.text]
+        before = (self._token(-2).text, self._token(-1).text)
         self._at += 1
         while (part := self._next_part()) is not None:
             path.append(part)
-        (self._source.paths if self._loop is None else self._source.looped).append(tuple(path))
+        after = tuple(self._token(ahead).text for ahead in range(4))
+        if self._loop is not None:
+            self._source.looped.append(tuple(path))
+        elif after == (".", "size", "(", ")") or (before == ("size", "(") and after[0] == ")"):
+            self._source.sized.append(tuple(path))
+        else:
+            self._source.paths.append(tuple(path))
 
     def _next_part(self) -> str | int | None:
         first, second, third = self._token(), self._token(1), self._token(2)

@@ -86,6 +86,10 @@ def test_what_may_be_right_is_let_through(pipeline: Pipeline) -> None:
         (P.pipe("t.nothing"), ["steps[0].tool (t.nothing): Unknown tool: t.nothing"]),
         (ANY.compensate("t.gone", {}), ["steps[0].compensate.tool (t.any): Unknown tool: t.gone"]),
         (
+            ANY.compensate("t.composite", {"text": "abc"}),
+            ["steps[0].compensate.tool (t.any): a composite undoes nothing: name a tool"],
+        ),
+        (
             P.pipe("t.pipeline"),
             ["steps[0].tool (t.pipeline): t.pipeline is no tool: it is a pipeline without parameters"],
         ),

@@ -171,9 +171,10 @@ for _ in range(100):
 @pytest.mark.parametrize(
     ("expression", "why"),
     [
-        ("data.more.size() > 0", "a list has 10001 elements; it may look at 10000"),
-        ("data.wide.size() > 0", "it names more than it may look at"),
+        ("data.more != []", "a list has 10001 elements; it may look at 10000"),
+        ("data.wide != []", "it names more than it may look at"),
         ("data.wide == data.wide", "it names more than it may look at"),
+        ("data.list == input || " * 60 + "true", "it names more than it may look at"),
         ("data.deep == []", "nested more than 64 deep"),
         ("data.text.matches('y')", "a text has 70000 characters; it may look at 65536"),
         ("data.list.all(x, x in data.list)", "data.list inside of a loop must be one value"),
@@ -185,7 +186,7 @@ for _ in range(100):
 def test_L4_values_that_would_cost_too_much_are_a_pipeline_error(expression: str, why: str) -> None:
     """Before the library sees them: it cannot be stopped."""
     with pytest.raises(PipelineError) as refused:
-        holds(expression, {"data": {**LARGE, "deep": DEEP}})
+        holds(expression, {"data": {**LARGE, "deep": DEEP}, "input": LARGE["list"][1:]})
 
     assert why in refused.value.message
 
@@ -204,6 +205,29 @@ def test_L4_a_condition_is_given_what_it_names_and_no_more() -> None:
     env = {"data": {"size": 1, "rest": Untouchable(a=1)}, "input": Untouchable(a=1)}
 
     assert holds("data.size > 0", env)
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("data.more.size() == 10001", True),
+        ("size(data.more) > 10001 || size(data.wide) == 101", True),
+        ("data.size() == 5 && data.size == 1", True),
+        ("data.list.size() == 10000 && data.list[3] == 3", True),
+        ("data.list.all(x, x < data.list.size())", None),
+        ("size(data.text) == 70000", True),
+        ("data.wide.size() > 0 && data.wide[0].size() == 1000", True),
+    ],
+)
+def test_L4_a_size_takes_as_long_for_a_large_list_as_for_a_small_one(
+    expression: str, value: bool | None
+) -> None:
+    """Nothing of what is in it is given."""
+    if value is None:
+        with pytest.raises(PipelineError, match="inside of a loop must be one value"):
+            holds(expression, {"data": LARGE})
+    else:
+        assert holds(expression, {"data": LARGE}) is value
 
 
 def test_a_condition_knows_what_it_needs() -> None:
