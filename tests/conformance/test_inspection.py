@@ -58,7 +58,7 @@ def test_plugin_that_says_the_wrong_things_is_refused(bad: Guest) -> None:
     assert all(str(problem).isprintable() for problem in found.problems)
 
 
-def test_importing_more_than_log_is_not_idempotent() -> None:
+def test_E4_importing_more_than_log_is_not_idempotent() -> None:
     """Only what cannot ask anybody must give the same answer twice (E-4)."""
     data = Data()
     asks = guest("asks", call=content(data, "1"), data=data, host=["log", "env-get"], capabilities=("log",))

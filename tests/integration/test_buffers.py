@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import orjson
@@ -131,6 +133,44 @@ def test_B1_calls_of_many_jobs_with_one_key_leave_together(ledger: Ledger, clien
     left = {key.decode() for key in client.scan_iter("penstock:*") if not key.startswith(b"penstock:j:")}
     assert left <= {"penstock:pend", "penstock:jobs", "penstock:fv:penstock.default", "penstock:limits"}
     assert client.hgetall("penstock:pend") == {b"calls": b"0", b"bytes": b"0"}
+
+
+def test_B1_calls_of_several_producers_meet_in_one_batch(ledger: Ledger, redis_server: Any) -> None:
+    """Wherever they are: what they have in common is the key."""
+    with ExitStack() as stack:
+        for number in range(3):
+            client = stack.enter_context(redis.Redis.from_url(redis_server.url))
+            submit(Ledger(client, Keys()), f"j{number}", Buffer(key="k", max_size=3, max_wait_ms=60_000))
+
+    assert [batch.calls for batch in dispatched(ledger)] == [3]
+
+
+def test_B1_without_a_key_a_call_leaves_at_once(ledger: Ledger) -> None:
+    """Without a dispatcher; and one that waits for a limit only leaves as soon as that admits it."""
+    ledger.submit(header("plain"), [CallEntry(0, "{}")], base=0, total=1)
+    for name in ("a", "b"):
+        submit(ledger, name, Buffer(limits=(DeclaredLimit(key="api", concurrency=5),)))
+
+    plain = claimed(ledger, "plain.0")
+    limited = dispatched(ledger)
+
+    assert plain.state is ClaimState.GRANTED
+    assert sum(batch.calls for batch in limited) == 2
+
+
+def test_B1_each_call_of_a_batch_has_its_own_result_or_error(ledger: Ledger) -> None:
+    """One that fails leaves the others as they are."""
+    for name in "abc":
+        submit(ledger, name, Buffer(key="k", max_size=3))
+    (batch,) = dispatched(ledger)
+    claim = claimed(ledger, batch)
+    bad = (RecordKind.FAILURE, b'{"e":{"code":"TRAP","message":"x"},"m":{}}')
+    other = (RecordKind.SUCCESS, to_record(content=b"2", error=None, metadata={}))
+
+    ledger.commit(batch.batch_id, [GOOD, bad, other], fence=claim.fence, position=0, lease_s=30)
+
+    assert [ledger.results(name, [0]) for name in "abc"] == [[GOOD[1]], [bad[1]], [other[1]]]
+    assert [ledger.job(name).state.value for name in "abc"] == ["succeeded", "failed", "succeeded"]
 
 
 def test_B1_what_a_formed_batch_hands_over(ledger: Ledger) -> None:
@@ -413,6 +453,39 @@ def test_B2_a_rate_admits_as_many_calls_as_there_are_tokens(ledger: Ledger) -> N
 
     assert [batch.calls for batch in first.batches] == [4]
     assert 0 < (first.next_s or 0) <= 0.02
+
+
+def test_B2_a_rate_is_shared_by_tools_and_changes_while_calls_wait(ledger: Ledger) -> None:
+    """More tokens let more leave at once; none at all let nothing leave."""
+    buffers = [Buffer(key="k", max_size=10, limits=(DeclaredLimit(key="api", rate_per_s=0.001, burst=4),))]
+    for job, tool in (("a", "web.fetch"), ("b", "web.post")):
+        entries = [BufferedCall(CallEntry(k, "{}")) for k in range(6)]
+        ledger.enqueue(header(job, tool=tool), entries, buffers, base=0, total=6)
+    counts = [sum(batch.calls for batch in dispatched(ledger, waiting=100))]
+
+    for change in (LimitChange(rate_per_s=0.0), LimitChange(rate_per_s=UNLIMITED)):
+        ledger.change_limit("api", change)
+        counts.append(sum(batch.calls for batch in dispatched(ledger, waiting=100)))
+
+    assert counts == [4, 0, 8]
+
+
+def test_B2_any_number_of_dispatchers_keep_a_limit(ledger: Ledger, redis_server: Any) -> None:
+    """They ask at the same time, and each slot is given to one batch."""
+    limit = DeclaredLimit(key="api", concurrency=3)
+    for number in range(40):
+        submit(ledger, f"j{number}", Buffer(key=f"k{number % 4}", max_size=1, limits=(limit,)))
+
+    def ask(_: int) -> list[str]:
+        with redis.Redis.from_url(redis_server.url) as client:
+            mine = Ledger(client, Keys())
+            return [batch.batch_id for _ in range(10) for batch in dispatched(mine, waiting=100)]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [batch for batches in pool.map(ask, range(4)) for batch in batches]
+
+    assert len(found) == len(set(found)) == 3
+    assert ledger.limits()[0].running == 3
 
 
 def test_E2_a_rate_limit_that_a_tool_met_pauses_its_key_for_everyone(ledger: Ledger) -> None:

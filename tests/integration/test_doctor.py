@@ -48,7 +48,7 @@ def test_a_durable_system_has_no_problems(durable_redis: RedisServer, tmp_path: 
     assert by_topic(found)["durability"][0].level is Level.OK
 
 
-def test_what_a_killed_redis_would_lose_is_said(
+def test_B4_what_a_killed_redis_would_lose_is_said(
     redis_server: RedisServer, durable_redis: RedisServer, tmp_path: Path
 ) -> None:
     """No file at all is a problem; a file that is synced each second is a warning."""

@@ -184,6 +184,19 @@ def test_E4_a_call_that_may_run_once_only_ends_interrupted(ledger: Ledger) -> No
     assert failure.code is ErrorCode.INTERRUPTED
 
 
+def test_E4_an_idempotent_call_is_run_again_after_a_lost_worker(ledger: Ledger) -> None:
+    """Whoever claims its batch next gets it, and records its result."""
+    ledger.submit(header("j"), calls(0, 1), base=0, total=1)
+    granted(ledger, "j.0", "lost")
+
+    again = granted(ledger, "j.0", "next", takeover="lost")
+    answer = ledger.commit("j.0", [GOOD], fence=again.fence, position=0, lease_s=30)
+
+    assert (again.recorded, again.attempts) == (0, 1)
+    assert answer is Commit.FINISHED
+    assert ledger.results("j", [0]) == [GOOD[1]]
+
+
 def test_a_released_batch_is_free_at_once_and_nobody_is_charged(ledger: Ledger) -> None:
     """A worker that stops gives back what it has not started."""
     ledger.submit(header("j", once=True), calls(0, 2), base=0)
@@ -219,7 +232,7 @@ def test_J2_cancel_ends_the_job_and_tells_its_holders(ledger: Ledger, client: re
     assert client.zcard("penstock:open") == 0
 
 
-def test_I1_what_waits_past_its_deadline_expires(ledger: Ledger) -> None:
+def test_J1_I1_what_waits_past_its_deadline_expires(ledger: Ledger) -> None:
     """The reaper ends it though no worker lives."""
     ledger.submit(header("j"), calls(0, 2), base=0, total=2, deadline_s=0.001)
     _until(lambda: ledger.reap(ReapTerms()) == [] and ledger.job("j").state.final)
@@ -230,7 +243,7 @@ def test_I1_what_waits_past_its_deadline_expires(ledger: Ledger) -> None:
     assert ("expired" in {c.closed for c in ledger.completions("j")[1]}) is True
 
 
-def test_a_claim_past_the_deadline_is_not_granted(ledger: Ledger) -> None:
+def test_J1_a_claim_past_the_deadline_is_not_granted(ledger: Ledger) -> None:
     """By Redis's clock, whatever the worker's says."""
     ledger.submit(header("j"), calls(0, 1), base=0, total=1, deadline_s=0.001)
 
@@ -239,7 +252,7 @@ def test_a_claim_past_the_deadline_is_not_granted(ledger: Ledger) -> None:
     assert ledger.job("j").state is JobState.EXPIRED
 
 
-def test_I8_the_same_key_gives_the_first_job(ledger: Ledger) -> None:
+def test_E6_I8_the_same_key_gives_the_first_job(ledger: Ledger) -> None:
     """And another's params under the same key are a conflict."""
     first = ledger.submit(header("a"), calls(0, 1), base=0, total=1, single=True, idempotency=("k", "p"))
 
@@ -294,7 +307,7 @@ def test_a_leased_batch_is_looked_at_when_its_lease_ends(ledger: Ledger, client:
     assert 29_000 < _due_in_ms(client, "j.0") <= 30_000
 
 
-def test_I11_successes_and_failures_are_kept_apart(client: redis.Redis) -> None:
+def test_J1_I11_successes_and_failures_are_kept_apart(client: redis.Redis) -> None:
     """Each for as long as the operator says, from the end of the job."""
     ledger = Ledger(client, Keys(), Retention(result_ttl_s=100, failure_ttl_s=1000))
     ledger.submit(header("j"), calls(0, 2), base=0, total=2, single=False, idempotency=("k", "p"))

@@ -109,7 +109,7 @@ def test_a_batch_that_is_not_finished_brings_no_other(ledger: Ledger) -> None:
     assert ledger.claim("j.2", terms("b:1:1#1")).state is ClaimState.GRANTED
 
 
-def test_a_doorbell_for_what_came_with_a_commit_finds_nothing_to_do(ledger: Ledger) -> None:
+def test_B4_a_late_doorbell_for_what_came_with_a_commit_finds_nothing_to_do(ledger: Ledger) -> None:
     """While it runs it is held, and the doorbell says by whom; after that it is gone."""
     for base in (0, 1):
         ledger.submit(header("j"), calls(base, 1), base=base)
@@ -170,7 +170,7 @@ def test_a_formed_batch_of_another_tool_is_not_overtaken(ledger: Ledger) -> None
     assert finish(ledger, "j.0", granted(ledger, "j.0")) == Committed(Commit.FINISHED)
 
 
-def test_limits_hold_for_what_comes_with_a_commit(ledger: Ledger, client: redis.Redis) -> None:
+def test_B2_limits_hold_for_what_comes_with_a_commit(ledger: Ledger, client: redis.Redis) -> None:
     """A limit that is set while batches wait: the next one waits for its slot, as at any other claim."""
     for base in (0, 1, 2):
         ledger.submit(header("j"), calls(base, 1), base=base)

@@ -165,7 +165,9 @@ class TestSubmit:
             assert producer.submit("double", {"n": 2}).result(WAIT_S).data == 4
             assert [r.data for r in producer.map("double", numbers(3)).result(WAIT_S)] == [0, 2, 4]
 
-    def test_a_submit_does_not_need_the_broker(self, redis_server: RedisServer, client: redis.Redis) -> None:
+    def test_B4_a_submit_does_not_need_the_broker(
+        self, redis_server: RedisServer, client: redis.Redis
+    ) -> None:
         """The doorbell is only a doorbell: the ledger has the call, and the reaper finds it."""
         nowhere = f"amqp://{LOOPBACK}:{free_port()}//"
         with (
@@ -195,7 +197,7 @@ class TestSubmit:
 class TestIdempotency:
     """The same key stands for the same call."""
 
-    def test_the_same_params_give_the_first_job(self, producer: Producer, worker: LedgerWorker) -> None:
+    def test_E6_the_same_params_give_the_first_job(self, producer: Producer, worker: LedgerWorker) -> None:
         """Also after it has ended; their order does not matter."""
         first = producer.submit("double", {"n": 4, "m": 1}, idempotency_key="k")
         first.result(WAIT_S)
@@ -206,7 +208,7 @@ class TestIdempotency:
         assert second.result(WAIT_S).data == 8
         assert sum(worker.batches) == 1
 
-    def test_other_params_are_a_conflict(self, producer: Producer) -> None:
+    def test_E6_other_params_are_a_conflict(self, producer: Producer) -> None:
         """The error names the job that has the key."""
         first = producer.submit("double", {"n": 4}, idempotency_key="k")
 
@@ -214,7 +216,7 @@ class TestIdempotency:
             producer.submit("double", {"n": 5}, idempotency_key="k")
         assert caught.value.details["job_id"] == first.id
 
-    def test_another_tenant_or_tool_has_keys_of_its_own(
+    def test_E6_another_tenant_or_tool_has_keys_of_its_own(
         self, producer: Producer, client: redis.Redis
     ) -> None:
         """I-8."""
@@ -242,7 +244,7 @@ class TestMap:
         assert [result.index for result in results] == list(range(1000))
         assert job.submitted() == 1000
 
-    def test_results_come_as_calls_end(self, producer: Producer, worker: LedgerWorker) -> None:
+    def test_J1_results_come_as_calls_end(self, producer: Producer, worker: LedgerWorker) -> None:
         """While the input still goes on."""
         more: queue.SimpleQueue[dict[str, int] | None] = queue.SimpleQueue()
         results = producer.map("double", iter(more.get, None)).results(WAIT_S)
@@ -256,7 +258,7 @@ class TestMap:
         assert seen == [0, 2, 4, 6, 8]
         assert list(results) == []
 
-    def test_failures_of_some_calls_leave_the_others_alone(
+    def test_J1_failures_of_some_calls_leave_the_others_alone(
         self, producer: Producer, worker: LedgerWorker
     ) -> None:
         """Also rows that do not fit the schema or are no JSON."""
@@ -474,7 +476,7 @@ class TestResume:
 class TestHandles:
     """Any process opens a job by its id."""
 
-    def test_a_job_is_opened_by_another_producer(
+    def test_J1_a_job_is_opened_by_another_producer(
         self, producer: Producer, worker: LedgerWorker, redis_server: RedisServer
     ) -> None:
         """Single calls and maps, with all that they are."""
@@ -486,6 +488,25 @@ class TestHandles:
             assert [result.data for result in ten.result(WAIT_S)] == [2 * n for n in range(10)]
             assert ten.submitted(WAIT_S) == 10
             assert {record.id for record in other.jobs()} == {single.id, many.id}
+
+    def test_J1_any_process_sees_its_progress_and_cancels_it(
+        self, producer: Producer, client: redis.Redis, redis_server: RedisServer
+    ) -> None:
+        """Counts, state, the deadline, and the text that somebody wrote about it."""
+        job = producer.map("double", numbers(5), deadline_s=600)
+        job.submitted(WAIT_S)
+        client.hset(Keys().job(job.id), "status", "two of five")
+
+        with Producer.connect(redis_server.url) as other:
+            opened = other.job(job.id)
+            progress, record = opened.progress(), opened.record()
+            opened.cancel()
+        codes = {result.error.code for result in job.result(WAIT_S) if result.error}
+
+        assert (progress.accepted, progress.total, progress.finished) == (5, 5, 0)
+        assert (progress.state, progress.status) == (JobState.QUEUED, "two of five")
+        assert record.deadline_ms == record.created_ms + 600_000
+        assert codes == {ErrorCode.CANCELLED}
 
     def test_an_unknown_job_is_not_found(self, producer: Producer) -> None:
         """Expired ones neither."""
@@ -502,7 +523,7 @@ class TestHandles:
 class TestEnds:
     """Jobs that end before their calls do."""
 
-    def test_a_cancelled_map_has_a_result_for_each_call(
+    def test_J1_J2_a_cancelled_map_has_a_result_for_each_call(
         self, producer: Producer, worker: LedgerWorker
     ) -> None:
         """What was recorded stays, the rest is CANCELLED, the feeder ends."""
@@ -542,7 +563,7 @@ class TestEnds:
         waiting.join(WAIT_S)
         assert results[0].error.code is ErrorCode.CANCELLED
 
-    def test_calls_past_their_deadline_are_timeouts(self, producer: Producer, client: redis.Redis) -> None:
+    def test_J1_calls_past_their_deadline_are_timeouts(self, producer: Producer, client: redis.Redis) -> None:
         """The reaper ends them; no worker is needed."""
         single = producer.submit("double", {"n": 1}, deadline_s=0.05)
         many = producer.map("double", numbers(20), deadline_s=0.2)

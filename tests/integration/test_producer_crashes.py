@@ -53,7 +53,7 @@ def killed_at(point: str, program: str, url: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "point", ["producer.after_open", "producer.before_submit", "producer.after_submit", "producer.after_ring"]
 )
-def test_a_map_whose_producer_was_killed_is_resumed_without_a_gap(
+def test_B4_a_map_whose_producer_was_killed_is_resumed_without_a_gap(
     point: str, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     """Wherever it was killed: every input has one result, in order."""
@@ -76,7 +76,7 @@ def test_a_map_whose_producer_was_killed_is_resumed_without_a_gap(
 
 
 @pytest.mark.parametrize("point", ["producer.after_submit", "producer.after_ring"])
-def test_a_call_that_was_accepted_outlives_its_producer(
+def test_B4_a_call_that_was_accepted_outlives_its_producer(
     point: str, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     """With its doorbell or without."""
