@@ -86,6 +86,8 @@ class Plan:
     fuse: bool = True
     #: The full name, when the run is of a composite tool.
     composite: str = ""
+    #: Of the run, not of what runs: `session` and `request`, which travel with each call (X-1).
+    context: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -95,7 +97,7 @@ class Plan:
     @property
     def digest(self) -> str:
         """sha256 of what runs: pipelines and bundles."""
-        return hashlib.sha256(self.to_json()).hexdigest()
+        return hashlib.sha256(self._json({})).hexdigest()
 
     @property
     def bundles(self) -> tuple[str, ...]:
@@ -104,6 +106,9 @@ class Plan:
 
     def to_json(self) -> bytes:
         """As JSON; equal plans have equal bytes."""
+        return self._json(dict(self.context))
+
+    def _json(self, context: dict[str, Any]) -> bytes:
         shape = {
             "v": PLAN_VERSION,
             "pipeline": self.pipeline.to_dict(),
@@ -113,6 +118,7 @@ class Plan:
             "queue": self.queue,
             "fuse": self.fuse,
             "composite": self.composite,
+            "context": context,
         }
         return orjson.dumps(shape, option=orjson.OPT_SORT_KEYS)
 
@@ -149,6 +155,11 @@ def _read(cls: type[P], shape: dict[str, Any]) -> P:
             raise ValueError("a name means nothing that it has")
     if not isinstance(shape["queue"], str) or not isinstance(shape["composite"], str):
         raise TypeError("queue and composite are texts")
+    context = shape["context"]
+    if not isinstance(context, dict) or not all(
+        context.get(name) is None or isinstance(context[name], dict) for name in ("session", "request")
+    ):
+        raise TypeError("the context is none")
     return cls(
         pipeline=Pipeline.from_dict(shape["pipeline"]),
         tools=tuple(PlannedTool.from_dict(tool) for tool in tools),
@@ -157,6 +168,7 @@ def _read(cls: type[P], shape: dict[str, Any]) -> P:
         queue=shape["queue"],
         fuse=shape["fuse"] is True,
         composite=shape["composite"],
+        context=context,
     )
 
 
