@@ -29,8 +29,7 @@ def system(broker: Broker, tmp_path: Path) -> Iterator[Broker]:
     with ExitStack() as stack:
         for number in range(2):
             stack.enter_context(Scheduler(broker=broker, folder=tmp_path / f"s{number}", name=f"s{number}"))
-        cache = {"PENSTOCK_CACHE_DIR": str(tmp_path / "cache")}
-        stack.enter_context(Worker(broker=broker, folder=tmp_path / "w1", environment=cache))
+        stack.enter_context(Worker(broker=broker, folder=tmp_path / "w1"))
         yield broker
 
 
@@ -167,8 +166,7 @@ def test_B3_a_map_waits_where_a_submit_is_refused(broker: Broker, tmp_path: Path
         wait_until(lambda: many.progress().accepted > 20, 30, "some are accepted")
         with pytest.raises(OverloadedError) as refused:
             _flood(producer)
-        cache = {"PENSTOCK_CACHE_DIR": str(tmp_path / "cache")}
-        with Worker(broker=broker, folder=tmp_path / "w1", environment=cache):
+        with Worker(broker=broker, folder=tmp_path / "w1"):
             results = many.result(wait_s=60)
 
     assert refused.value.details["retry_after_s"] > 0
@@ -183,7 +181,7 @@ def test_E2_what_failed_in_passing_is_tried_again(
     with broker.redis.client() as client:
         publish_witness(client, Keys())
     seen = tmp_path / "witness.log"
-    environment = {"PENSTOCK_CACHE_DIR": str(tmp_path / "cache"), "PENSTOCK_GUEST_LOG_FILE": str(seen)}
+    environment = {"PENSTOCK_GUEST_LOG_FILE": str(seen)}
     with (
         Scheduler(broker=broker, folder=tmp_path / "s"),
         Worker(broker=broker, folder=tmp_path / "w", environment=environment),

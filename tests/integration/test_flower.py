@@ -52,8 +52,7 @@ def test_every_tool_is_a_row_of_its_own_in_flower(broker: Broker, tmp_path: Path
         environment=broker.environment,
         ready="Connected to",
     )
-    cache = {"PENSTOCK_CACHE_DIR": str(tmp_path / "cache")}
-    with flower, Worker(broker=broker, folder=tmp_path / "w1", environment=cache):
+    with flower, Worker(broker=broker, folder=tmp_path / "w1"):
         with Producer.connect(broker.url, redis_url=broker.redis.url) as producer:
             producer.submit("text.slug", {"text": "a secret"}).result(wait_s=30)
             producer.map("text.stats", ({"text": f"secret {n}"} for n in range(10))).result(wait_s=30)

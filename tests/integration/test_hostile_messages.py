@@ -76,9 +76,7 @@ def put(client: redis.Redis, body: str, headers: Any) -> None:
 def producer(broker: Broker, tmp_path: Path) -> Iterator[Producer]:
     """A producer, and one worker that must outlive the test."""
     publish(broker, "text")
-    worker = Worker(
-        broker=broker, folder=tmp_path / "w1", environment={"PENSTOCK_CACHE_DIR": str(tmp_path / "cache")}
-    )
+    worker = Worker(broker=broker, folder=tmp_path / "w1")
     with worker, Producer.connect(broker.url, redis_url=broker.redis.url) as producer:
         pid = worker.pid
         yield producer
@@ -113,9 +111,7 @@ def test_B4_what_kombu_cannot_read_does_not_end_the_worker(redis_server: RedisSe
     """Elements of the Redis list that are no messages at all."""
     broker = Broker(server=redis_server, url=redis_server.url, redis=redis_server)
     publish(broker, "text")
-    worker = Worker(
-        broker=broker, folder=tmp_path / "w1", environment={"PENSTOCK_CACHE_DIR": str(tmp_path / "cache")}
-    )
+    worker = Worker(broker=broker, folder=tmp_path / "w1")
     good = base64.b64encode(GOOD_BODY).decode()
     with worker, Producer.connect(broker.url) as producer, redis_server.client() as client:
         for garbage in ("garbage, not JSON", json.dumps({"a": 1}), "[]", "null", '"x"'):
@@ -133,9 +129,7 @@ def test_B4_mutated_messages_do_not_end_the_worker(redis_server: RedisServer, tm
     """A real doorbell with random parts replaced, many times over; then everything is consumed."""
     broker = Broker(server=redis_server, url=redis_server.url, redis=redis_server)
     publish(broker, "text")
-    worker = Worker(
-        broker=broker, folder=tmp_path / "w1", environment={"PENSTOCK_CACHE_DIR": str(tmp_path / "cache")}
-    )
+    worker = Worker(broker=broker, folder=tmp_path / "w1")
     dice = random.Random(7)
     junk: list[Any] = [
         None,
@@ -184,8 +178,7 @@ def test_a_forged_time_limit_does_not_end_a_running_call(redis_server: RedisServ
         client.delete(f"penstock:{QUEUE}")
         body = base64.b64encode(json.dumps([[f"{job.id}.0"], {}, {}]).encode()).decode()
         put(client, body, HEADERS | {"timelimit": [0.3, None]})
-        environment = {"PENSTOCK_CACHE_DIR": str(tmp_path / "cache")}
-        with Worker(broker=broker, folder=folder, environment=environment):
+        with Worker(broker=broker, folder=folder):
             result = job.result(wait_s=30)
 
     assert result.error is not None

@@ -103,7 +103,7 @@ def system(request: pytest.FixtureRequest, broker: Broker, tmp_path: Path) -> It
     """A scheduler and a worker with `text` and `markdown`; yields a producer's settings."""
     for name in ("text", "markdown"):
         publish_shipped(broker.redis, name)
-    environment = {"PENSTOCK_CACHE_DIR": str(tmp_path / "cache")}
+    environment = {}
     if request.param == "url":
         environment["PENSTOCK_VALUES_URL"] = f"file://{tmp_path / 'values'}"
     with ExitStack() as stack:
@@ -159,8 +159,7 @@ def test_params_that_are_lost_fail_their_call_alone(broker: Broker, tmp_path: Pa
         job = producer.map("text.stats", [{"text": LARGE}, {"text": "small"}])
         job.submitted()
         client.delete(Keys().values(job.id))
-        cache = {"PENSTOCK_CACHE_DIR": str(tmp_path / "cache")}
-        with Worker(broker=broker, folder=tmp_path / "w", environment=cache):
+        with Worker(broker=broker, folder=tmp_path / "w"):
             lost, good = job.result(wait_s=60)
 
     assert good.success

@@ -49,10 +49,7 @@ def start_worker(broker: Broker, tmp_path: Path) -> Iterator[StartWorker]:
 
         def start(*options: str, **settings: Any) -> Worker:
             name = settings.pop("name", "w1")
-            environment = {
-                "PENSTOCK_CACHE_DIR": str(tmp_path / "cache"),
-                **{f"PENSTOCK_{key.upper()}": str(value) for key, value in settings.items()},
-            }
+            environment = {f"PENSTOCK_{key.upper()}": str(value) for key, value in settings.items()}
             worker = Worker(
                 *options, broker=broker, folder=tmp_path / name, name=name, environment=environment
             )
