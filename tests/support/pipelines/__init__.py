@@ -1,0 +1,1 @@
+"""Pipelines for tests: toy tools, a reference interpreter of a hundred lines, and random pipelines."""

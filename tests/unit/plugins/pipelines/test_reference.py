@@ -1,0 +1,142 @@
+"""Random pipelines: the machine and the reference interpreter agree, however the items travel (L-2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from penstock_plugins.pipelines.compiler import compile_plan
+from penstock_plugins.pipelines.item import ItemState, ItemStatus
+from penstock_plugins.pipelines.local_run import run_locally
+from penstock_plugins.pipelines.machine import Machine, Trace
+from penstock_plugins.pipelines.model import Pipeline
+from penstock_plugins.pipelines.plan import Plan, PlannedTool
+from penstock_plugins.pipelines.program import Op
+from penstock_plugins.pipelines.stages import StageKind, next_stage, stages_of
+from penstock_plugins.result import ToolFailure
+from tests.support.pipelines.reference import Failed, Reference
+from tests.support.pipelines.strategies import COMPOSITE, INPUTS, pipelines, plan_of, toy
+
+_RANDOM = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+class _Witness:
+    """Notes each call."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    def __call__(self, tool: PlannedTool, params: Any) -> tuple[Any, ToolFailure | None]:
+        self.calls.append((tool.name, params))
+        return toy(tool.name, params)
+
+
+def _expected(pipeline: Pipeline, given: Any) -> tuple[tuple[str, Any], list[tuple[str, Any]]]:
+    def call(tool: str, params: Any) -> Any:
+        data, failure = toy(tool, params)
+        if failure is not None:
+            raise Failed(failure.code.value)
+        return data
+
+    reference = Reference(call, {"toy.both": COMPOSITE})
+    return reference.run(pipeline, given), reference.undone
+
+
+def _ended(item: ItemState) -> tuple[str, Any]:
+    if item.failure is not None:
+        return "failed", item.failure.code.value
+    return ("filtered", None) if item.status is ItemStatus.FILTERED else ("ok", item.data)
+
+
+@_RANDOM
+@given(pipeline=pipelines(), given_=INPUTS)
+def test_L2_random_pipelines_end_as_the_reference_says(pipeline: Pipeline, given_: dict[str, Any]) -> None:
+    expected, undone = _expected(pipeline, given_)
+    witness = _Witness()
+
+    [result] = run_locally(plan_of(pipeline), [given_], witness)
+
+    assert _ended(result.item) == expected
+    assert [call for call in witness.calls if call[0] == "toy.undo"] == undone
+
+
+@_RANDOM
+@given(
+    pipeline=pipelines(),
+    inputs=st.lists(INPUTS, min_size=1, max_size=5),
+    fuse=st.booleans(),
+    pure=st.booleans(),
+)
+def test_L2_items_that_travel_stage_by_stage_end_the_same(
+    pipeline: Pipeline, inputs: list[dict[str, Any]], fuse: bool, pure: bool
+) -> None:
+    plan = Plan.from_json(plan_of(pipeline, fuse=fuse, pure=pure).to_json())
+
+    ended = _Flows(plan).run(0, inputs)
+
+    assert [_ended(item) for item in ended] == [_expected(pipeline, given)[0] for given in inputs]
+
+
+class _Flows:
+    """Takes flows through their stages as workers do, with every item through JSON in between."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        programs = compile_plan(plan)
+        self._machines = [Machine(program) for program in programs]
+        self._stages = [stages_of(plan, program) for program in programs]
+
+    def run(self, program: int, inputs: list[Any]) -> list[ItemState]:
+        machine, stages = self._machines[program], self._stages[program]
+        items = [
+            ItemState.fresh(given, reads_input=machine.program.reads_input, index=index)
+            for index, given in enumerate(inputs)
+        ]
+        last_number = -1
+        while (stage := next_stage(stages, items)) is not None:
+            assert stage.number > last_number, "stages are gone through in order, each once"
+            last_number = stage.number
+            for item in items:
+                if item.status is ItemStatus.RUNNING and stage.first <= item.pc <= stage.last:
+                    self._through(machine, item, stage.last, stage.kind)
+            items = [ItemState.from_json(orjson.loads(orjson.dumps(item.to_json()))) for item in items]
+        for item in items:
+            while (undo := machine.next_undo(item)) is not None and program == 0:
+                data, failure = toy(self._plan.tools[undo.tool].name, undo.params)
+                machine.undo_ended(item, data=data, failure=failure, tool="", duration_ms=0.0, trace=[])
+        return items
+
+    def _through(self, machine: Machine, item: ItemState, last: int, kind: StageKind) -> None:
+        trace: Trace = []
+        while (asks := machine.advance(item, last, trace)) is not None:
+            if asks.op is Op.CALL:
+                assert kind in {StageKind.CALL, StageKind.INLINE}
+                if (params := machine.params(item, trace)) is not None:
+                    data, failure = toy(asks.tool_name, params)
+                    machine.call_ended(
+                        item, params=params, data=data, failure=failure, duration_ms=0.0, trace=trace
+                    )
+            else:
+                assert asks.op is Op.FAN, "what gathers has a stage of its own"
+                made = machine.members(item, trace)
+                if made is not None:
+                    ended = [self.run(number, [given])[0] for number, given in made]
+                    machine.gather(item, ended, [[] for _ in ended], trace)
+
+
+def test_a_plan_reads_back_as_it_was_written() -> None:
+    plan = plan_of(Pipeline.from_dict({"name": "p", "steps": [{"tool": "toy.both"}]}))
+
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b'{"v": 1}', b"[1]", b'{"v":1,"names":{"a":7}}'])
+def test_a_damaged_plan_is_refused(damage: bytes) -> None:
+    from penstock_plugins.errors import EnvelopeError
+
+    with pytest.raises(EnvelopeError):
+        Plan.from_json(damage)
