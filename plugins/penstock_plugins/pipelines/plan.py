@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self, TypeVar
 
 import orjson
@@ -103,6 +103,10 @@ class Plan:
     def bundles(self) -> tuple[str, ...]:
         """The digests that it pins, each once."""
         return tuple(dict.fromkeys(tool.digest for tool in self.tools))
+
+    def with_context(self, context: Mapping[str, Any]) -> Plan:
+        """The same plan for a run with that session and request."""
+        return replace(self, context=dict(context))
 
     def to_json(self) -> bytes:
         """As JSON; equal plans have equal bytes."""
