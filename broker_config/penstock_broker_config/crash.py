@@ -51,6 +51,8 @@ CRASH_POINTS = (
     "scheduler.after_dispatch_ring",
     "scheduler.after_reap",
     "scheduler.after_ring",
+    "operator.before_limit",
+    "operator.after_limit",
 )
 
 _armed: str = ""

@@ -306,6 +306,39 @@ def test_B4_a_scheduler_may_end_anywhere(stage: Stage, point: str, run: int) -> 
 
 
 @pytest.mark.parametrize("run", range(RUNS))
+@pytest.mark.parametrize("point", points("operator"))
+def test_B2_an_operator_may_end_while_a_limit_is_set(stage: Stage, point: str, run: int) -> None:
+    """All figures of a change hold, or none; saying it again is safe."""
+    figures = (
+        "--concurrency",
+        "4",
+        "--rate",
+        "10/s",
+        "--burst",
+        "20",
+        "--weight",
+        "2",
+        "--pause-until",
+        "1h",
+    )
+    command = (sys.executable, "-P", "-m", "penstock", "limits", "set", "api", *figures)
+
+    with stage.process(command, point) as crashed:
+        status = crashed.wait(60)
+    kept, weights = stage.ledger.limits(), stage.client.hgetall(Keys().weights)
+    with stage.process(command) as again:
+        done = again.wait(60)
+    (state,) = stage.ledger.limits()
+
+    assert (status, done) == (-signal.SIGKILL, 0), again.tail()
+    assert len(kept) == len(weights) == (1 if point == "operator.after_limit" else 0)
+    for one in (*kept, state):
+        assert (one.concurrency, one.rate_per_s, one.burst, one.set_by_operator) == (4.0, 10.0, 20.0, True)
+        assert one.paused_until_ms is not None
+    assert stage.client.hgetall(Keys().weights) == {b"key:api": b"2.0"}
+
+
+@pytest.mark.parametrize("run", range(RUNS))
 def test_E4_a_tool_that_may_run_once_only_is_never_run_twice(stage: Stage, run: int) -> None:
     """Its worker is lost after the call: the call ends INTERRUPTED, and the witness saw it once."""
     stage.worker("worker.before_commit")

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from penstock.cli.console import GOOD, NAME, QUIET, WARN, out, print_json, print_table, safe
 from penstock.cli.options import AsJson, flag
+from penstock.cli.session import settings_of
 from penstock.cli.system import open_ledger
 from penstock.cli.words import seconds_of, span
 
@@ -106,6 +107,7 @@ def change(
       penstock limits set tool:web.fetch --pause-until 15m
       penstock limits set tenant:acme --weight 2
     """
+    from penstock_broker_config import crash
     from penstock_broker_config.ledger import LimitChange
 
     _check_key(key)
@@ -123,7 +125,10 @@ def change(
             "say what to change: --concurrency, --rate, --burst, --pause-until, --weight"
         )
     with open_ledger(context) as ledger:
+        crash.arm(settings_of(context).crash_at)
+        crash.reach("operator.before_limit")
         ledger.change_limit(key, given)
+        crash.reach("operator.after_limit")
         state = next(state for state in ledger.limits() if state.key == key)
     if as_json:
         print_json(_shape(state))
