@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from penstock_plugins.printable import printable
+
 #: What an expression may begin with.
 ROOTS = ("input", "data", "results", "steps", "result", "error", "item", "index")
 
@@ -41,6 +43,16 @@ class Needs:
 
 #: Of what needs nothing.
 NOTHING = Needs()
+
+
+def check_root(name: object) -> None:
+    """Refuse what no expression may begin with.
+
+    Raises:
+        ValueError: it is no root.
+    """
+    if name not in ROOTS:
+        raise ValueError(f"there is no {printable(name, 80)!r}; there are {', '.join(ROOTS)}")
 
 
 def needs_of(paths: Iterable[Path]) -> Needs:
