@@ -144,7 +144,7 @@ class _Compiler:
     def _sequence(self, code: _Code, steps: tuple[Step, ...], path: str, place: _Place) -> tuple[int, ...]:
         """Compile a sequence; the slots of its steps."""
         slots: list[int] = []
-        segment_from = len(code.code)
+        begin = len(code.code)
         for position, step in enumerate(steps):
             slot = code.slot()
             names = Names(results=tuple(slots), steps=dict(place.frame.steps))
@@ -162,10 +162,9 @@ class _Compiler:
                 "error_of": place.error_of,
             }
             if isinstance(step, CatchStep):
-                catch_at = len(code.code)
-                scope = Scope(at=catch_at, depth=place.frame.depth, outer=place.scope)
-                _cover(code.code[segment_from:], place.scope, scope)
-                segment_from = catch_at
+                # What comes before an earlier catch has that one first, and this one when its `when` is false.
+                scope = Scope(at=len(code.code), depth=place.frame.depth, outer=place.scope)
+                _cover(code.code[begin:], place.scope, scope)
             self._step(code, step, common, place)
             slots.append(slot)
             if step.name is not None:

@@ -128,6 +128,18 @@ class _Flows:
                     machine.gather(item, ended, [[] for _ in ended], trace)
 
 
+def test_L4_what_one_catch_does_not_want_is_for_the_next_one() -> None:
+    steps = [
+        {"tool": "toy.odd", "params": {"n": 3}},
+        {"catch": [{"transform": {"n": 1}}], "when": "error.code == 'TIMEOUT'"},
+        {"catch": [{"transform": {"n": 2}}]},
+    ]
+
+    [result] = run_locally(plan_of(Pipeline.from_dict({"name": "p", "steps": steps})), [{"n": 0}], _Witness())
+
+    assert result.item.data == {"n": 2}
+
+
 def test_a_plan_reads_back_as_it_was_written() -> None:
     plan = plan_of(Pipeline.from_dict({"name": "p", "steps": [{"tool": "toy.both"}]}))
 
