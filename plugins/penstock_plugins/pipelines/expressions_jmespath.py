@@ -1,7 +1,7 @@
 """JMESPath for references and templates (L-3): one expression, compiled.
 
-An expression names what it means (`data.files[*].name`), never all there is (`@`). Most are plain paths and do
-without the library.
+An expression names what it means (`data.files[*].name`), never all there is (`@`). Most are plain paths and
+do without the library.
 """
 
 from __future__ import annotations
