@@ -162,7 +162,7 @@ class _Compiler:
                 "error_of": place.error_of,
             }
             if isinstance(step, CatchStep):
-                # What comes before an earlier catch has that one first, and this one when its `when` is false.
+                # What comes before an earlier catch has that one first, then this one.
                 scope = Scope(at=len(code.code), depth=place.frame.depth, outer=place.scope)
                 _cover(code.code[begin:], place.scope, scope)
             self._step(code, step, common, place)
