@@ -11,6 +11,11 @@ from penstock_broker_config.value_references import INLINE_BYTES
 from penstock_plugins.errors import EnvelopeError
 
 
+def item_context(run: str, index: int) -> str:
+    """What the state of a failed item is sealed for, from which another run may go on; it is packed alone."""
+    return f"item {index} of run {run}"
+
+
 def pack_items(states: Sequence[bytes], put: Callable[[bytes], bytes]) -> bytes:
     """One text for all.
 

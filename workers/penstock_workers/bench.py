@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from penstock_broker_config.envelope import Signer
 from penstock_broker_config.ledger import ClaimTerms, Ledger
 from penstock_broker_config.values import Values
+from penstock_plugins.pipelines.hooks import NO_HOOKS, Hooks
 from penstock_plugins.result import ToolFailure
 from penstock_workers.executor import Executor
 from penstock_workers.finished import FinishedBatches
@@ -38,6 +39,8 @@ class Bench:
     chain_s: float
     #: Is told of every batch that this process finishes.
     finished: FinishedBatches
+    #: Who looks in after calls and between the steps of pipelines.
+    hooks: Hooks = NO_HOOKS
 
     def next_terms(self) -> ClaimTerms:
         """Terms for one claim, under a name of its own."""

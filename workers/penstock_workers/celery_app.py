@@ -1,4 +1,4 @@
-"""The Celery app of workers: the one task, and the steps that make a worker safe before its pool starts.
+"""The Celery app of workers: its two tasks, and the steps that make a worker safe before its pool starts.
 
 Pool processes build their runtime in `worker_process_init`, after the fork.
 """
@@ -12,14 +12,14 @@ import billiard.pool
 from celery import Celery, bootsteps, signals
 from celery.exceptions import Ignore
 
-from penstock_broker_config.app import RUN_TASK, create_app
+from penstock_broker_config.app import RUN_TASK, STEP_TASK, create_app
 from penstock_broker_config.settings import Settings
 from penstock_plugins.errors import ToolError
 from penstock_workers import preload
-from penstock_workers.batch_runner import BatchRunner
 from penstock_workers.consumer import ResilientConsumer
+from penstock_workers.pipelines.sending import send_on
 from penstock_workers.refusals import refuse_pool
-from penstock_workers.runtime import WorkerPlan, start_runtime
+from penstock_workers.runtime import Runtime, WorkerPlan, start_runtime
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _ID_LENGTH = 200
 _LAST_ANSWER_LOOKS = 10
 
 #: Of this pool process; made after the fork.
-_runner: BatchRunner | None = None
+_runtime: Runtime | None = None
 
 
 def create_worker_app(settings: Settings, plan: WorkerPlan) -> Celery:
@@ -48,10 +48,10 @@ def create_worker_app(settings: Settings, plan: WorkerPlan) -> Celery:
     @app.task(name=RUN_TASK, bind=True, throws=(ToolError,))
     def run(task: Any, batch_id: object) -> str:
         """Look at one batch. The message is only a doorbell: the ledger says what is to be done."""
-        if not isinstance(batch_id, str) or len(batch_id) > _ID_LENGTH or _runner is None:
+        if not isinstance(batch_id, str) or len(batch_id) > _ID_LENGTH or _runtime is None:
             logger.error("A doorbell names no batch, and is dropped")
             raise Ignore
-        summary = _runner.run(batch_id)
+        summary = _runtime.batches.run(batch_id)
         if summary is None:
             raise Ignore
         if summary.failure is not None:
@@ -59,7 +59,25 @@ def create_worker_app(settings: Settings, plan: WorkerPlan) -> Celery:
             raise summary.failure.to_exception()
         return f"{summary.succeeded} succeeded, {summary.failed} failed"
 
+    @app.task(name=STEP_TASK, bind=True, throws=(ToolError,))
+    def step(task: Any, flow: object, stage: object) -> str:
+        """Look at one stage of one flow. What its chain says comes next counts as the ledger agrees."""
+        if not (_is_id(flow) and _is_id(stage)) or _runtime is None:
+            logger.error("A doorbell names no step, and is dropped")
+            raise Ignore
+        answer = _runtime.steps.run(str(flow), str(stage), last=not task.request.chain)
+        if answer is None:
+            raise Ignore
+        send_on(task, answer)
+        if answer.failure is not None:
+            raise answer.failure.to_exception()
+        return answer.summary
+
     return app
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _ID_LENGTH
 
 
 class SafePool(bootsteps.StartStopStep):
@@ -80,12 +98,12 @@ def _connect_signals(plan: WorkerPlan) -> None:
     @signals.worker_process_init.connect(weak=False)
     def start(**_: object) -> None:
         preload.after_fork_child()
-        global _runner  # noqa: PLW0603  # one pool process has one runner, and Celery's task no constructor
+        global _runtime  # noqa: PLW0603  # one pool process has one runtime, and Celery's tasks no constructor
         # A process that ends waits until the parent has read its last answer, half a minute by default; a
         # parent that stops may have ceased to read. What gets lost is a doorbell's acknowledgement.
         billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = _LAST_ANSWER_LOOKS
         try:
-            _runner = start_runtime(plan)
+            _runtime = start_runtime(plan)
         except Exception:
             logger.exception("A pool process cannot start")
             raise

@@ -23,6 +23,7 @@ from penstock_workers.bench import Bench
 from penstock_workers.finished import FinishedBatches
 from penstock_workers.identity import process_name
 from penstock_workers.lease import LeaseKeeper
+from penstock_workers.pipelines.steps import StepRunner
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,15 @@ class WorkerPlan:
         return self.stop_flag[0] != 0
 
 
-def start_runtime(plan: WorkerPlan) -> BatchRunner:
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What answers the doorbells that a pool process hears."""
+
+    batches: BatchRunner
+    steps: StepRunner
+
+
+def start_runtime(plan: WorkerPlan) -> Runtime:
     """Make everything that a pool process needs, and load what is to be warm. Call it after the fork.
 
     Raises:
@@ -111,4 +120,5 @@ def start_runtime(plan: WorkerPlan) -> BatchRunner:
         chain_s=settings.chain_s,
         finished=plan.finished,
     )
-    return BatchRunner(bench)
+    runner = BatchRunner(bench)
+    return Runtime(runner, StepRunner(bench, runner))

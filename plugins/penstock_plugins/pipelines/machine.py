@@ -192,6 +192,12 @@ class Machine:
         except ToolError as error:
             self._fail(item, instruction, ToolFailure.from_exception(error), trace)
 
+    def fail(self, item: ItemState, failure: ToolFailure, trace: Trace) -> None:
+        """The step that an item stands at failed, for a reason that has nothing to do with it."""
+        instruction = self._code[item.pc]
+        trace.append(self._entry(instruction, None, result=_failed(failure)))
+        self._fail(item, instruction, failure, trace)
+
     def end_early(self, item: ItemState) -> None:
         """An item ends here, successfully, with what it carries: a hook said so."""
         item.status = ItemStatus.DONE

@@ -1,0 +1,1 @@
+"""Pipelines on workers: answers the doorbells that say which stage of which flow to look at."""

@@ -1,0 +1,264 @@
+"""Says to the ledger that a stage is done: what goes on and where to, what has ended and how."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import orjson
+
+from penstock_broker_config import crash
+from penstock_broker_config.flow_items import item_context, pack_items
+from penstock_broker_config.ledger import (
+    Advance,
+    Advanced,
+    FlowClaim,
+    FlowStep,
+    ItemRecord,
+    RecordKind,
+    StageDone,
+)
+from penstock_plugins.errors import ErrorCode
+from penstock_plugins.pipelines.item import ItemState, ItemStatus
+from penstock_plugins.pipelines.machine import Trace
+from penstock_plugins.pipelines.stages import next_stage
+from penstock_plugins.result import ToolFailure, to_record
+from penstock_workers.bench import Bench
+from penstock_workers.patience import patiently
+from penstock_workers.pipelines.answers import Fan, StepAnswer
+from penstock_workers.pipelines.counting import count_steps
+from penstock_workers.pipelines.fanning import FanOuts, MemberFlow
+from penstock_workers.pipelines.given_up import FlowLostError
+from penstock_workers.pipelines.states import States, added, encoded, trace_json
+from penstock_workers.pipelines.work import FlowWork
+
+logger = logging.getLogger(__name__)
+
+_NOTHING = b"null"
+
+
+class Endings:
+    """Ends stages."""
+
+    def __init__(self, bench: Bench, states: States, fan_outs: FanOuts) -> None:
+        self._bench = bench
+        self._states = states
+        self._fan_outs = fan_outs
+
+    def finish(self, work: FlowWork, flows: Sequence[MemberFlow] = ()) -> StepAnswer:
+        """The stage is done; `flows` are the members that were planted.
+
+        Raises:
+            FlowLostError: the flow is not ours any more, or its run has ended.
+        """
+        states = self._encode(work)
+        following = self._following(work)
+        if following is None and work.is_member:
+            done = self._member_end(work, states)
+        elif following is None:
+            done = self._stage_done(work, b"", b"")
+        else:
+            goes = self._states.seal(work.flow, following[0].stage, work.claim.program, states)
+            going_on = {
+                position: trace
+                for position, trace in enumerate(work.traces)
+                if states[position] is not _NOTHING
+            }
+            done = self._stage_done(work, goes, self._states.write_traces(work.flow, going_on))
+        advanced = self._advance(done, following, len(flows))
+        return self._answer(work, following, flows, done, advanced)
+
+    def refuse(self, flow: str, stage: str, claim: FlowClaim, failure: ToolFailure) -> StepAnswer:
+        """Nothing can be done with a flow: all of its items fail.
+
+        Raises:
+            FlowLostError: as for `finish`.
+        """
+        logger.error(
+            "A flow was refused: %s", failure.message, extra={"action": "flow_refused", "flow": flow}
+        )
+        lost = ItemState(status=ItemStatus.FAILED, failure=failure, frames=[[None, None]])
+        record = to_record(
+            content=None,
+            error=failure,
+            metadata={"worker": self._bench.worker},
+            trace=[],
+            filtered=False,
+        )
+        if claim.parent:
+            state = encoded(lost, member=True)
+            given = self._fan_outs.sealed(
+                flow, claim, claim.now_ms, [state] * claim.count, [[]] * claim.count
+            )
+            records = []
+        else:
+            given = b""
+            positions = [k for k in range(claim.count) if k not in claim.ended]
+            records = [ItemRecord(k, RecordKind.FAILURE, record) for k in positions]
+        done = StageDone(
+            flow=flow,
+            stage=stage,
+            fence=claim.fence,
+            items=given,
+            summary="refused",
+            records=records,
+        )
+        advanced = self._advance(done, None, 0)
+        parent = None
+        if advanced.last and advanced.parent_step is not None:
+            parent = advanced.parent, advanced.parent_step
+        return StepAnswer(
+            flow=flow,
+            stage=stage,
+            items=claim.count,
+            summary=done.summary,
+            parent=parent,
+            failure=None if claim.parent else failure,
+        )
+
+    def _encode(self, work: FlowWork) -> list[bytes]:
+        """The state of each item; nothing of those that have ended, unless a fan-out gathers them."""
+        states = []
+        for item in work.items:
+            if item is None or (item.status.ended and not work.is_member):
+                states.append(_NOTHING)
+                continue
+            state = encoded(item, member=work.is_member)
+            states.append(_NOTHING if item.status.ended and not work.is_member else state)
+        return states
+
+    def _following(self, work: FlowWork) -> Sequence[FlowStep] | None:
+        live = [item for item in work.items if item is not None]
+        stage = next_stage(work.program.stages, live)
+        if stage is not None:
+            return work.program.foreseen(stage)
+        if not any(item.status is ItemStatus.UNDOING for item in live):
+            return None
+        plan, said = work.compiled.plan, work.stage
+        number = int(said[1:]) + 1 if said.startswith("u") else 0
+        return (FlowStep(stage=f"u{number}", queue=plan.queue, label=f"{plan.label}:compensate"),)
+
+    def _stage_done(self, work: FlowWork, items: bytes, traces: bytes) -> StageDone:
+        ended = (
+            []
+            if work.is_member
+            else [(k, item) for k, item in enumerate(work.items) if item is not None and item.status.ended]
+        )
+        earlier = self._earlier(work) if ended else []
+        return StageDone(
+            flow=work.flow,
+            stage=work.stage,
+            fence=work.claim.fence,
+            items=items,
+            traces=traces,
+            summary=_summary(work),
+            records=[self._record(work, k, item, [*added(earlier, k), work.traces[k]]) for k, item in ended],
+            resume={
+                k: self._resumable(work, k, item) for k, item in ended if item.status is ItemStatus.FAILED
+            },
+            counters=count_steps(work.traces),
+        )
+
+    def _member_end(self, work: FlowWork, states: Sequence[bytes]) -> StageDone:
+        earlier = self._earlier(work)
+        traces = [[*added(earlier, k), trace] for k, trace in enumerate(work.traces)]
+        return self._stage_done(
+            work, self._fan_outs.sealed(work.flow, work.claim, work.now_ms(), states, traces), b""
+        )
+
+    def _earlier(self, work: FlowWork) -> list[dict[str, Trace]]:
+        """What the stages before have added to the traces."""
+        if work.stage == work.program.steps[0].stage and not work.claim.traces:
+            return []
+        kept = work.claim.traces or patiently(lambda: self._bench.ledger.traces(work.flow))
+        return self._states.read_traces(work.flow, kept)
+
+    def _record(self, work: FlowWork, position: int, item: ItemState, traces: Sequence[Trace]) -> ItemRecord:
+        trace = [entry for one in traces for entry in one]
+        took_ms = sum(entry["duration_ms"] for entry in trace)
+        waited_ms = max(0.0, work.now_ms() - work.claim.created_ms - took_ms)
+        metadata = {
+            "execution_ms": round(took_ms, 3),
+            "queued_ms": round(waited_ms, 3),
+            "worker": self._bench.worker,
+        }
+        failure, content = item.failure, b"null"
+        if failure is None:
+            try:
+                content = orjson.dumps(item.data)
+            except orjson.JSONEncodeError as error:
+                failure = ToolFailure(
+                    code=ErrorCode.PIPELINE_ERROR, message=f"The result cannot be written as JSON: {error}"
+                )
+        kind = RecordKind.SUCCESS if failure is None else RecordKind.FAILURE
+        record = to_record(
+            content=content,
+            error=failure,
+            metadata=metadata,
+            trace=trace_json(trace),
+            filtered=item.status is ItemStatus.FILTERED,
+        )
+        return ItemRecord(position, kind, self._states.beside(work.flow, record))
+
+    def _resumable(self, work: FlowWork, position: int, item: ItemState) -> bytes:
+        packed = pack_items([encoded(item, member=True)], lambda state: self._states.beside(work.flow, state))
+        context = item_context(work.run, work.claim.base + position)
+        return self._bench.signer.seal(context, packed)
+
+    def _advance(self, done: StageDone, following: Sequence[FlowStep] | None, members: int) -> Advanced:
+        ledger, step = self._bench.ledger, following[0] if following else None
+        if members and step is not None:
+            crash.reach("worker.before_fan")
+            gathering = step
+            advanced = patiently(lambda: ledger.fan(done, gathering, members=members))
+            crash.reach("worker.after_fan")
+        else:
+            crash.reach("worker.before_advance")
+            advanced = patiently(lambda: ledger.advance(done, step))
+            crash.reach("worker.after_advance")
+        if advanced.state is not Advance.OK:
+            raise FlowLostError
+        return advanced
+
+    @staticmethod
+    def _answer(
+        work: FlowWork,
+        following: Sequence[FlowStep] | None,
+        flows: Sequence[MemberFlow],
+        done: StageDone,
+        advanced: Advanced,
+    ) -> StepAnswer:
+        fan = None
+        if flows and following:
+            members = [(work.compiled.programs[one.program].foreseen_first, len(one.made)) for one in flows]
+            fan = Fan(members=members, gathering=following[0])
+        parent = None
+        if advanced.last and advanced.parent_step is not None:
+            parent = advanced.parent, advanced.parent_step
+        live = [item for item in work.items if item is not None]
+        failures = [item.failure for item in live if item.status is ItemStatus.FAILED]
+        red = following is None and not work.is_member and not work.stage.startswith("u")
+        return StepAnswer(
+            flow=work.flow,
+            stage=work.stage,
+            items=work.claim.count,
+            summary=done.summary,
+            following=() if fan else following or (),
+            fan=fan,
+            parent=parent,
+            failure=failures[0] if red and failures and len(failures) == len(live) else None,
+        )
+
+
+def _summary(work: FlowWork) -> str:
+    """What a step's task returns, for people."""
+    live = [item for item in work.items if item is not None]
+    words = {
+        ItemStatus.RUNNING: "go on",
+        ItemStatus.UNDOING: "are being undone",
+        ItemStatus.DONE: "done",
+        ItemStatus.FAILED: "failed",
+        ItemStatus.FILTERED: "filtered",
+    }
+    counts = [(sum(item.status is status for item in live), word) for status, word in words.items()]
+    return ", ".join(f"{count} {word}" for count, word in counts if count)

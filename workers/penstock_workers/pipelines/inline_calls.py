@@ -1,0 +1,99 @@
+"""Pure calls, run right here under the flow's lease: nothing is recorded until their stage is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+
+from penstock_plugins.errors import CatalogError, CompileError, ErrorCode, ToolError
+from penstock_plugins.pipelines.hooks import NO_HOOKS, CallNote
+from penstock_plugins.pipelines.program import Instruction
+from penstock_plugins.result import ToolFailure
+from penstock_workers.bench import Bench
+from penstock_workers.executor import PreparedTool
+from penstock_workers.outcome import Outcome
+from penstock_workers.pipelines.asking import ask, end_call
+from penstock_workers.pipelines.given_up import GiveBackError, NotInlineError
+from penstock_workers.pipelines.work import FlowWork
+from penstock_workers.retrying import retry_delay_s
+from penstock_workers.together import LONGEST_S, TogetherCalls
+
+
+class InlineCalls:
+    """Runs the calls of one stage in this process."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._prepared: dict[tuple[int, float | None], PreparedTool | ToolFailure] = {}
+
+    def run(self, work: FlowWork, instruction: Instruction, positions: Sequence[int]) -> None:
+        """See `Calls.run`.
+
+        Raises:
+            FlowLostError, GiveBackError: the work ends here.
+            NotInlineError: a call is to be tried again later.
+        """
+        asked = ask(work, positions)
+        if not asked.calls:
+            return
+        tool = work.compiled.plan.tools[instruction.tool]
+        prepared = self._prepare(work, instruction)
+        hooks = self._bench.hooks
+        together = None
+        if not isinstance(prepared, ToolFailure):
+            left_s = work.left_s()
+            may_run = left_s is None or left_s >= LONGEST_S
+            together = TogetherCalls(prepared, asked.texts, may_run=lambda _: may_run)
+        for k, (position, params) in enumerate(asked.calls):
+            outcome = self._outcome(work, prepared, together, k)
+            if outcome.failure is not None:
+                self._refuse_retry(prepared, outcome.failure, work)
+            end_call(
+                work,
+                position,
+                params=params,
+                data=None if outcome.content is None else orjson.loads(outcome.content),
+                failure=outcome.failure,
+                duration_ms=outcome.execution_s * 1000,
+            )
+            if hooks is not NO_HOOKS:
+                hooks.after_call(CallNote(job=work.run, tool=tool.name, failure=outcome.failure))
+
+    def _outcome(
+        self, work: FlowWork, prepared: PreparedTool | ToolFailure, together: TogetherCalls | None, k: int
+    ) -> Outcome:
+        work.check()
+        if together is None or isinstance(prepared, ToolFailure):
+            return Outcome(failure=prepared if isinstance(prepared, ToolFailure) else None)
+        if self._bench.stopping() and not together.knows(k):
+            raise GiveBackError
+        outcome = together.invoke(k, token=work.hold.token, timeout_s=work.left_s())
+        # A call that was stopped with the flow has no result.
+        work.check()
+        return outcome
+
+    def _prepare(self, work: FlowWork, instruction: Instruction) -> PreparedTool | ToolFailure:
+        key = instruction.tool, instruction.timeout_s
+        if key not in self._prepared:
+            tool = work.compiled.plan.tools[instruction.tool]
+            prepare = self._bench.executor.prepare
+            name = tool.name.partition(".")[2]
+            try:
+                self._prepared[key] = prepare(tool.digest, name, timeout_s=instruction.timeout_s)
+            except ToolError as error:
+                self._prepared[key] = ToolFailure.from_exception(error)
+            except (CatalogError, CompileError) as error:
+                self._prepared[key] = ToolFailure(code=ErrorCode.TOOL_NOT_READY, message=error.message)
+        return self._prepared[key]
+
+    @staticmethod
+    def _refuse_retry(prepared: PreparedTool | ToolFailure, failure: ToolFailure, work: FlowWork) -> None:
+        """Waiting for another try happens in the queue, never in a worker: inner jobs do that."""
+        if isinstance(prepared, ToolFailure):
+            return
+        delay_s = retry_delay_s(
+            failure, prepared.retry, attempts=1, retryable=prepared.retryable, left_s=work.left_s()
+        )
+        if delay_s is not None:
+            raise NotInlineError

@@ -1,0 +1,127 @@
+"""How items and traces of flows are kept in the ledger: sealed, and large ones beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from penstock_broker_config.envelope import flow_context
+from penstock_broker_config.flow_items import pack_items, unpack_items
+from penstock_broker_config.ledger import FlowClaim, run_of
+from penstock_broker_config.value_references import INLINE_BYTES, is_reference
+from penstock_plugins.errors import EnvelopeError, ErrorCode
+from penstock_plugins.pipelines.item import ItemState, ItemStatus
+from penstock_plugins.pipelines.machine import Trace
+from penstock_plugins.result import ToolFailure
+from penstock_workers.bench import Bench
+from penstock_workers.patience import patiently
+
+#: Bytes of one item with all that it remembers, as JSON, at most.
+MAX_ITEM_BYTES = 64 * 1024 * 1024
+
+
+class States:
+    """Reads and writes what flows carry."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    def read(self, flow: str, stage: str, claim: FlowClaim) -> list[ItemState | None]:
+        """The items of a flow that was entered; None at positions that have ended.
+
+        Raises:
+            EnvelopeError: they are damaged, or not sealed for this place.
+            ValueLostError: a large one is gone.
+        """
+        packed = self._bench.signer.unseal(flow_context(flow, stage, claim.program), claim.items)
+        shapes = unpack_items(packed, lambda reference: self._get(flow, reference))
+        if len(shapes) != claim.count:
+            raise EnvelopeError("The flow's items belong to another flow")
+        return [
+            None if k in claim.ended or shape is None else ItemState.from_json(shape)
+            for k, shape in enumerate(shapes)
+        ]
+
+    def seal(self, flow: str, stage: str, program: int, states: Sequence[bytes]) -> bytes:
+        """States that are JSON already."""
+        packed = pack_items(states, lambda state: self._put(flow, state))
+        return self._bench.signer.seal(flow_context(flow, stage, program), packed)
+
+    def unseal(self, flow: str, stage: str, program: int, sealed: bytes) -> list[Any]:
+        """What `seal` sealed, as JSON values.
+
+        Raises:
+            EnvelopeError, ValueLostError: as for `read`.
+        """
+        packed = self._bench.signer.unseal(flow_context(flow, stage, program), sealed)
+        return unpack_items(packed, lambda reference: self._get(flow, reference))
+
+    def write_traces(self, flow: str, traces: Mapping[int, Trace]) -> bytes:
+        """What a stage adds, by position; empty when that is nothing."""
+        written = {str(position): orjson.Fragment(trace_json(one)) for position, one in traces.items() if one}
+        return self.beside(flow, orjson.dumps(written)) if written else b""
+
+    def read_traces(self, flow: str, traces: Mapping[str, bytes]) -> list[dict[str, Trace]]:
+        """What each stage has added, in their order, by position."""
+        found: list[dict[str, Trace]] = []
+        for _, raw in sorted(traces.items(), key=lambda pair: _rank(pair[0])):
+            text = self._get(flow, raw) if is_reference(raw) else raw
+            found.append(orjson.loads(text))
+        return found
+
+    def beside(self, flow: str, value: bytes) -> bytes:
+        """A value, or its reference when it is large."""
+        return value if len(value) <= INLINE_BYTES else self._put(flow, value)
+
+    def _put(self, flow: str, value: bytes) -> bytes:
+        return patiently(lambda: self._bench.values.put(run_of(flow), value))
+
+    def _get(self, flow: str, reference: bytes) -> bytes:
+        return patiently(lambda: self._bench.values.get(run_of(flow), reference))
+
+
+def encoded(item: ItemState, *, member: bool) -> bytes:
+    """An item as JSON. One that cannot be written, or is too large, has failed then."""
+    try:
+        state = orjson.dumps(item.to_json())
+    except orjson.JSONEncodeError as error:
+        why = f"it cannot be written as JSON: {error}"
+    else:
+        if len(state) <= MAX_ITEM_BYTES:
+            return state
+        why = f"it has grown to {len(state)} bytes; {MAX_ITEM_BYTES} are allowed"
+    item.failure = ToolFailure(code=ErrorCode.PIPELINE_ERROR, message=f"The item cannot be kept: {why}")
+    item.status = ItemStatus.UNDOING if item.undo and not member else ItemStatus.FAILED
+    item.data, item.slots, item.errors, item.frames = None, {}, {}, [[None, None]]
+    return orjson.dumps(item.to_json())
+
+
+def trace_json(trace: Trace) -> bytes:
+    """A trace as JSON. Of entries that cannot be written, what they were about is left out."""
+    try:
+        return orjson.dumps(trace)
+    except orjson.JSONEncodeError:
+        return orjson.dumps([_writable(entry) for entry in trace])
+
+
+def _writable(entry: dict[str, Any]) -> dict[str, Any]:
+    try:
+        orjson.dumps(entry)
+    except orjson.JSONEncodeError:
+        return {
+            name: value if isinstance(value, str | bool | float) else "cannot be written as JSON"
+            for name, value in entry.items()
+        }
+    return entry
+
+
+def _rank(stage: str) -> tuple[bool, int]:
+    """Stages in order; those of undoing come last."""
+    return (True, int(stage[1:])) if stage.startswith("u") else (False, int(stage))
+
+
+def added(traces: Iterable[dict[str, Trace]], position: int) -> list[Trace]:
+    """What each of these stages added to one item."""
+    return [trace for stage in traces if (trace := stage.get(str(position)))]

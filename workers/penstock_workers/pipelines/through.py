@@ -1,0 +1,71 @@
+"""Takes the items of a flow through a stage: those that ask for the same call together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from penstock_plugins.pipelines.hooks import NO_HOOKS, Hooks, StepNote
+from penstock_plugins.pipelines.item import ItemStatus
+from penstock_plugins.pipelines.program import Instruction, Op
+from penstock_workers.pipelines.work import FlowWork
+
+
+class Calls(Protocol):
+    """Runs the calls that items ask for."""
+
+    def run(self, work: FlowWork, instruction: Instruction, positions: Sequence[int]) -> None:
+        """Tell the machine what came of the call of each of these items."""
+        ...
+
+
+def take_through(work: FlowWork, last: int, calls: Calls, hooks: Hooks) -> list[int]:
+    """Take all items to the end of a stage, which is the instruction `last`.
+
+    Returns:
+        Positions of the items that stand at a FAN.
+
+    Raises:
+        FlowLostError, FlowWaitsError, GiveBackError, NotInlineError: the stage is not done.
+    """
+    machine, items, traces = work.machine, work.items, work.traces
+    asking: dict[int, list[int]] = {}
+    fanning: list[int] = []
+
+    def move(position: int) -> None:
+        item = items[position]
+        if item is None:
+            return
+        work.check()
+        asks = machine.advance(item, last, traces[position])
+        if asks is None:
+            return
+        if asks.op is Op.CALL:
+            asking.setdefault(asks.at, []).append(position)
+        elif asks.op is Op.FAN:
+            fanning.append(position)
+
+    for position in range(len(items)):
+        move(position)
+    while asking:
+        # Jumps go forward only: nobody comes to an instruction that is behind the first one asked for.
+        at = min(asking)
+        positions, instruction = asking.pop(at), machine.program.code[at]
+        calls.run(work, instruction, positions)
+        if hooks is not NO_HOOKS:
+            _look_in(work, instruction, positions, hooks)
+        for position in positions:
+            move(position)
+    return sorted(fanning)
+
+
+def _look_in(work: FlowWork, instruction: Instruction, positions: Sequence[int], hooks: Hooks) -> None:
+    for position in positions:
+        item = work.items[position]
+        if item is None or item.status is not ItemStatus.RUNNING:
+            continue
+        index = item.index if work.is_member else work.claim.base + position
+        note = StepNote(run=work.run, index=index, step=instruction.path, data=item.data)
+        hooks.between_steps(note)
+        if hooks.should_end(note):
+            work.machine.end_early(item)

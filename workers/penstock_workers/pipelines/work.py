@@ -1,0 +1,102 @@
+"""A flow at one stage, held by this process: its items, and what the stage adds to their traces."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from penstock_broker_config.ledger import FlowClaim, InnerOf, run_of
+from penstock_plugins.pipelines.item import ItemState, ItemStatus
+from penstock_plugins.pipelines.machine import Machine, Trace
+from penstock_plugins.pipelines.stages import Stage
+from penstock_workers.lease import Hold
+from penstock_workers.pipelines.given_up import FlowLostError, GiveBackError
+from penstock_workers.pipelines.plans import CompiledPlan, CompiledProgram
+
+
+@dataclass(slots=True, kw_only=True)
+class FlowWork:
+    """One stage of a flow on its way."""
+
+    flow: str
+    #: As the ledger names it.
+    stage: str
+    claim: FlowClaim
+    hold: Hold
+    compiled: CompiledPlan
+    #: By position; None: it has ended, and its result is recorded.
+    items: list[ItemState | None]
+    #: What this stage adds, by position.
+    traces: list[Trace] = field(default_factory=list)
+    #: When the stage was entered, by the monotonic clock.
+    entered_at: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        if not self.traces:
+            self.traces = [[] for _ in self.items]
+
+    @property
+    def run(self) -> str:
+        """The run that it belongs to."""
+        return run_of(self.flow)
+
+    @property
+    def is_member(self) -> bool:
+        """Whether it is a member of a fan-out."""
+        return self.claim.parent != ""
+
+    @property
+    def program(self) -> CompiledProgram:
+        """The program that its items go through."""
+        return self.compiled.programs[self.claim.program]
+
+    @property
+    def machine(self) -> Machine:
+        """What takes them through it."""
+        return self.program.machine
+
+    @property
+    def of(self) -> InnerOf:
+        """What the ledger asks for before it takes anything from us."""
+        return InnerOf(self.flow, self.stage, self.claim.fence)
+
+    def item(self, position: int) -> ItemState:
+        """The item at a position, which has not ended before."""
+        item = self.items[position]
+        if item is None:
+            raise ValueError(f"the item at {position} of {self.flow} has ended")
+        return item
+
+    def planned(self) -> Stage:
+        """The stage, when it is none of undoing."""
+        return self.program.stages[int(self.stage)]
+
+    def with_status(self, status: ItemStatus) -> Iterator[tuple[int, ItemState]]:
+        """Position and item of all that stand so."""
+        for position, item in enumerate(self.items):
+            if item is not None and item.status is status:
+                yield position, item
+
+    def left_s(self) -> float | None:
+        """Seconds to the run's deadline. None: it has none."""
+        if self.claim.deadline_ms is None:
+            return None
+        return (self.claim.deadline_ms - self.now_ms()) / 1000
+
+    def now_ms(self) -> int:
+        """Redis's clock, as far as we know."""
+        return self.claim.now_ms + int((time.monotonic() - self.entered_at) * 1000)
+
+    def check(self) -> None:
+        """Look whether to go on.
+
+        Raises:
+            FlowLostError: the keeper's threads have heard that the flow is not ours any more.
+            GiveBackError: the run's time is over.
+        """
+        if self.hold.ended is not None:
+            raise FlowLostError
+        left_s = self.left_s()
+        if left_s is not None and left_s <= 0:
+            raise GiveBackError
