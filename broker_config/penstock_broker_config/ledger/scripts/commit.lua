@@ -120,7 +120,7 @@ if b.d == b.n then
   forget_batch(prefix, KEYS[1], b, t)
   if not b.owners then end_job_if_complete(b.jk, t, keep) end
   answer = 'finished'
-elseif #b.keys > 0 and not keep_slots(prefix, b.keys, id, t, lease) then
+elseif #b.keys > 0 and not keep_slots(prefix, b, t, lease) then
   -- The lease was over, and its slots went to others: what is recorded stays, the rest waits for a slot.
   redis.call('HINCRBY', prefix .. 'b:' .. id, 'f', 1)
   redis.call('HSET', prefix .. 'b:' .. id, 'd', b.d, 'a', 0, 'l', 0, 'w', '')

@@ -41,9 +41,9 @@ local function read_limit(prefix, key, t)
 end
 
 -- The operator's own stay. Of the others what would be the same when they come back is not kept.
-local function keep_limit(prefix, key, t, until_ms)
+local function keep_limit(prefix, key, t, until_ms, limit)
   if redis.call('SISMEMBER', prefix .. 'set', key) == 1 then return end
-  local limit = read_limit(prefix, key, t)
+  limit = limit or read_limit(prefix, key, t)
   local ms = math.max(IDLE_LIMIT_MS, (until_ms or 0) - t + 60000, limit.paused - t + 60000)
   if limit.rate and limit.rate > 0 then ms = math.max(ms, (limit.burst - limit.tokens) / limit.rate * 1000) end
   redis.call('PEXPIRE', prefix .. 'l:' .. key, math.ceil(math.min(ms, LONGEST_LIMIT_MS)))
@@ -78,57 +78,18 @@ local function take_slots(prefix, keys, id, calls, t, until_ms)
   for _, key in ipairs(keys) do
     local lkey = prefix .. 'l:' .. key
     redis.call('ZADD', lkey .. ':held', until_ms, id)
+    local limit
     if calls > 0 then
-      local limit = read_limit(prefix, key, t)
-      if limit.rate then redis.call('HSET', lkey, 't', string.format('%.6f', limit.tokens - calls), 'a', t) end
+      limit = read_limit(prefix, key, t)
+      if limit.rate then
+        limit.tokens = limit.tokens - calls
+        redis.call('HSET', lkey, 't', string.format('%.6f', limit.tokens), 'a', t)
+      end
     end
     redis.call('PEXPIRE', lkey .. ':held', SLOTS_MS)
-    keep_limit(prefix, key, t, until_ms)
+    keep_limit(prefix, key, t, until_ms, limit)
     redis.call('ZADD', prefix .. 'limits', t, key)
   end
-end
-
-local function holds_slots(prefix, keys, id, t)
-  for _, key in ipairs(keys) do
-    local until_ms = redis.call('ZSCORE', prefix .. 'l:' .. key .. ':held', id)
-    if not until_ms or tonumber(until_ms) <= t then return false end
-  end
-  return true
-end
-
--- Keeps the slots of a batch together with its lease. False when one was lost meanwhile and is taken.
-local function keep_slots(prefix, keys, id, t, until_ms)
-  local allowed = admitted(prefix, keys, 1, t, id)
-  if allowed == 0 then
-    -- A pause holds up what has not begun; what runs goes on.
-    if not holds_slots(prefix, keys, id, t) then return false end
-  end
-  for _, key in ipairs(keys) do
-    local held = prefix .. 'l:' .. key .. ':held'
-    redis.call('ZADD', held, until_ms, id)
-    redis.call('PEXPIRE', held, SLOTS_MS)
-    keep_limit(prefix, key, t, until_ms)
-  end
-  return true
-end
-
--- Somebody may be able to use the key now.
-local function wake_waiters(prefix, key, at, t)
-  if redis.call('EXISTS', prefix .. 'l:' .. key .. ':wait') == 1 then
-    redis.call('ZADD', prefix .. 'wake', 'LT', at, key)
-    if at <= t then wake_dispatchers(prefix) end
-  end
-end
-
-local function free_slots(prefix, keys, id, t)
-  for _, key in ipairs(keys) do
-    if redis.call('ZREM', prefix .. 'l:' .. key .. ':held', id) == 1 then wake_waiters(prefix, key, t, t) end
-  end
-end
-
-local function wait_for(prefix, waiter, key, at, t)
-  redis.call('ZADD', prefix .. 'l:' .. key .. ':wait', 'NX', t, waiter)
-  redis.call('ZADD', prefix .. 'wake', 'LT', at, key)
 end
 
 -- What a tool declares; the operator's own figures stand beside it and count first.
@@ -150,6 +111,43 @@ local function declare_again(prefix, keys, figures, t)
       declare_limit(prefix, key, concurrency, rate, burst, t)
     end
   end
+end
+
+local function holds_slots(prefix, keys, id, t)
+  for _, key in ipairs(keys) do
+    local until_ms = redis.call('ZSCORE', prefix .. 'l:' .. key .. ':held', id)
+    if not until_ms or tonumber(until_ms) <= t then return false end
+  end
+  return true
+end
+
+-- Keeps the slots of a batch together with its lease. False when one was lost meanwhile and is taken.
+local function keep_slots(prefix, b, t, until_ms)
+  declare_again(prefix, b.keys, b.figures, t)
+  local allowed = admitted(prefix, b.keys, 1, t, b.id)
+  -- A pause holds up what has not begun; what runs goes on.
+  if allowed == 0 and not holds_slots(prefix, b.keys, b.id, t) then return false end
+  for _, key in ipairs(b.keys) do redis.call('ZADD', prefix .. 'l:' .. key .. ':held', until_ms, b.id) end
+  return true
+end
+
+-- Somebody may be able to use the key now.
+local function wake_waiters(prefix, key, at, t)
+  if redis.call('EXISTS', prefix .. 'l:' .. key .. ':wait') == 1 then
+    redis.call('ZADD', prefix .. 'wake', 'LT', at, key)
+    if at <= t then wake_dispatchers(prefix) end
+  end
+end
+
+local function free_slots(prefix, keys, id, t)
+  for _, key in ipairs(keys) do
+    if redis.call('ZREM', prefix .. 'l:' .. key .. ':held', id) == 1 then wake_waiters(prefix, key, t, t) end
+  end
+end
+
+local function wait_for(prefix, waiter, key, at, t)
+  redis.call('ZADD', prefix .. 'l:' .. key .. ':wait', 'NX', t, waiter)
+  redis.call('ZADD', prefix .. 'wake', 'LT', at, key)
 end
 
 -- A pause is never shortened: whoever met the limit last and was told to wait longest is right.

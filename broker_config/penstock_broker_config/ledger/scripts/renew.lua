@@ -26,7 +26,7 @@ if b.f ~= ARGV[3] then return 'lost' end
 local function over(jk) return FINAL[redis.call('HGET', jk.job, 'state') or 'cancelled'] end
 if not b.owners and over(b.jk) then return 'stopped' end
 local lease = t + tonumber(ARGV[4])
-if #b.keys > 0 and not keep_slots(ARGV[1], b.keys, id, t, lease) then
+if #b.keys > 0 and not keep_slots(ARGV[1], b, t, lease) then
   redis.call('HINCRBY', ARGV[1] .. 'b:' .. id, 'f', 1)
   redis.call('HSET', ARGV[1] .. 'b:' .. id, 'l', 0, 'w', '')
   redis.call('ZADD', KEYS[1], t, id)
