@@ -101,6 +101,8 @@ class _Compiler:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._instructions = 0
+        #: Whether some step says how it is undone.
+        self._undoes = False
         self.programs: list[Program | None] = []
 
     def program(
@@ -123,7 +125,8 @@ class _Compiler:
             number=number,
             code=tuple(code.code),
             kept=_kept(code.code) | (frozenset(slots) if is_composite else frozenset()),
-            reads_input=_reads_input(code.code),
+            # An item whose steps were undone begins anew (`ItemState.rewound`).
+            reads_input=_reads_input(code.code) or (number == 0 and self._undoes),
             is_composite=is_composite,
             own_slots=slots,
         )
@@ -226,6 +229,7 @@ class _Compiler:
             undo = self._meaning(step.compensate.tool, label)
             if isinstance(undo, str):
                 raise InvalidPipelineError(f"{label}: compensate names a plain tool, not a composite")
+            self._undoes = True
             after["undo_tool"] = undo
             after["undo_params"] = _template(step.compensate.params, label, "compensate.params")
         if isinstance(meaning, int):

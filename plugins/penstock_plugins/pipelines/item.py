@@ -73,7 +73,12 @@ class ItemState:
         return cls(data=given, frames=[[given if reads_input else None, None]], index=index)
 
     def rewound(self) -> Self:
-        """A failed item at the beginning of the step that failed, to go on from there."""
+        """A failed item to go on with: at the step that failed, as after the last good one.
+
+        When steps of it were undone, or should have been, they are to be done again: then it begins anew.
+        """
+        if self.undone or self.not_undone:
+            return type(self).fresh(self.frames[0][0], index=self.index)
         self.status, self.failure = ItemStatus.RUNNING, None
         return self
 

@@ -123,7 +123,7 @@ class Program:
     code: tuple[Instruction, ...]
     #: Slots that some expression reads; the others are not kept.
     kept: frozenset[int]
-    #: Whether some expression reads the program's own input; else it is not kept.
+    #: Whether some expression reads the program's own input, or items may begin anew; else it is not kept.
     reads_input: bool = True
     #: It is that of a composite tool: its failure is one of a composite.
     is_composite: bool = False
