@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable
 from types import TracebackType
-from typing import Any, Generic, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast
 
 from penstock_broker_config.dead_letters import DeadLetter, LetterFilter
 from penstock_broker_config.ledger import JobRecord, JobState
@@ -16,11 +16,14 @@ from penstock_scheduler.async_wire import AsyncWire
 from penstock_scheduler.countdown import Countdown
 from penstock_scheduler.dead_letters import drop_letters, find_letters, read_letter
 from penstock_scheduler.encoding import OnInvalid
-from penstock_scheduler.operations import Operations
+from penstock_scheduler.operations import JsonValue, Operations, Work
 from penstock_scheduler.options import CallOptions, SubmitOptions
 from penstock_scheduler.patience import waiting_patience_s
 from penstock_scheduler.progress import Progress
 from penstock_scheduler.reading import ResultReader, Ticket, all_results
+
+if TYPE_CHECKING:
+    from penstock_scheduler.tree import RunTree
 
 #: What `result` gives: a `ToolResult`, or a list of them.
 R = TypeVar("R")
@@ -73,6 +76,10 @@ class AsyncJob(Generic[R]):
     async def record(self) -> JobRecord:
         """All that the ledger keeps about the job itself."""
         return await self._wire.run(self._operations.job(self.id))
+
+    async def tree(self) -> RunTree:
+        """How a run of a pipeline stands, step by step, in constant time. See `Job.tree`."""
+        return await self._wire.run(self._operations.runs.tree(self.id))
 
     async def result(self, wait_s: float | None = None) -> R:
         """The result of a single call, or the list of a map's results in input order. See `Job.result`."""
@@ -139,15 +146,15 @@ class AsyncProducer:
         return cls(load_settings(broker_url=url, **settings))
 
     async def submit(
-        self, tool: str, params: Mapping[str, Any], **options: Unpack[SubmitOptions]
+        self, tool: Work, params: JsonValue, **options: Unpack[SubmitOptions]
     ) -> AsyncJob[ToolResult]:
-        """Submit one call. When this returns, the call is not lost any more. See `Producer.submit`."""
+        """Submit one call, or one item of a pipeline. See `Producer.submit`."""
         return self._job(await self._wire.run(self._operations.submit(tool, params, options)))
 
     async def map(
         self,
-        tool: str,
-        inputs: Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]],
+        tool: Work,
+        inputs: Iterable[JsonValue] | AsyncIterable[JsonValue],
         *,
         job: str | None = None,
         on_invalid: OnInvalid = "record",

@@ -9,7 +9,7 @@ from typing import Any, cast
 from penstock_scheduler.async_wire import AsyncWire
 from penstock_scheduler.feeder import Feeder
 from penstock_scheduler.intake import AsyncIntake, Source
-from penstock_scheduler.operations import MapPlan
+from penstock_scheduler.map_plan import MapPlan
 from penstock_scheduler.outcome import Outcome
 from penstock_scheduler.patience import PATIENT_S
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from penstock_broker_config.ledger import JobRecord, JobState
 from penstock_plugins.result import ToolResult
@@ -15,13 +15,17 @@ from penstock_scheduler.patience import waiting_patience_s
 from penstock_scheduler.progress import Progress
 from penstock_scheduler.reading import ResultReader, Ticket, all_results
 
+if TYPE_CHECKING:
+    from penstock_scheduler.tree import RunTree
+
 #: What `result` gives: a `ToolResult`, or a list of them.
 R = TypeVar("R")
 
 
 class Job(Generic[R]):
-    """One call, or the calls of one `map`. The handle keeps no results: each question is asked of the ledger.
+    """One call, the calls of one `map`, or a run of a pipeline.
 
+    The handle keeps no results: each question is asked of the ledger.
     Every method raises `JobNotFoundError` when the job has expired and `UnreachableError` when Redis does
     not answer.
     """
@@ -64,6 +68,14 @@ class Job(Generic[R]):
     def record(self) -> JobRecord:
         """All that the ledger keeps about the job itself: tool, tenant, plugin digest, times, counts."""
         return self._wire.run(self._operations.job(self.id))
+
+    def tree(self) -> RunTree:
+        """How a run of a pipeline stands, step by step, in constant time.
+
+        Raises:
+            ConfigurationError: it is no run of a pipeline.
+        """
+        return self._wire.run(self._operations.runs.tree(self.id))
 
     def result(self, wait_s: float | None = None) -> R:
         """The result of a single call, or the list of a map's results in input order.

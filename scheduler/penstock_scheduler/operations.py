@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from penstock_broker_config import crash
 from penstock_broker_config.envelope import Signer
 from penstock_broker_config.ledger import Completion, JobRecord
 from penstock_broker_config.settings import Settings
 from penstock_plugins.errors import ConfigurationError, WaitTimeoutError
+from penstock_plugins.pipelines.model import Pipeline
 from penstock_plugins.tool import Tool
 from penstock_scheduler import dead_letters
 from penstock_scheduler.countdown import Countdown
@@ -18,24 +19,21 @@ from penstock_scheduler.encoding import OnInvalid, encode, row_encoder
 from penstock_scheduler.feeder import LOOK_AGAIN_S, Feeder
 from penstock_scheduler.flow import Effect, Flow, ask
 from penstock_scheduler.jobids import new_job_id
+from penstock_scheduler.map_plan import MapPlan
 from penstock_scheduler.options import CallOptions, SubmitOptions, check_options
 from penstock_scheduler.reading import Ticket
+from penstock_scheduler.run_target import Target
 from penstock_scheduler.sending import CallSender, send
 from penstock_scheduler.submission import Submission, compose, params_digest
 from penstock_scheduler.toolbox import Toolbox, ToolUse
 
+if TYPE_CHECKING:
+    from penstock_scheduler.runs import Runs
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MapPlan:
-    """A map that is ready to be fed."""
-
-    ticket: Ticket
-    #: Makes the JSON text of one row.
-    encode: Callable[[Any], bytes]
-    #: Inputs that the job has accepted before.
-    skip: int
-    #: None: the job's input has ended already, nothing is to be fed.
-    feeder: Feeder | None
+#: What is submitted: a tool, composite or not, by its name; or a pipeline.
+Work = str | Pipeline
+#: An input of a pipeline.
+JsonValue = Mapping[str, Any] | Sequence[Any] | str | int | float | bool | None
 
 
 class Operations:
@@ -46,10 +44,22 @@ class Operations:
         self._signer = Signer(settings.signing_secret())
         self._toolbox = Toolbox()
 
-    def submit(self, tool: str, params: Mapping[str, Any], options: SubmitOptions) -> Flow[Ticket]:
-        """Submit one call."""
+    @cached_property
+    def runs(self) -> Runs:
+        """What is done with pipelines."""
+        # Imported here: programs that only call tools need nothing that evaluates pipelines.
+        from penstock_scheduler.runs import Runs
+
+        return Runs(self._settings, self._signer, self._toolbox)
+
+    def submit(self, work: Work, params: Any, options: SubmitOptions) -> Flow[Ticket]:
+        """Submit one call, or one item of a pipeline."""
         check_options(options, SubmitOptions)
-        use = yield from self._toolbox.find(tool)
+        if isinstance(work, Pipeline):
+            return (yield from self.runs.submit(Target.of(work, options), params, options))
+        use = yield from self._toolbox.find(work)
+        if use.pipeline is not None:
+            return (yield from self.runs.submit(Target.named(use, options), params, options))
         keyed = options.get("idempotency_key") is not None
         return (yield from self._submit_to(use, encode(use, params), options, keyed=keyed))
 
@@ -87,10 +97,14 @@ class Operations:
             return Ticket.from_record((yield from self.job(submitted.job_id)))
         return Ticket(job_id=submitted.job_id, tool=use.full_name, digest=use.digest, single=True)
 
-    def start_map(self, tool: str, options: CallOptions, on_invalid: OnInvalid) -> Flow[MapPlan]:
+    def start_map(self, work: Work, options: CallOptions, on_invalid: OnInvalid) -> Flow[MapPlan]:
         """Create the job of a map, without calls yet."""
         _check_map(options, on_invalid)
-        use = yield from self._toolbox.find(tool)
+        if isinstance(work, Pipeline):
+            return (yield from self.runs.start_map(Target.of(work, options), options, on_invalid))
+        use = yield from self._toolbox.find(work)
+        if use.pipeline is not None:
+            return (yield from self.runs.start_map(Target.named(use, options), options, on_invalid))
         submission = yield from self._compose(use, options, new_job_id())
         header = submission.header
         yield from ask(
@@ -112,12 +126,18 @@ class Operations:
         )
 
     def resume_map(
-        self, tool: str, options: CallOptions, on_invalid: OnInvalid, job_id: str
+        self, work: Work, options: CallOptions, on_invalid: OnInvalid, job_id: str
     ) -> Flow[MapPlan]:
         """Go on with a map whose feeder ended before its input."""
         _check_map(options, on_invalid)
-        use = yield from self._toolbox.find(tool)
         record = yield from self.job(job_id)
+        if isinstance(work, Pipeline):
+            target = Target.of(work, options)
+            return (yield from self.runs.resume_map(target, options, on_invalid, record))
+        use = yield from self._toolbox.find(work)
+        if use.pipeline is not None:
+            target = Target.named(use, options)
+            return (yield from self.runs.resume_map(target, options, on_invalid, record))
         if record.single or record.tool != use.full_name:
             kind = "a single call" if record.single else "a map"
             raise ConfigurationError(f"Job {job_id} is {kind} of {record.tool}, not a map of {use.full_name}")

@@ -33,6 +33,8 @@ class CallOptions(TypedDict, total=False):
     session: Mapping[str, Any] | None
     #: Request context; what is left out is filled in (`request_id`, `timestamp`, `initiator`, `chain_depth`).
     request: Mapping[str, Any] | None
+    #: Of pipelines: whether pure steps that follow each other run in one task. False shows each by itself.
+    fuse: bool | None
 
 
 class SubmitOptions(CallOptions, total=False):
@@ -63,6 +65,9 @@ def check_options(options: CallOptions | SubmitOptions, shape: type) -> None:
         isinstance(eta_s, int | float) and not isinstance(eta_s, bool) and 0 <= eta_s <= MAX_ETA_S
     ):
         raise ConfigurationError(f"eta_s must be a number of seconds from 0 to {MAX_ETA_S:g}, got {eta_s!r}")
+    fuse: object = options.get("fuse")
+    if fuse is not None and not isinstance(fuse, bool):
+        raise ConfigurationError(f"fuse must be True or False, got {fuse!r}")
     for name in ("tenant", "idempotency_key", "batch_key"):
         value = options.get(name)
         if value is not None and not (isinstance(value, str) and 0 < len(value) <= MAX_NAME_CHARS):

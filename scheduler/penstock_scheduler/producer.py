@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Unpack
 
@@ -16,7 +16,7 @@ from penstock_scheduler.dead_letters import drop_letters, find_letters, read_let
 from penstock_scheduler.encoding import OnInvalid
 from penstock_scheduler.feeding import Feeding
 from penstock_scheduler.job import AnyJob, Job
-from penstock_scheduler.operations import Operations
+from penstock_scheduler.operations import JsonValue, Operations, Work
 from penstock_scheduler.options import CallOptions, SubmitOptions
 from penstock_scheduler.reading import Ticket
 
@@ -53,19 +53,20 @@ class Producer:
         """
         return cls(load_settings(broker_url=url, **settings)).__enter__()
 
-    def submit(
-        self, tool: str, params: Mapping[str, Any], **options: Unpack[SubmitOptions]
-    ) -> Job[ToolResult]:
-        """Submit one call. When this returns, the call is not lost any more.
+    def submit(self, tool: Work, params: JsonValue, **options: Unpack[SubmitOptions]) -> Job[ToolResult]:
+        """Submit one call, or one item of a pipeline. When this returns, it is not lost any more.
 
         Args:
-            tool: `plugin.tool`, `plugin@version.tool`, or the tool's own name where only one plugin has it.
-            params: what the tool's schema asks for, as JSON values.
+            tool: `plugin.tool`, `plugin@version.tool`, or the tool's own name where only one plugin has it;
+                or a `Pipeline`, which is checked, and whose tools are pinned, now.
+            params: what the tool's schema asks for, as JSON values; of a pipeline without `parameters` any.
             **options: timeout_s, deadline_s, idempotency_key, queue, tenant, batch_key, eta_s, session,
-                request: see `SubmitOptions`.
+                request, fuse: see `SubmitOptions`. A pipeline says timeout_s of its steps.
 
         Raises:
             ToolNotFoundError: there is no such tool.
+            InvalidPipelineError: the pipeline cannot run; `problems` has all, each with its step.
+            LoopLimitError: composite tools are too deep inside each other, or one inside of itself.
             ParamsError: the params do not fit; `details["errors"]` has every violation with its path.
             ConflictError: the idempotency key was used before with other params.
             OverloadedError: too much is waiting; `details["retry_after_s"]` says when to try again.
@@ -75,14 +76,16 @@ class Producer:
 
     def map(
         self,
-        tool: str,
-        inputs: Iterable[Mapping[str, Any]],
+        tool: Work,
+        inputs: Iterable[JsonValue],
         *,
         job: str | None = None,
         on_invalid: OnInvalid = "record",
         **options: Unpack[CallOptions],
     ) -> Job[list[ToolResult]]:
-        """Submit one call for each input. Returns at once; the input is read and submitted in the background.
+        """Submit one call, or one item of a pipeline, for each input.
+
+        Returns at once; the input is read and submitted in the background.
 
         Two chunks of the input are in this process's memory, and at most `max_in_flight` calls in Redis.
         An iterable that raises ends the job as failed; what it gave before is kept.
@@ -95,11 +98,12 @@ class Producer:
                 same again. Tenant and deadline stay as they were.
             on_invalid: "record": an input that does not fit the tool's schema has a VALIDATION_ERROR as its
                 result and the others go on. "stop": it ends the job as failed.
-            **options: timeout_s, deadline_s, queue, tenant, batch_key, eta_s, session, request; see
+            **options: timeout_s, deadline_s, queue, tenant, batch_key, eta_s, session, request, fuse; see
                 `CallOptions`.
 
         Raises:
             ToolNotFoundError: there is no such tool.
+            InvalidPipelineError, LoopLimitError: as in `submit`.
             ConfigurationError: an option that cannot be used.
             JobNotFoundError: there is no such `job`.
         """

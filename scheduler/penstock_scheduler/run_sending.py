@@ -1,0 +1,195 @@
+"""Sends items of a run: the ledger accepts them as one flow, then the chain of its stages is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+
+from penstock_broker_config import crash
+from penstock_broker_config.envelope import Signer, flow_context
+from penstock_broker_config.flow_items import pack_items
+from penstock_broker_config.ledger import RunSpec, Submitted, top_flow
+from penstock_broker_config.value_references import INLINE_BYTES
+from penstock_plugins.errors import ErrorCode, ParamsError
+from penstock_plugins.pipelines.item import ItemState, ItemStatus
+from penstock_plugins.result import ToolFailure
+from penstock_plugins.schema import ParamsSchema
+from penstock_scheduler.encoding import OnInvalid
+from penstock_scheduler.flow import Effect, Flow, ask
+from penstock_scheduler.planning import Planned
+
+#: Bytes of one item's input as JSON at most.
+MAX_INPUT_BYTES = 16 * 1024 * 1024
+#: Chunks between two looks at what the tools cost, once all of them are measured.
+_LOOK_EVERY = 16
+
+
+@dataclass(slots=True, kw_only=True)
+class RunSender:
+    """Sends the items of one run; a `Sender` whose texts are states of items."""
+
+    #: The run, with its plan sealed.
+    spec: RunSpec
+    planned: Planned
+    signer: Signer
+    #: Seconds from the run's creation to its deadline. None: no deadline, or the run exists.
+    deadline_s: float | None
+    #: See `Sender`.
+    deadline_ms: int | None
+    #: Seconds after which the reaper sends a step again, should it get lost.
+    ring_after_s: float
+    #: The stage at which its items begin.
+    first: int = 0
+    _chunks: int = field(default=0, init=False)
+    _cost_us: float | None = field(default=None, init=False)
+
+    @property
+    def job_id(self) -> str:
+        """See `Sender`."""
+        return self.spec.run
+
+    def send(self, texts: Sequence[bytes], base: int) -> Flow[Submitted]:
+        """See `Sender`. The run has its plan already."""
+        submitted = yield from self.begin(replace(self.spec, plan=b""), texts, base)
+        return submitted._replace(cost_us=(yield from self._cost()))
+
+    def begin(
+        self,
+        spec: RunSpec,
+        texts: Sequence[bytes],
+        base: int,
+        *,
+        total: int | None = None,
+        single: bool = False,
+        idempotency: tuple[str, str] | None = None,
+    ) -> Flow[Submitted]:
+        """Have items accepted as one flow, and send its chain.
+
+        Raises:
+            OverloadedError: too much is waiting; nothing was accepted.
+            ConflictError: the idempotency key was used before with another input.
+            JobNotFoundError: the run has not accepted as many items as `base` says, or has expired.
+        """
+        flow, steps = top_flow(spec.run, base), self.planned.steps_from(self.first)
+        aside: dict[bytes, bytes] = {}
+        for text in texts:
+            if len(text) > INLINE_BYTES:
+                aside[text] = yield from ask(_put(spec.run, text))
+        context = flow_context(flow, steps[0].stage, 0)
+        items = self.signer.seal(context, pack_items(texts, aside.__getitem__))
+        crash.reach("producer.before_begin")
+        submitted = yield from ask(
+            lambda wire: wire.ledger.begin(
+                spec,
+                items,
+                base=base,
+                count=len(texts),
+                size_bytes=sum(map(len, texts)),
+                first=steps[0],
+                deadline_s=self.deadline_s,
+                total=total,
+                idempotency=idempotency,
+                single=single,
+                ring_after_s=self.ring_after_s,
+            )
+        )
+        crash.reach("producer.after_begin")
+        if submitted.job_id == spec.run and not submitted.state.final:
+            yield from ask(lambda wire: wire.ring_step(flow, steps, items=len(texts)))
+            crash.reach("producer.after_step")
+        return submitted
+
+    def _cost(self) -> Flow[float | None]:
+        """Microseconds that an item takes at the stage that takes longest. None: a tool was not measured."""
+        stages = self.planned.cost_names
+        if stages and (self._cost_us is None or self._chunks % _LOOK_EVERY == 0):
+            names = [name for stage in stages for name in stage]
+            found = yield from ask(lambda wire: wire.costs(names))
+            measured = dict(zip(names, found, strict=True))
+            sums = [[measured[name] for name in stage] for stage in stages]
+            if all(cost is not None for stage in sums for cost in stage):
+                self._cost_us = max(sum(cost or 0.0 for cost in stage) for stage in sums)
+        self._chunks += 1
+        return self._cost_us
+
+
+class Beginnings:
+    """Makes the states with which items begin.
+
+    Args:
+        planned: what they go through.
+        parameters: schema that each input must fit. None: any JSON value will do.
+    """
+
+    def __init__(self, planned: Planned, parameters: dict[str, Any] | None) -> None:
+        self._reads_input = planned.programs[0].reads_input
+        self._schema = None if parameters is None else ParamsSchema(parameters)
+
+    def state(self, given: Any) -> bytes:
+        """The state of one item.
+
+        Raises:
+            ParamsError: its input does not fit, is too large or is no JSON.
+        """
+        text = input_text(given)
+        # As it is read on the other side: a tuple is an array, a date its text.
+        value = orjson.loads(text)
+        if self._schema is not None:
+            self._schema.check(value)
+        return self._json(ItemState.fresh(value, reads_input=self._reads_input))
+
+    def rows(self, on_invalid: OnInvalid, *, first: int) -> Callable[[Any], bytes]:
+        """What makes the state of each input of a map; see `encoding.row_encoder`."""
+        index = first - 1
+
+        def one(given: Any) -> bytes:
+            nonlocal index
+            index += 1
+            try:
+                return self.state(given)
+            except ParamsError as error:
+                if on_invalid == "record":
+                    return self._refused(error)
+                told = {**error.details, "index": index}
+                raise ParamsError(f"Input {index}: {error.message}", told) from error
+
+        return one
+
+    def _refused(self, error: ParamsError) -> bytes:
+        """An item that has failed before it begins."""
+        item = ItemState.fresh(None, reads_input=False)
+        item.status = ItemStatus.FAILED
+        item.failure = ToolFailure(
+            code=ErrorCode.VALIDATION_ERROR, message=error.message, details=error.details or None
+        )
+        return self._json(item)
+
+    @staticmethod
+    def _json(item: ItemState) -> bytes:
+        return orjson.dumps(item.to_json())
+
+
+def input_text(given: Any) -> bytes:
+    """An input as JSON text.
+
+    Raises:
+        ParamsError: it is none, or too large.
+    """
+    try:
+        text = orjson.dumps(given)
+    except (TypeError, ValueError) as error:  # orjson's own error is a TypeError
+        raise _unfit(f"the input is no JSON: {error}") from error
+    if len(text) > MAX_INPUT_BYTES:
+        raise _unfit(f"the input has {len(text)} bytes as JSON; {MAX_INPUT_BYTES} are allowed")
+    return text
+
+
+def _unfit(message: str) -> ParamsError:
+    return ParamsError(message, {"errors": [{"path": "$", "message": message}]})
+
+
+def _put(run: str, value: bytes) -> Effect[bytes]:
+    return lambda wire: wire.put_value(run, value)

@@ -1,0 +1,200 @@
+"""What a producer does with pipelines: runs them, for one item or for many. Flows, like `operations`."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+from penstock_broker_config import crash
+from penstock_broker_config.envelope import Signer
+from penstock_broker_config.ledger import JobRecord, RunSpec
+from penstock_broker_config.settings import Settings
+from penstock_plugins.errors import ConfigurationError, JobNotFoundError
+from penstock_plugins.index import ToolIndex
+from penstock_plugins.pipelines.plan import Plan
+from penstock_scheduler.context import plain, request_context
+from penstock_scheduler.encoding import OnInvalid
+from penstock_scheduler.feeder import Feeder
+from penstock_scheduler.flow import Flow, ask
+from penstock_scheduler.jobids import new_job_id
+from penstock_scheduler.map_plan import MapPlan
+from penstock_scheduler.options import CallOptions, SubmitOptions
+from penstock_scheduler.planning import Planned, make_plan, planned
+from penstock_scheduler.reading import Ticket
+from penstock_scheduler.run_sending import Beginnings, RunSender, input_text
+from penstock_scheduler.run_target import Target
+from penstock_scheduler.submission import choose_queue, params_digest
+from penstock_scheduler.toolbox import Toolbox
+from penstock_scheduler.tree import RunTree, tree_of
+
+#: Plans that are kept: a program submits the same few pipelines again and again.
+_KEPT_PLANS = 32
+#: What a caller may say of a call, and a pipeline says of its steps.
+_OF_STEPS = ("timeout_s", "batch_key", "eta_s")
+
+
+class Runs:
+    """The steps of every operation on runs, with what they share."""
+
+    def __init__(self, settings: Settings, signer: Signer, toolbox: Toolbox) -> None:
+        self._settings = settings
+        self._signer = signer
+        self._toolbox = toolbox
+        #: With the tools that they were made of.
+        self._plans: OrderedDict[tuple[str, str, str, bool], tuple[ToolIndex, Planned]] = OrderedDict()
+
+    def submit(self, target: Target, given: Any, options: SubmitOptions) -> Flow[Ticket]:
+        """Run one item."""
+        check_run_options(options)
+        found = yield from self._plan(target, options)
+        state = Beginnings(found, target.pipeline.parameters).state(given)
+        sender = yield from self.sender(found, options, new_job_id())
+        key = options.get("idempotency_key")
+        submitted = yield from sender.begin(
+            sender.spec,
+            [state],
+            0,
+            total=1,
+            single=True,
+            idempotency=None if key is None else (key, params_digest(input_text(given))),
+        )
+        self._toolbox.notice(submitted.catalog_version)
+        if submitted.job_id != sender.job_id:  # the key was used before, perhaps with another plan
+            first = submitted.job_id
+            return Ticket.from_record((yield from ask(lambda wire: wire.ledger.job(first))))
+        return _ticket(found, sender.job_id, single=True)
+
+    def start_map(self, target: Target, options: CallOptions, on_invalid: OnInvalid) -> Flow[MapPlan]:
+        """Create the run of a map, without items yet."""
+        check_run_options(options)
+        found = yield from self._plan(target, options)
+        sender = yield from self.sender(found, options, new_job_id())
+        yield from ask(lambda wire: wire.ledger.open_run(sender.spec, deadline_s=sender.deadline_s))
+        crash.reach("producer.after_open_run")
+        return MapPlan(
+            ticket=_ticket(found, sender.job_id, single=False),
+            encode=Beginnings(found, target.pipeline.parameters).rows(on_invalid, first=0),
+            skip=0,
+            feeder=Feeder(sender, self._toolbox, self._settings),
+        )
+
+    def resume_map(
+        self, target: Target, options: CallOptions, on_invalid: OnInvalid, record: JobRecord
+    ) -> Flow[MapPlan]:
+        """Go on with a map whose feeder ended before its input: with the plan that it began with."""
+        check_run_options(options)
+        found = yield from self.plan_of(record)
+        if record.single or found.plan.pipeline.digest() != target.pipeline.digest():
+            raise ConfigurationError(
+                f"Job {record.id} is no map of this pipeline: it began with another, or this was changed"
+            )
+        feeder = None
+        if record.total is None and not record.state.final:
+            sender = yield from self.sender(found, options, record.id, resumed=record)
+            feeder = Feeder(sender, self._toolbox, self._settings, resumed=record)
+        return MapPlan(
+            ticket=Ticket.from_record(record),
+            encode=Beginnings(found, found.plan.pipeline.parameters).rows(on_invalid, first=record.accepted),
+            skip=record.accepted,
+            feeder=feeder,
+        )
+
+    def tree(self, job_id: str) -> Flow[RunTree]:
+        """How a run stands, step by step."""
+        record = yield from ask(lambda wire: wire.ledger.job(job_id))
+        found = yield from self.plan_of(record)
+        counters = yield from ask(lambda wire: wire.ledger.steps(job_id))
+        return tree_of(found.plan, counters, record)
+
+    def plan_of(self, record: JobRecord) -> Flow[Planned]:
+        """The plan of a run.
+
+        Raises:
+            ConfigurationError: the job is no run of a pipeline.
+            JobNotFoundError: its plan has expired.
+            EnvelopeError: it was not signed with our key, or changed.
+        """
+        if not record.pipeline:
+            raise ConfigurationError(f"Job {record.id} is no run of a pipeline: it called {record.tool}")
+        sealed = yield from ask(lambda wire: wire.ledger.plan(record.id))
+        if sealed is None:
+            raise JobNotFoundError(f"The plan of job {record.id} has expired")
+        return planned(Plan.from_json(self._signer.unseal(record.id, sealed)))
+
+    def sender(
+        self,
+        found: Planned,
+        options: CallOptions | SubmitOptions,
+        run: str,
+        *,
+        resumed: JobRecord | None = None,
+    ) -> Flow[RunSender]:
+        """What sends the items of a run."""
+        now_ms = yield from ask(lambda wire: wire.now_ms())
+        deadline_s = options.get("deadline_s") if resumed is None else None
+        deadline_ms = None if resumed is None else resumed.deadline_ms
+        if deadline_s is not None:
+            deadline_ms = now_ms + int(1000 * deadline_s)
+        session = options.get("session")
+        context = {
+            "session": None if session is None else plain(session, "session"),
+            "request": request_context(options.get("request"), now_ms=now_ms),
+        }
+        plan = found.plan.with_context(context)
+        spec = RunSpec(
+            run=run,
+            pipeline=plan.label,
+            digest=found.digest,
+            bundles=plan.bundles,
+            tenant=resumed.tenant if resumed is not None else options.get("tenant") or self._settings.tenant,
+            queue=plan.queue,
+            plan=self._signer.seal(run, plan.to_json()),
+        )
+        return RunSender(
+            spec=spec,
+            planned=found,
+            signer=self._signer,
+            deadline_s=deadline_s,
+            deadline_ms=deadline_ms,
+            ring_after_s=self._settings.ring_after_s,
+        )
+
+    def _plan(self, target: Target, options: CallOptions | SubmitOptions) -> Flow[Planned]:
+        asked = options.get("queue")
+        key = (target.pipeline.digest(), target.composite, asked or "", target.fuse)
+
+        def make(index: ToolIndex) -> Planned:
+            kept = self._plans.get(key)
+            if kept is not None and kept[0] is index:
+                return kept[1]
+            made = make_plan(
+                target.pipeline,
+                index,
+                lambda pool: choose_queue(asked, pool),
+                composite=target.composite,
+                fuse=target.fuse,
+            )
+            self._plans[key] = index, made
+            while len(self._plans) > _KEPT_PLANS:
+                self._plans.popitem(last=False)
+            return made
+
+        return (yield from self._toolbox.with_tools(make))
+
+
+def check_run_options(options: CallOptions | SubmitOptions) -> None:
+    """Refuse what is said of calls, not of runs.
+
+    Raises:
+        ConfigurationError: names it, and what to say instead.
+    """
+    for name in _OF_STEPS:
+        if options.get(name) is not None:
+            raise ConfigurationError(
+                f"{name} is for calls of a tool: a pipeline says such things of its steps, "
+                "and deadline_s is for the whole run"
+            )
+
+
+def _ticket(found: Planned, run: str, *, single: bool) -> Ticket:
+    return Ticket(job_id=run, tool=found.plan.label, digest=found.digest, single=single)
