@@ -9,30 +9,12 @@ from __future__ import annotations
 import os
 import signal
 
-#: Every point, in the order in which a call meets them.
-CRASH_POINTS = (
-    "producer.after_open",
-    "producer.before_submit",
-    "producer.after_submit",
-    "producer.after_ring",
-    "producer.before_enqueue",
-    "producer.after_enqueue",
-    "producer.after_flush",
+#: Those that only runs of pipelines meet.
+PIPELINE_POINTS = (
     "producer.after_open_run",
     "producer.before_begin",
     "producer.after_begin",
     "producer.after_step",
-    "producer.before_seal",
-    "producer.after_seal",
-    "producer.after_cancel",
-    "producer.after_replay",
-    "worker.before_claim",
-    "worker.after_claim",
-    "worker.after_renew",
-    "worker.before_commit",
-    "worker.after_commit",
-    "worker.after_next_claim",
-    "worker.before_release",
     "worker.before_enter",
     "worker.after_enter",
     "worker.before_inner_submit",
@@ -47,12 +29,35 @@ CRASH_POINTS = (
     "worker.after_replace",
     "worker.before_leave",
     "worker.after_leave",
+)
+
+#: Every point, in the order in which a call meets them.
+CRASH_POINTS = (
+    "producer.after_open",
+    "producer.before_submit",
+    "producer.after_submit",
+    "producer.after_ring",
+    "producer.before_enqueue",
+    "producer.after_enqueue",
+    "producer.after_flush",
+    "producer.before_seal",
+    "producer.after_seal",
+    "producer.after_cancel",
+    "producer.after_replay",
+    "worker.before_claim",
+    "worker.after_claim",
+    "worker.after_renew",
+    "worker.before_commit",
+    "worker.after_commit",
+    "worker.after_next_claim",
+    "worker.before_release",
     "scheduler.after_dispatch",
     "scheduler.after_dispatch_ring",
     "scheduler.after_reap",
     "scheduler.after_ring",
     "operator.before_limit",
     "operator.after_limit",
+    *PIPELINE_POINTS,
 )
 
 _armed: str = ""
