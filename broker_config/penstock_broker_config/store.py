@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.driver_info import DriverInfo
 from redis.retry import Retry
 
 from penstock_broker_config.sentinel import is_sentinel, sentinel_address
@@ -26,6 +28,12 @@ CONNECTIONS = 1000
 ASYNC_CONNECTIONS = 32
 
 
+@cache
+def _driver() -> DriverInfo:
+    """What clients call themselves. By itself each new connection would read redis-py's metadata for it."""
+    return DriverInfo()
+
+
 def _options(url: str, *, timeout_s: float = SOCKET_TIMEOUT_S) -> dict[str, Any]:
     # A Unix socket knows neither keep-alive nor a slow connect.
     network = {"socket_connect_timeout": min(timeout_s, CONNECT_TIMEOUT_S), "socket_keepalive": True}
@@ -34,6 +42,7 @@ def _options(url: str, *, timeout_s: float = SOCKET_TIMEOUT_S) -> dict[str, Any]
         "socket_timeout": timeout_s,
         "health_check_interval": 15,
         "client_name": "penstock",
+        "driver_info": _driver(),
     }
 
 

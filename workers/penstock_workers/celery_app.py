@@ -42,6 +42,8 @@ def create_worker_app(settings: Settings, plan: WorkerPlan) -> Celery:
         # What failed is in the ledger; a traceback of the host says nothing about the guest.
         worker_redirect_stdouts=False,
     )
+    # Made once here: to find it, Celery reads what every installed package has to offer.
+    _ = app.backend
     app.steps["worker"].add(SafePool)
     _connect_signals(plan)
 
@@ -53,7 +55,8 @@ def create_worker_app(settings: Settings, plan: WorkerPlan) -> Celery:
             raise Ignore
         summary = _runtime.batches.run(batch_id)
         if summary is None:
-            raise Ignore
+            # Not Ignore: Celery makes a traceback of that, sends it to the parent, and Flower sees no end.
+            return "nothing to do"
         if summary.failure is not None:
             # Red in Flower where nothing succeeded; the results are in the ledger either way.
             raise summary.failure.to_exception()
@@ -93,7 +96,7 @@ class SafePool(bootsteps.StartStopStep):
 def _connect_signals(plan: WorkerPlan) -> None:
     @signals.worker_before_create_process.connect(weak=False)
     def prepare(**_: object) -> None:
-        preload.before_fork()
+        preload.before_fork(plan.settings.sandbox_path)
 
     @signals.worker_process_init.connect(weak=False)
     def start(**_: object) -> None:

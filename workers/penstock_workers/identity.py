@@ -14,7 +14,8 @@ _claims = itertools.count(1)
 def _start_ticks(pid: int) -> str | None:
     """When the process started, in clock ticks since boot; None when there is none (or only a zombie)."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            stat = file.read()
     except OSError:
         return None
     fields = stat.rpartition(")")[2].split()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from wasmtime import Engine
 
     from penstock_workers.artifacts.source import OpenedArtifact
+    from penstock_workers.known import KnownPlugins
     from penstock_workers.paths import SandboxPath
     from penstock_workers.plugin import WarmPlugin
 
@@ -23,14 +24,22 @@ logger = logging.getLogger(__name__)
 class PluginLinker:
     """Links plugins with engines that are made when the first plugin needs them. After the fork, that is."""
 
-    def __init__(self, path: SandboxPath = "auto", *, pool: Pool | None = Pool()) -> None:  # noqa: B008
+    def __init__(
+        self,
+        path: SandboxPath = "auto",
+        *,
+        pool: Pool | None = Pool(),  # noqa: B008
+        known: KnownPlugins | None = None,
+    ) -> None:
         """
         Args:
             path: how calls reach wasmtime.
             pool: where instances come from, on the lean path. None: each from the kernel.
+            known: plugins whose tools need not be made.
         """
         self._path = path
         self._pool = pool
+        self._known = known or {}
         #: The engines of this process.
         self.engines = Engines()
         self._pooled: dict[EngineSettings, Engine | None] = {}
@@ -38,6 +47,8 @@ class PluginLinker:
     def link(self, opened: OpenedArtifact) -> WarmPlugin:
         """Link native code that was authenticated; the caller closes it. Raises as `plugin.link` does."""
         settings = opened.settings
+        known = self._known.get(opened.record.digest)
+        tools = known.tools if known is not None else None
         pooled = self._pooled_engine(settings)
         if (
             self._pool is not None
@@ -45,7 +56,7 @@ class PluginLinker:
             and self._pool.holds(opened.record.manifest.limits())
         ):
             try:
-                return link(pooled, opened, settings, path=self._path)
+                return link(pooled, opened, settings, path=self._path, tools=tools)
             except ToolNotReadyError as error:
                 # It needs more than the pool has, or does not load at all: the other engine will say so.
                 logger.info(
@@ -54,7 +65,7 @@ class PluginLinker:
                     error.message,
                     extra={"action": "pool.refused", "plugin": opened.record.name},
                 )
-        return link(self.engines.get(settings), opened, settings, path=self._path)
+        return link(self.engines.get(settings), opened, settings, path=self._path, tools=tools)
 
     def _pooled_engine(self, settings: EngineSettings) -> Engine | None:
         """The engine with a pool, if there is to be one and this process may have it."""

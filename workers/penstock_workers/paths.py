@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from penstock_plugins.errors import ConfigurationError
+from penstock_workers.lean.trial import asked_apart
 from penstock_workers.public_path import PublicPath
 
 if TYPE_CHECKING:
@@ -19,6 +20,18 @@ logger = logging.getLogger(__name__)
 
 #: `auto`: lean where it can be; `lean`: lean or nothing; `public`: wasmtime's Python API.
 SandboxPath = Literal["auto", "lean", "public"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """Whether this wasmtime takes the lean path."""
+
+    #: Why not. None: it does.
+    problem: str | None
+
+
+#: Of this process, or of the one that it was forked from. None: nobody has asked yet.
+_verdict: _Verdict | None = None
 
 
 def path_to(
@@ -54,17 +67,28 @@ def takes_lean_path(choice: SandboxPath) -> bool:
     return reason is None
 
 
-@functools.cache
 def lean_problem() -> str | None:
     """Why this process cannot take the lean path; found out once, and said once in the log."""
-    reason = _look_for_problem()
+    if _verdict is None:
+        _keep(_look_for_problem())
+    return None if _verdict is None else _verdict.problem
+
+
+def settle_before_fork() -> None:
+    """Find it out for all processes that are forked from this one, which itself runs nothing of wasmtime."""
+    if _verdict is None:
+        _keep(asked_apart(_look_for_problem))
+
+
+def _keep(reason: str | None) -> None:
+    global _verdict  # noqa: PLW0603 - a fact about the library, which a process does not change
+    _verdict = _Verdict(reason)
     if reason is not None:
         logger.warning(
             "Calls take wasmtime's Python API, which is slower: %s",
             reason,
             extra={"action": "sandbox.public", "reason": reason},
         )
-    return reason
 
 
 def _look_for_problem() -> str | None:

@@ -98,10 +98,11 @@ def link(
     settings: EngineSettings = PLAIN,
     *,
     path: SandboxPath = "auto",
+    tools: Mapping[str, WarmTool] | None = None,
 ) -> WarmPlugin:
     """Load native code that was authenticated, and link it. The caller closes `opened`.
 
-    No code of the guest runs here.
+    No code of the guest runs here. `tools` are those of its record; None: they are made here.
 
     Raises:
         PermissionDeniedError: it imports what no plugin may have; the message lists all of it.
@@ -116,7 +117,7 @@ def link(
     except WasmtimeError as error:
         raise ToolNotReadyError(f"The native code of {record.name} does not load: {error}") from error
     return link_component(
-        engine, component, record, size_bytes=opened.size_bytes, settings=settings, path=path
+        engine, component, record, size_bytes=opened.size_bytes, settings=settings, path=path, tools=tools
     )
 
 
@@ -128,6 +129,7 @@ def link_component(
     size_bytes: int,
     settings: EngineSettings = PLAIN,
     path: SandboxPath = "auto",
+    tools: Mapping[str, WarmTool] | None = None,
 ) -> WarmPlugin:
     """Link a component of this engine. Raises as `link` does."""
     from wasmtime.component import Linker
@@ -164,13 +166,18 @@ def link_component(
         host=host,
         uses_wasi=uses_wasi,
         has_batch_entry_point=exports.call_batch is not None,
-        tools=_warm_tools(record),
+        tools=warm_tools(record) if tools is None else tools,
         size_bytes=size_bytes,
         callbacks=callbacks,
     )
 
 
-def _warm_tools(record: PluginRecord) -> dict[str, WarmTool]:
+def warm_tools(record: PluginRecord) -> dict[str, WarmTool]:
+    """Its tools by name, with their schemas compiled.
+
+    Raises:
+        ToolNotReadyError: the catalog's record has a schema that is none.
+    """
     try:
         return {tool.name: WarmTool(tool=tool, schema=ParamsSchema(tool.parameters)) for tool in record.tools}
     except ManifestError as error:

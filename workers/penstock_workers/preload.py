@@ -8,7 +8,13 @@ library and runs nothing of it: engines are made after the fork.
 from __future__ import annotations
 
 import gc
+import linecache
+import sys
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from penstock_workers.paths import SandboxPath
 
 #: What a pool process would import itself, most of it when the first call comes.
 _MODULES = (
@@ -16,6 +22,7 @@ _MODULES = (
     "jsonschema_rs",
     "penstock_workers.artifacts.client",
     "penstock_workers.cache",
+    "penstock_workers.crossing",
     "penstock_workers.executor",
     "penstock_workers.guard",
     "penstock_workers.lean.guest",
@@ -27,23 +34,46 @@ _MODULES = (
     "penstock_workers.standstill",
     "penstock_workers.traps",
     "penstock_workers.wasi",
+    "penstock_workers.wasi_functions",
     "wasmtime.component",
 )
 
+#: Celery writes a traceback of each task that fails, and reads these for it: a megabyte, once they are lines.
+_IN_TRACEBACKS = ("celery.app.trace", "penstock_workers.celery_app")
 
-def before_fork() -> None:
+
+def before_fork(path: SandboxPath = "auto") -> None:
     """In the worker's parent, before it makes a pool process.
 
-    Only the first time: what it makes while it runs may become garbage, and must then be found.
+    It freezes only the first time: what it makes while it runs may become garbage, and must then be found.
+
+    Args:
+        path: how calls are to reach wasmtime; whether they can is found out in a process of its own.
     """
     if gc.get_freeze_count():
+        _forget_lookups()
         return
     for name in _MODULES:
         import_module(name)
+    for name in _IN_TRACEBACKS:
+        linecache.getlines(str(import_module(name).__file__))
+    if path != "public":
+        import_module("penstock_workers.paths").settle_before_fork()
     gc.collect()
     gc.freeze()
+    _forget_lookups()
 
 
 def after_fork_child() -> None:
     """In a pool process, first thing: its collector leaves alone whatever it inherited."""
     gc.freeze()
+
+
+def _forget_lookups() -> None:
+    """Empty Python's cache of attributes.
+
+    Its 4,096 entries count their names, of which importing wasmtime alone leaves two thousand. A pool process
+    that replaces one would write to the page of a name that it never uses.
+    """
+    if sys.version_info < (3, 13):  # deprecated from then on
+        sys._clear_type_cache()  # noqa: SLF001 - there is no other way

@@ -14,7 +14,6 @@ from penstock_broker_config import crash
 from penstock_broker_config.envelope import Signer
 from penstock_broker_config.ledger import Ledger
 from penstock_broker_config.settings import Settings
-from penstock_broker_config.store import connect_store
 from penstock_broker_config.values import open_values
 from penstock_plugins.errors import PenstockError
 from penstock_workers.artifacts.server import ArtifactServer
@@ -22,6 +21,7 @@ from penstock_workers.batch_runner import BatchRunner
 from penstock_workers.bench import Bench
 from penstock_workers.finished import FinishedBatches
 from penstock_workers.identity import process_name
+from penstock_workers.known import KnownPlugins
 from penstock_workers.lease import LeaseKeeper
 from penstock_workers.pipelines.steps import StepRunner
 
@@ -41,6 +41,11 @@ class WorkerPlan:
     artifact_socket: Path
     #: Digests that are loaded and linked before the process accepts work.
     warm: tuple[str, ...]
+    #: Of the store. It connects when it is used: in each process for itself, and never in the parent.
+    client: redis.Redis
+    ledger: Ledger
+    #: Records and schemas, of what is warm.
+    known: KnownPlugins
     #: One byte of shared memory: not 0 when the worker stops.
     stop_flag: mmap.mmap = field(default_factory=lambda: mmap.mmap(-1, 1))
     #: What pool processes have finished, for the parent.
@@ -88,13 +93,12 @@ def start_runtime(plan: WorkerPlan) -> Runtime:
         faulthandler.enable()
     settings = plan.settings
     crash.arm(settings.crash_at)
-    client: redis.Redis = connect_store(settings)
-    ledger = Ledger(client, settings.keys, settings.retention)
     guard = CallGuard(grace_s=settings.overrun_grace_s)
     StandstillWatch().start()
     process = process_name()
-    linker = PluginLinker(settings.sandbox_path)
-    cache = WarmCache(ArtifactClient(plan.artifact_socket), max_bytes=settings.warm_bytes, link=linker.link)
+    linker = PluginLinker(settings.sandbox_path, known=plan.known)
+    source = ArtifactClient(plan.artifact_socket, known=plan.known)
+    cache = WarmCache(source, max_bytes=settings.warm_bytes, link=linker.link)
     sink = FileSink(settings.guest_log_file) if settings.guest_log_file else None
     executor = Executor(cache, operator_policy=settings.operator_policy, guard=guard, log_sink=sink)
     cache.pin(plan.warm)
@@ -104,14 +108,14 @@ def start_runtime(plan: WorkerPlan) -> Runtime:
         except PenstockError as error:
             # Its calls will say so, each for itself. The other plugins are served all the same.
             logger.warning("A plugin cannot be loaded: %s", error, extra={"action": "warm", "digest": digest})
-    keeper = LeaseKeeper(ledger, client, guard, lease_s=settings.lease_s, process=process)
+    keeper = LeaseKeeper(plan.ledger, plan.client, guard, lease_s=settings.lease_s, process=process)
     keeper.start()
     bench = Bench(
-        ledger=ledger,
+        ledger=plan.ledger,
         executor=executor,
         keeper=keeper,
         signer=Signer(settings.signing_secret()),
-        values=open_values(client, settings),
+        values=open_values(plan.client, settings),
         lease_s=settings.lease_s,
         max_attempts=settings.max_attempts,
         worker=f"{plan.worker}:{process.split(':')[1]}",

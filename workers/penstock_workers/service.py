@@ -17,6 +17,8 @@ from celery import signals
 from celery.platforms import SecurityWarning  # type: ignore[attr-defined]  # missing in the stubs
 
 from penstock_broker_config.hosts import announce_host
+from penstock_broker_config.ledger import Ledger
+from penstock_broker_config.ledger.worker_side import WORKER_SCRIPTS
 from penstock_broker_config.logs import configure_logging
 from penstock_broker_config.redis_artifacts import RedisArtifacts
 from penstock_broker_config.redis_catalog import RedisCatalog
@@ -32,6 +34,7 @@ from penstock_workers.celery_app import create_worker_app
 from penstock_workers.consumer import ResilientConsumer
 from penstock_workers.engine import METERED, PLAIN, EngineSettings
 from penstock_workers.identity import host_tag
+from penstock_workers.known import know
 from penstock_workers.refusals import refuse_pool
 from penstock_workers.reproduction.making import host_record
 from penstock_workers.runtime import WorkerPlan
@@ -90,12 +93,19 @@ def run_worker(
     settings = settings.model_copy(update={"fleet_key": None, "fleet_key_file": None})
     with ArtifactServer(catalog, store, settings_of=partial(_engine_of, settings)) as server:
         warm = _prepare(server, catalog.records(), settings.warm)
+        # Another client than this process's own: of this one, pool processes inherit no connection.
+        inherited = connect_store(settings)
+        ledger = Ledger(inherited, settings.keys, settings.retention)
+        ledger.read_scripts(*WORKER_SCRIPTS)
         plan = WorkerPlan(
             settings=settings,
             worker=f"{name or f'worker-{os.getpid()}'}@{socket.gethostname()}",
             artifacts=server,
             artifact_socket=server.socket_path,
             warm=tuple(record.digest for record in warm),
+            client=inherited,
+            ledger=ledger,
+            known=know(warm),
         )
         app = create_worker_app(settings, plan)
         ResilientConsumer.finished = plan.finished

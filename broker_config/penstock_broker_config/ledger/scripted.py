@@ -36,8 +36,12 @@ class Scripted:
         self._scripts: dict[str, Any] = {}
         self.keys = keys
 
+    def read_scripts(self, *names: str) -> None:
+        """Read these now rather than when each is first used; nothing is sent."""
+        for name in names:
+            self._scripts[name] = self._redis.register_script(load_script(name))
+
     def _run(self, request: Request[T]) -> T:
-        script = self._scripts.get(request.script)
-        if script is None:
-            script = self._scripts[request.script] = self._redis.register_script(load_script(request.script))
-        return request.read(script(keys=request.keys, args=request.args))
+        if request.script not in self._scripts:
+            self.read_scripts(request.script)
+        return request.read(self._scripts[request.script](keys=request.keys, args=request.args))

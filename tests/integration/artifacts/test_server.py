@@ -27,6 +27,7 @@ from penstock_workers.artifacts.socket_folder import PREFIX, SOCKET_NAME
 from penstock_workers.artifacts.store import ArtifactStore
 from penstock_workers.artifacts.wire import receive, send
 from penstock_workers.engine import METERED, PLAIN, EngineSettings
+from penstock_workers.known import know
 from tests.support.waiting import wait_until
 
 #: Begins like a component, and goes on like none.
@@ -145,6 +146,17 @@ def test_a_pool_process_gets_what_was_prepared(
         assert opened.settings == PLAIN
         assert opened.compiled is False
         assert os.fstat(opened.fd).st_size == opened.size_bytes > 0
+
+
+def test_a_record_that_is_known_is_not_sent(server: ArtifactServer, publish: Publish) -> None:
+    """A pool process has it from its parent, and reads it no second time."""
+    record = publish()
+    (ready,) = server.prepare_all([record]).ready
+    known = know([ready.record])
+
+    with ArtifactClient(server.socket_path, known=known).open(record.digest) as opened:
+        assert opened.record is ready.record
+        assert opened.record == record
 
 
 def test_what_is_not_prepared_is_prepared_when_it_is_asked_for(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 
 import pytest
 from wasmtime.component import Component
 
+from penstock_plugins.errors import ToolNotReadyError
 from penstock_plugins.limits import MIB, Limits
 from penstock_workers.artifacts.source import OpenedArtifact
 from penstock_workers.engine import METERED, PLAIN, EngineSettings, new_engine
 from penstock_workers.guest import StoreLimits
+from penstock_workers.known import know
 from penstock_workers.linking import PluginLinker
 from penstock_workers.pool import Pool
 from tests.conformance.guest import Guest, guest
@@ -50,6 +53,28 @@ def test_plugin_that_fits_gets_the_pool(settings: EngineSettings) -> None:
 
     assert plugin.engine is linker.engines.get(settings, pool=Pool())
     assert plugin.metered is settings.fuel
+
+
+def test_tools_that_are_known_are_not_made_again() -> None:
+    """Whoever knew them has compiled their schemas."""
+    known = know([PLAIN_GUEST.record])
+
+    plugin = PluginLinker(known=known).link(opened(PLAIN_GUEST))
+
+    assert plugin.tools is known[PLAIN_GUEST.record.digest].tools
+    assert plugin.tools.keys() == PluginLinker().link(opened(PLAIN_GUEST)).tools.keys()
+
+
+def test_a_plugin_whose_schema_is_none_says_so_when_it_is_linked() -> None:
+    """It keeps nobody else from being known."""
+    record = PLAIN_GUEST.record
+    bad = replace(record, digest="b" * 64, tools=(replace(record.tools[0], parameters={"type": "array"}),))
+
+    known = know([bad, record])
+
+    assert list(known) == [record.digest]
+    with pytest.raises(ToolNotReadyError, match="catalog's record"):
+        PluginLinker(known=known).link(replace(opened(PLAIN_GUEST), record=bad))
 
 
 @pytest.mark.parametrize("greedy", GREEDY.values(), ids=list(GREEDY))

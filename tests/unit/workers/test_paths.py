@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 import pytest
 
 from penstock_plugins.errors import ConfigurationError
 from penstock_workers import paths
+from penstock_workers.engine import engines_made
 from penstock_workers.lean import library, self_test
 from penstock_workers.lean.guest import LeanGuest
-from penstock_workers.paths import lean_problem, takes_lean_path
+from penstock_workers.paths import takes_lean_path
 
 
 @pytest.fixture(autouse=True)
-def asked_again() -> Iterator[None]:
+def asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer is kept for the life of a process; here it is asked for in each test."""
-    lean_problem.cache_clear()
-    yield
-    lean_problem.cache_clear()
+    monkeypatch.setattr(paths, "_verdict", None)
 
 
 def test_lean_path_fits_this_wasmtime() -> None:
@@ -54,6 +52,23 @@ def test_mismatch_takes_the_other_path_and_says_so_once(
     assert said[reason] in caplog.text
     with pytest.raises(ConfigurationError, match="sandbox_path"):
         takes_lean_path("lean")
+
+
+def test_what_was_found_out_before_the_fork_is_not_asked_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was found out in another process: this one makes no engine for it, and says it once."""
+    monkeypatch.setattr(LeanGuest, "init", lambda _: "no")
+    made = engines_made()
+
+    with caplog.at_level(logging.WARNING):
+        paths.settle_before_fork()
+        paths.settle_before_fork()
+
+        assert not takes_lean_path("auto")
+    assert engines_made() == made
+    assert len(caplog.records) == 1
+    assert "'no'" in caplog.text
 
 
 def test_self_test_sees_answers_errors_and_traps() -> None:

@@ -27,6 +27,20 @@ print(json.dumps([engines_made(), len(os.listdir("/proc/self/task")), gc.get_fre
     assert told == [0, 1, True]
 
 
+def test_a_pool_process_inherits_whether_the_lean_path_fits() -> None:
+    """It was tried in a process that has ended, and is not tried again."""
+    told = told_by("""
+import json
+from penstock_workers import preload
+preload.before_fork()
+from penstock_workers.engine import engines_made
+from penstock_workers.paths import lean_problem
+print(json.dumps([lean_problem(), engines_made()]))
+""")
+
+    assert told == [None, 0]
+
+
 def test_a_pool_process_imports_nothing_more() -> None:
     """Neither of ours nor of what we stand on, up to the end of its first calls."""
     told = told_by("""
@@ -35,8 +49,8 @@ from penstock_workers import preload
 from penstock_plugins.schema import ParamsSchema
 preload.before_fork()
 there = set(sys.modules)
-from penstock_workers.paths import lean_problem
-assert lean_problem() is None
+from penstock_workers.lean.self_test import differences
+assert differences() == []
 ParamsSchema({"type": "object"}).check({})
 ours = ("penstock", "wasmtime", "jsonschema_rs", "importlib")
 print(json.dumps(sorted(name for name in set(sys.modules) - there if name.startswith(ours))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock_plugins.errors import ArtifactError
 from penstock_plugins.limits import MIB
@@ -15,6 +15,9 @@ from penstock_workers.artifacts.source import OpenedArtifact, Origin
 from penstock_workers.artifacts.wire import WireError, raise_failure, receive, send, settings_named
 from penstock_workers.engine import EngineSettings
 
+if TYPE_CHECKING:
+    from penstock_workers.known import KnownPlugins
+
 #: Bytes of an answer: a plugin's record, with the schemas of all its tools.
 _ANSWER_BYTES = 16 * MIB
 _CONNECT_S = 10.0
@@ -23,8 +26,12 @@ _CONNECT_S = 10.0
 class ArtifactClient:
     """The `ArtifactSource` of a pool process. Connects for each request, so that there is nothing to mend."""
 
-    def __init__(self, socket_path: str | Path, *, timeout_s: float = 900.0) -> None:
+    def __init__(
+        self, socket_path: str | Path, *, timeout_s: float = 900.0, known: KnownPlugins | None = None
+    ) -> None:
         self._path = str(socket_path)
+        #: Whose records need not be sent.
+        self._known = known or {}
         #: Seconds for an answer: a plugin that nobody asked for before is compiled first.
         self._timeout_s = timeout_s
 
@@ -43,7 +50,9 @@ class ArtifactClient:
             peer.settimeout(_CONNECT_S)
             try:
                 peer.connect(self._path)
-                send(peer, {"digest": digest, "engine": settings and settings.fingerprint})
+                known = self._known.get(digest)
+                asked = {"digest": digest, "engine": settings and settings.fingerprint}
+                send(peer, {**asked, "record": known is None})
             except OSError as error:
                 raise ArtifactError(
                     f"The worker's parent does not answer at {self._path}: {error}"
@@ -51,7 +60,8 @@ class ArtifactClient:
             answer, fd = receive(peer, max_bytes=_ANSWER_BYTES, timeout_s=self._timeout_s)
         try:
             raise_failure(answer)
-            return _believed(fd, answer, digest, settings)
+            record = PluginRecord.from_json(answer["record"]) if known is None else known.record
+            return _believed(fd, answer, record, digest, settings)
         except BaseException:
             if fd is not None:
                 os.close(fd)
@@ -59,7 +69,7 @@ class ArtifactClient:
 
 
 def _believed(
-    fd: int | None, answer: dict[str, Any], digest: str, wanted: EngineSettings | None
+    fd: int | None, answer: dict[str, Any], record: PluginRecord, digest: str, wanted: EngineSettings | None
 ) -> OpenedArtifact:
     """What was sent, when it is what was asked for and can no longer change.
 
@@ -73,7 +83,6 @@ def _believed(
             "The native code that came is not sealed: somebody could change it. It is not loaded."
         )
     settings = settings_named(answer["engine"])
-    record = PluginRecord.from_json(answer["record"])
     size_bytes = os.fstat(fd).st_size
     if record.digest != digest or size_bytes != answer["size_bytes"] or settings != (wanted or settings):
         raise WireError("The native code that came is not the one that was asked for.")

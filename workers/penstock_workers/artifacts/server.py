@@ -190,7 +190,7 @@ class ArtifactServer:
                     "size_bytes": opened.size_bytes,
                     "engine": opened.settings.fingerprint,
                     "origin": opened.origin,
-                    "record": opened.record.to_json(),
+                    "record": opened.record.to_json() if request.get("record", True) else None,
                 }
                 send(peer, header, fd=opened.fd)
 

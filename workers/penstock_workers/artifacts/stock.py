@@ -25,6 +25,7 @@ _RETRY_S = (1.0, 60.0)
 class Ready:
     """One plugin whose native code is at hand."""
 
+    #: With the manifest that was verified.
     record: PluginRecord
     size_bytes: int
     origin: Origin
@@ -78,14 +79,14 @@ class Stock:
             started = self._clock()
             try:
                 with self._shelf.take(record.digest) as opened:
-                    size_bytes, origin = opened.size_bytes, opened.origin
+                    verified, size_bytes, origin = opened.record, opened.size_bytes, opened.origin
             except Exception as error:  # noqa: BLE001 -- whatever it is, it is this plugin's; it is reported
                 failed.append((record, error))
                 self._note_failure(record, error)
                 continue
             self._failures.pop(record.digest, None)
             elapsed_s = self._clock() - started
-            ready.append(Ready(record=record, size_bytes=size_bytes, origin=origin, elapsed_s=elapsed_s))
+            ready.append(Ready(record=verified, size_bytes=size_bytes, origin=origin, elapsed_s=elapsed_s))
         return Preparation(ready=tuple(ready), failed=tuple(failed))
 
     def refresh(self) -> Preparation:
