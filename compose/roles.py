@@ -38,6 +38,9 @@ _QUEUES = "penstock.* _kombu.binding*"
 #: Celery's control and its answers, and its events.
 _CONTROL = "*.celery.pidbox* celeryev*"
 _UNACKED = "unacked*"
+#: Celery's own results, of canvas that mixes our tasks with others': commands, and keys (channels, too).
+_RESULTS = "setex mget"
+_RESULT_KEYS = "celery-task-meta-* celery-taskset-meta-*"
 #: Channels of the ledger, and of Celery's events and control.
 _LEDGER_CHANNELS = "j:* w:* dispatch"
 _CELERY_CHANNELS = "/0.celeryev/* /0.celery.pidbox"
@@ -71,17 +74,18 @@ class Role:
 ROLES: Mapping[str, Role] = {
     # Submits, follows and cancels. Sends doorbells, and takes none.
     "producer": Role(
-        commands=f"{_LEDGER} multi exec",
-        keys=f"{_LEDGER_KEYS} {_QUEUES} catalog:version",  # a script that reads has it among its keys
+        commands=f"{_LEDGER} {_RESULTS} multi exec",
+        # A script that reads the catalog's version has it among its keys.
+        keys=f"{_LEDGER_KEYS} {_QUEUES} {_RESULT_KEYS} catalog:version",
         reads="catalog:*",
-        channels=_LEDGER_CHANNELS,
+        channels=f"{_LEDGER_CHANNELS} {_RESULT_KEYS}",
     ),
     # Takes doorbells and runs calls; leaves native code for other workers, and says what its host is like.
     "worker": Role(
-        commands=f"{_LEDGER} {_CONSUMING} renamenx",
-        keys=f"{_LEDGER_KEYS} {_QUEUES} {_UNACKED} {_CONTROL} artifacts artifact:* host:*",
+        commands=f"{_LEDGER} {_CONSUMING} {_RESULTS} renamenx",
+        keys=f"{_LEDGER_KEYS} {_QUEUES} {_UNACKED} {_CONTROL} {_RESULT_KEYS} artifacts artifact:* host:*",
         reads="catalog:*",
-        channels=f"{_LEDGER_CHANNELS} {_CELERY_CHANNELS}",
+        channels=f"{_LEDGER_CHANNELS} {_CELERY_CHANNELS} {_RESULT_KEYS}",
     ),
     # Rings, forms batches, submits periodically, and collects what was removed.
     "scheduler": Role(
@@ -99,7 +103,7 @@ ROLES: Mapping[str, Role] = {
     ),
     # A person at the command line: publishes and removes plugins, sets limits, asks workers, sees it all.
     "operator": Role(
-        commands=f"{_LEDGER} {_CONSUMING} rename ttl scan config|get acl|log acl|whoami",
+        commands=f"{_LEDGER} {_CONSUMING} {_RESULTS} rename ttl scan config|get acl|log acl|whoami",
         keys="*",
         channels="*",
     ),
