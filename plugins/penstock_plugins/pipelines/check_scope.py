@@ -17,7 +17,7 @@ from penstock_plugins.pipelines.check_shapes import (
     type_of,
 )
 from penstock_plugins.pipelines.expressions_paths import Path, spelled
-from penstock_plugins.pipelines.model import MapStep, ParallelStep, Step, StepPart
+from penstock_plugins.pipelines.model import MapStep, ParallelStep, Step, StepPart, ToolStep
 
 
 class Frame:
@@ -61,8 +61,10 @@ class Scope:
 
     def after(self, step: StepPart, data: Shape) -> Scope:
         """What the next step sees."""
+        # Results have what a tool returned, which `output` does not change, and nobody knows before the run.
+        returned = UNKNOWN if isinstance(step, ToolStep) else data
         done = Table(
-            keys={"success": Some("boolean"), "data": data, "error": UNKNOWN},
+            keys={"success": Some("boolean"), "data": returned, "error": UNKNOWN},
             required=frozenset({"success"}),
             closed=True,
         )

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from penstock_plugins.pipelines.check import check
 from penstock_plugins.pipelines.item import ItemStatus
 from penstock_plugins.pipelines.local_run import LocalResult, run_locally
 from penstock_plugins.pipelines.model import Pipeline
 from penstock_plugins.pipelines.plan import PlannedTool
 from penstock_plugins.result import ToolFailure
+from penstock_plugins.tool import Tool
 from tests.support.pipelines.strategies import plan_of, toy
 
 GIVEN = {"n": 0, "l": [1, 2]}
@@ -297,3 +299,15 @@ def test_L2_what_cannot_be_undone_is_said() -> None:
     assert failure.details is not None
     assert failure.details["undone"] == ["steps[0]"]
     assert failure.details["not_undone"] == [{"step": "steps[1]", "message": "nothing for 3"}]
+
+
+@pytest.mark.parametrize("way", ["results[1]", "steps.one"])
+def test_L1_output_changes_the_data_and_results_have_what_the_tool_returned(way: str) -> None:
+    step = {**KINDS["tool"].ok, "name": "one", "output": {"made": "{{result.data.n}}"}}
+    after = {"transform": {"seen": "{{data.made}}", "returned": f"{{{{{way}.data.n}}}}"}}
+    pipeline = Pipeline.from_dict({"name": "table", "steps": [START, step, after]})
+
+    ran = Ran(START, step, after)
+
+    assert ran.data == {"seen": 2, "returned": 2}
+    assert not check(pipeline, lambda name: Tool(name="add", plugin="toy"))
