@@ -11,13 +11,14 @@ from penstock_broker_config.keys import Keys
 from tests.chaos.witness import publish_witness
 from tests.support.lab import publish_lab
 from tests.support.pipelines.running import Line
+from tests.support.pipelines.toys import publish_toys
 from tests.support.publishing import publish_shipped
 from tests.support.redis_server import RedisServer, missing_redis
 
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
-    """A worker with two processes and a scheduler; `text`, `lab` and `witness` are published."""
+    """A worker with two processes and a scheduler; `text`, `lab`, `toy` and `witness` are published."""
     if (missing := missing_redis()) is not None:
         pytest.skip(missing)
     folder = tmp_path_factory.mktemp("line")
@@ -25,6 +26,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
         publish_shipped(server, "text")
         line = Line(server, folder, stack, shared=True)
         publish_lab(line.client)
+        publish_toys(line.client)
         publish_witness(line.client, Keys())
         line.worker()
         line.scheduler()

@@ -20,9 +20,10 @@ from penstock_broker_config.values import RedisValues
 from penstock_plugins.index import ToolIndex
 from penstock_plugins.pipelines.item import ItemState
 from penstock_plugins.pipelines.model import Pipeline
+from penstock_plugins.pipelines.plan import Plan
 from penstock_plugins.record import PluginRecord
 from penstock_plugins.result import ToolResult, from_record
-from penstock_scheduler.planning import Planned, make_plan
+from penstock_scheduler.planning import Planned, make_plan, planned
 from penstock_scheduler.submission import choose_queue
 from tests.support.brokers import Broker
 from tests.support.penstock_processes import Scheduler, Worker
@@ -95,7 +96,7 @@ class Line:
 
     def begin(
         self,
-        pipeline: Pipeline,
+        what: Pipeline | Plan,
         inputs: Sequence[Any],
         *,
         fuse: bool = True,
@@ -104,8 +105,8 @@ class Line:
         deadline_s: float | None = None,
     ) -> str:
         """Have a run accepted, in flows of so many items."""
-        planned = self.planned(pipeline, fuse=fuse)
-        plan, steps = planned.plan, planned.steps_from(0)
+        found = planned(what) if isinstance(what, Plan) else self.planned(what, fuse=fuse)
+        plan, steps = found.plan, found.steps_from(0)
         self._runs += 1
         run = f"run{self._runs}"
         spec = RunSpec(
@@ -118,7 +119,7 @@ class Line:
             plan=Signer(None).seal(run, plan.to_json()),
         )
         self.ledger.open_run(spec, deadline_s=deadline_s)
-        reads = planned.programs[0].reads_input
+        reads = found.programs[0].reads_input
         for base in range(0, len(inputs), chunk):
             texts = [
                 orjson.dumps(ItemState.fresh(given, reads_input=reads).to_json())
@@ -166,6 +167,6 @@ class Line:
             found.append(from_record(text, call_id=f"{run}.{index}", tool=record.tool, index=index))
         return found
 
-    def run(self, pipeline: Pipeline, inputs: Sequence[Any], **options: Any) -> list[ToolResult]:
+    def run(self, what: Pipeline | Plan, inputs: Sequence[Any], **options: Any) -> list[ToolResult]:
         """Begin a run and wait for its results."""
-        return self.results(self.begin(pipeline, inputs, **options))
+        return self.results(self.begin(what, inputs, **options))
