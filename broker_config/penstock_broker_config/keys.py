@@ -151,7 +151,10 @@ class Keys:
 
     @property
     def costs(self) -> str:
-        """Hash: `digest:tool` → microseconds of one call, a moving average. Written by commit."""
+        """Hash: `digest:tool` → microseconds of one call, a moving average. Written by commit.
+
+        `digest:tool:turn` is what a call is charged for in turns, where its fuel is counted.
+        """
         return f"{self.prefix}costs"
 
     def job(self, job_id: str) -> str:

@@ -539,6 +539,49 @@ def test_B2_keys_take_turns(ledger: Ledger) -> None:
     assert '{"n":"quiet"}' in [orjson.loads(claimed(ledger, batch).calls)[0][4] for batch in next_ones]
 
 
+def test_B2_turns_are_charged_by_fuel_where_it_is_counted(ledger: Ledger) -> None:
+    """Of two tools that take as long, one that does nine times as much has a tenth of the turns."""
+    for tool, turn_us in (("web.fetch", 9000.0), ("web.post", None)):
+        name = f"measured-{tool}"
+        ledger.submit(header(name, tool=tool), [CallEntry(0, "{}")], base=0, total=1)
+        claim = claimed(ledger, f"{name}.0")
+        field = f"{'d' * 64}:{tool}"
+        ledger.commit(
+            f"{name}.0",
+            [GOOD],
+            fence=claim.fence,
+            position=0,
+            lease_s=30,
+            cost_field=field,
+            cost_us=1000.0,
+            turn_us=turn_us,
+        )
+    for tool in ("web.fetch", "web.post"):
+        entries = [BufferedCall(CallEntry(k, "{}")) for k in range(40)]
+        ledger.enqueue(header(tool, tool=tool), entries, [Buffer(key=tool, max_size=1)], base=0, total=40)
+
+    tools = [batch.tool for batch in dispatched(ledger, limit=20, waiting=100)]
+
+    assert (tools.count("web.fetch"), tools.count("web.post")) == (2, 18)
+
+
+def test_B2_fuel_that_is_not_counted_any_more_is_not_charged(ledger: Ledger, client: redis.Redis) -> None:
+    """Both figures are averages of their own."""
+    found = []
+    for number, (cost_us, turn_us) in enumerate(((100.0, 50.0), (200.0, 150.0), (200.0, None))):
+        ledger.submit(header(f"j{number}"), [CallEntry(0, "{}")], base=0, total=1)
+        fence = claimed(ledger, f"j{number}.0").fence
+        more = {"cost_field": "d:x", "cost_us": cost_us, "turn_us": turn_us}
+        ledger.commit(f"j{number}.0", [GOOD], fence=fence, position=0, lease_s=30, **more)  # type: ignore[arg-type]
+        found.append(client.hgetall(Keys().costs))
+
+    assert found == [
+        {b"d:x": b"100.0", b"d:x:turn": b"50.0"},
+        {b"d:x": b"130.0", b"d:x:turn": b"80.0"},
+        {b"d:x": b"151.0"},
+    ]
+
+
 def test_B2_calls_with_a_key_do_not_fall_behind_those_without(ledger: Ledger) -> None:
     """Of a queue with a backlog as many of them wait in line as of the others."""
     for number in range(20):

@@ -155,8 +155,7 @@ class BatchRun:
                 left_s=self._time_left_s(call),
             )
         if outcome.failure is not None and delay_s is not None:
-            busy_s = outcome.execution_s
-            self._recording.try_again(call, outcome.failure, delay_s=delay_s, busy_s=busy_s)
+            self._recording.try_again(call, outcome, outcome.failure, delay_s=delay_s)
         else:
             self._recording.add(outcome, call)
         return True

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: A batch that takes long records what it has after this, or after this many bytes of results.
 COMMIT_EVERY_S = 0.25
 COMMIT_BYTES = 1 << 20
+#: Instructions that stand for a microsecond in turns: about what a metered guest does in one. Tools that are
+#: metered take turns with others that are not.
+FUEL_PER_US = 3000.0
 
 
 class Following(NamedTuple):
@@ -57,6 +60,8 @@ class Recording:
         self._pending_bytes = 0
         self._committed_at = time.monotonic()
         self._busy_s = 0.0
+        #: Instructions of the calls that are not committed. None: they are not counted.
+        self._fuel: int | None = None
         self._pause_s: float | None = None
         #: Where the measured cost of a call is kept.
         self.cost_field = ""
@@ -70,7 +75,7 @@ class Recording:
 
     def add(self, outcome: Outcome, call: BatchCall | None = None) -> None:
         """The next call has ended."""
-        self._busy_s += outcome.execution_s
+        self._spent(outcome)
         metadata = outcome.metadata
         metadata["worker"] = self._bench.worker
         attempts = call.attempts if call is not None else 0
@@ -91,9 +96,9 @@ class Recording:
             record = patiently(lambda: self._bench.values.put(job_id, value))
         self._append(kind, record)
 
-    def try_again(self, call: BatchCall, failure: ToolFailure, *, delay_s: float, busy_s: float) -> None:
+    def try_again(self, call: BatchCall, outcome: Outcome, failure: ToolFailure, *, delay_s: float) -> None:
         """The next call has failed, and is run again later; nothing is recorded of it now."""
-        self._busy_s += busy_s
+        self._spent(outcome)
         self._pause(failure)
         self._append(RecordKind.RETRY, retry_entry(call, delay_s))
 
@@ -116,12 +121,12 @@ class Recording:
             return self._hold.ended is None
         crash.reach("worker.before_commit")
         asked_at = time.monotonic()
-        measured = self._busy_s / len(self._pending) * 1e6
         send = self._send_and_follow if self._may_follow() else self._send
-        answer = send(measured or None)
+        answer = send(self._busy_s / len(self._pending) * 1e6 or None, self._turn_us())
         crash.reach("worker.after_commit")
         self._position += len(self._pending)
-        self._pending, self._pending_bytes, self._busy_s, self._pause_s = [], 0, 0.0, None
+        self._pending, self._pending_bytes, self._pause_s = [], 0, None
+        self._busy_s, self._fuel = 0.0, None
         self._committed_at = time.monotonic()
         if answer is Commit.OK:
             self._bench.keeper.extended(self._hold, asked_at)
@@ -155,7 +160,7 @@ class Recording:
             and not self._bench.stopping()
         )
 
-    def _send(self, cost_us: float | None) -> Commit:
+    def _send(self, cost_us: float | None, turn_us: float | None) -> Commit:
         commit = self._bench.ledger.commit
         return patiently(
             lambda: commit(
@@ -166,11 +171,12 @@ class Recording:
                 lease_s=self._bench.lease_s,
                 cost_field=self.cost_field,
                 cost_us=cost_us,
+                turn_us=turn_us,
                 pause_s=self._pause_s,
             )
         )
 
-    def _send_and_follow(self, cost_us: float | None) -> Commit:
+    def _send_and_follow(self, cost_us: float | None, turn_us: float | None) -> Commit:
         ledger, terms = self._bench.ledger, self._bench.next_terms()
         asked_at = time.monotonic()
         committed = patiently(
@@ -181,6 +187,7 @@ class Recording:
                 position=self._position,
                 cost_field=self.cost_field,
                 cost_us=cost_us,
+                turn_us=turn_us,
                 pause_s=self._pause_s,
                 terms=terms,
                 queues=self._bench.queues,
@@ -189,6 +196,15 @@ class Recording:
         if committed.batch_id is not None and committed.claim is not None:
             self.following = Following(committed.batch_id, committed.claim, asked_at)
         return committed.answer
+
+    def _spent(self, outcome: Outcome) -> None:
+        self._busy_s += outcome.execution_s
+        if (fuel := outcome.metadata.get("fuel")) is not None:
+            self._fuel = (self._fuel or 0) + fuel
+
+    def _turn_us(self) -> float | None:
+        """What a call is charged for in turns, where its instructions are counted: the same on any host."""
+        return None if self._fuel is None else self._fuel / len(self._pending) / FUEL_PER_US
 
     def _pause(self, failure: ToolFailure) -> None:
         wanted_s = pause_s(failure)

@@ -48,6 +48,7 @@ class WorkerSide(Scripted):
         lease_s: float,
         cost_field: str = "",
         cost_us: float | None = None,
+        turn_us: float | None = None,
         pause_s: float | None = None,
     ) -> Commit:
         """Record the results of the next calls of a batch, all or none.
@@ -60,6 +61,7 @@ class WorkerSide(Scripted):
             lease_s: the lease goes on for this long.
             cost_field: `digest:tool`, where the measured cost is kept.
             cost_us: measured microseconds of one call.
+            turn_us: what one call is charged for in turns, in about the same unit. None: `cost_us`.
             pause_s: seconds for which nothing new starts under the batch's limits.
         """
         return self._run(
@@ -71,6 +73,7 @@ class WorkerSide(Scripted):
                 lease_s=lease_s,
                 cost_field=cost_field,
                 cost_us=cost_us,
+                turn_us=turn_us,
                 pause_s=pause_s,
             )
         )
@@ -84,6 +87,7 @@ class WorkerSide(Scripted):
         position: int,
         cost_field: str = "",
         cost_us: float | None = None,
+        turn_us: float | None = None,
         pause_s: float | None = None,
         terms: ClaimTerms,
         queues: Sequence[str],
@@ -96,7 +100,7 @@ class WorkerSide(Scripted):
             terms: who takes the next batch (a new name for each claim); the lease is for both batches.
             queues: full names of all queues that the worker serves. No batch is taken while one of the others
                 has something waiting.
-            batch_id, records, fence, position, cost_field, cost_us, pause_s: see `commit`.
+            batch_id, records, fence, position, cost_field, cost_us, turn_us, pause_s: see `commit`.
         """
         commit = self._working.commit(
             batch_id,
@@ -106,6 +110,7 @@ class WorkerSide(Scripted):
             lease_s=terms.lease_s,
             cost_field=cost_field,
             cost_us=cost_us,
+            turn_us=turn_us,
             pause_s=pause_s,
         )
         return self._run(commit_and_claim(self.keys, commit, self._working.claim("", terms), queues))

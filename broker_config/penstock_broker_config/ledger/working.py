@@ -69,6 +69,7 @@ class WorkerRequests:
         lease_s: float,
         cost_field: str,
         cost_us: float | None,
+        turn_us: float | None,
         pause_s: float | None,
     ) -> Request[Commit]:
         return Request(
@@ -82,7 +83,7 @@ class WorkerRequests:
                 int(lease_s * 1000),
                 *self._keep,
                 cost_field,
-                "" if cost_us is None else round(cost_us, 1),
+                _costs(cost_us, turn_us),
                 "" if pause_s is None else int(pause_s * 1000),
                 "".join(kind.value for kind, _ in records),
                 *(record for _, record in records),
@@ -97,6 +98,12 @@ class WorkerRequests:
             args=[self._keys.prefix, batch_id, fence],
             read=_read_commit,
         )
+
+
+def _costs(cost_us: float | None, turn_us: float | None) -> str:
+    if cost_us is None:
+        return ""
+    return f"{cost_us:.1f}" if turn_us is None else f"{cost_us:.1f} {turn_us:.1f}"
 
 
 def _lost_worker_records(max_attempts: int) -> tuple[bytes, bytes]:

@@ -3,10 +3,11 @@
 -- (the same commit sent twice records once).
 --
 -- KEYS 1 open   sorted set, batch → next look
---      2 costs  hash, digest:tool → µs
+--      2 costs  hash, digest:tool → µs; digest:tool:turn → what a turn is charged for, where fuel is counted
 -- j:{job}…: jobs.lua; b:{batch}: batches.lua; limits: limits.lua; calls that are tried again: buffers.lua
 -- ARGV 1 prefix 2 batch 3 fence 4 position of the first record in the batch 5 lease ms
---      6 keep ok ms 7 keep err ms 8 cost field 9 measured µs per call ('' = not measured)
+--      6 keep ok ms 7 keep err ms 8 cost field 9 measured µs per call ('' = not measured), and
+--        after a space what a call is charged for in turns, if that is another figure
 --      10 ms for which the batch's limits pause ('' = not at all)
 --      11 one letter a record: s success, f failure, r to be tried again, n nothing (its job or its time is over)
 --      12… the records; of r: "delay-ms attempts", the header and the call, a line each
@@ -107,10 +108,18 @@ if from + count > b.d then
   b.d = from + count
 end
 if ARGV[9] ~= '' then
-  local old = redis.call('HGET', KEYS[2], ARGV[8])
-  local cost = tonumber(ARGV[9])
-  if old then cost = 0.7 * tonumber(old) + 0.3 * cost end
-  redis.call('HSET', KEYS[2], ARGV[8], string.format('%.1f', cost))
+  local fields = {ARGV[8], ARGV[8] .. ':turn'}
+  local old = redis.call('HMGET', KEYS[2], unpack(fields))
+  local new = {string.match(ARGV[9], '^(%S+) ?(%S*)$')}
+  for k, field in ipairs(fields) do
+    local cost = tonumber(new[k])
+    if cost then
+      if old[k] then cost = 0.7 * tonumber(old[k]) + 0.3 * cost end
+      redis.call('HSET', KEYS[2], field, string.format('%.1f', cost))
+    elseif old[k] then
+      redis.call('HDEL', KEYS[2], field)  -- its fuel is not counted any more
+    end
+  end
 end
 if ARGV[10] ~= '' then
   for _, key in ipairs(b.keys) do pause_limit(prefix, key, tonumber(ARGV[10]), t) end

@@ -3,7 +3,7 @@
 -- ended did not ring is rung by the reaper.
 --
 -- KEYS 1 open   sorted set, batch → next look
---      2 costs  hash, digest:tool → µs
+--      2 costs  hash, digest:tool → µs, digest:tool:turn: commit.lua
 -- the buffers' keys: buffers.lua; the limits': limits.lua; a batch's: batches.lua
 -- ARGV 1 prefix 2 batches at most 3 grace ms (until the reaper rings) 4 reservation ms (of a slot, until a
 --      worker claims the batch) 5 batches that may wait for a worker, of a queue, beside twice those that run and as
@@ -121,7 +121,9 @@ local function form(buffer, s)
     redis.call('ZADD', KEYS[1], look, id)
     redis.call('ZADD', prefix .. 'formed:' .. s.queue, t, id)
     take_slots(prefix, keys, id, #entries, t, t + reserve)
-    local cost = tonumber(redis.call('HGET', KEYS[2], s.digest .. ':' .. s.tool) or '') or 1000
+    local field = s.digest .. ':' .. s.tool
+    local costs = redis.call('HMGET', KEYS[2], field .. ':turn', field)
+    local cost = tonumber(costs[1] or costs[2] or '') or 1000
     charge_turn(prefix, buffer, s.queue, s.tenant, s.key, cost * #entries)
     ring(id, s.queue, s.tool, #entries)
   end
