@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast
 
@@ -175,6 +175,18 @@ class AsyncProducer:
         self._feedings = [f for f in self._feedings if not f.ended] + [feeding]
         feeding.start()
         return AsyncJob(self._wire, self._operations, plan.ticket, feeding)
+
+    async def resume(
+        self,
+        job_id: str,
+        *,
+        pinned: bool = False,
+        latest: bool = False,
+        inputs: Sequence[JsonValue] | None = None,
+    ) -> AsyncJob[Any]:
+        """Go on with a run of a pipeline that has ended. See `Producer.resume`."""
+        flow = self._operations.resume(job_id, pinned=pinned, latest=latest, inputs=inputs)
+        return self._job(await self._wire.run(flow))
 
     async def flush(self, tool: str, batch_key: str, *, tenant: str | None = None) -> int:
         """See `Producer.flush`."""

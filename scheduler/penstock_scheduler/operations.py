@@ -154,6 +154,15 @@ class Operations:
             feeder=feeder,
         )
 
+    def resume(
+        self, job_id: str, *, pinned: bool, latest: bool, inputs: Sequence[Any] | None
+    ) -> Flow[Ticket]:
+        """Go on with a run that has ended, from where its items failed or were stopped."""
+        from penstock_scheduler.resuming import Resuming, Terms  # as above
+
+        resuming = Resuming(self.runs, self._signer, self._toolbox)
+        return (yield from resuming.resume(job_id, Terms(pinned=pinned, latest=latest, inputs=inputs)))
+
     def job(self, job_id: str) -> Flow[JobRecord]:
         """Look up one job."""
         return (yield from ask(lambda wire: wire.ledger.job(job_id)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Unpack
 
@@ -118,6 +118,35 @@ class Producer:
         self._feedings = [f for f in self._feedings if not f.ended] + [feeding]
         feeding.start()
         return Job(self._wire, self._operations, plan.ticket, feeding)
+
+    def resume(
+        self,
+        job_id: str,
+        *,
+        pinned: bool = False,
+        latest: bool = False,
+        inputs: Sequence[JsonValue] | None = None,
+    ) -> AnyJob:
+        """Go on with a run of a pipeline that has ended: a new run of its items that failed or never ended.
+
+        Each goes on from its last good step; one whose steps were undone begins anew. The run that ended
+        stays as it is. Items are counted from 0 again, in the order of their indexes. Resuming twice gives
+        the same job.
+
+        Args:
+            job_id: the run.
+            pinned: with the bundles that it began with, although tools have changed since.
+            latest: with what the tools' names mean now.
+            inputs: those of the whole run, to be compared with what it was given. None: they are not.
+
+        Raises:
+            ConfigurationError: it is no run of a pipeline, has not ended, or nothing is left to be done.
+            ConflictError: what it called has changed, and neither `pinned` nor `latest` was said; or an
+                input has.
+            CatalogError: a bundle that it began with is not there any more.
+        """
+        flow = self._operations.resume(job_id, pinned=pinned, latest=latest, inputs=inputs)
+        return self._job(self._wire.run(flow))
 
     def flush(self, tool: str, batch_key: str, *, tenant: str | None = None) -> int:
         """Let the calls that wait under a batch key leave now; returns how many these are.

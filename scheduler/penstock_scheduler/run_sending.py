@@ -152,15 +152,19 @@ class Beginnings:
                 return self.state(given)
             except ParamsError as error:
                 if on_invalid == "record":
-                    return self._refused(error)
+                    return self._refused(given, error)
                 told = {**error.details, "index": index}
                 raise ParamsError(f"Input {index}: {error.message}", told) from error
 
         return one
 
-    def _refused(self, error: ParamsError) -> bytes:
-        """An item that has failed before it begins."""
-        item = ItemState.fresh(None, reads_input=False)
+    def _refused(self, given: Any, error: ParamsError) -> bytes:
+        """An item that has failed before it begins; with its input, where that can travel."""
+        try:
+            value = orjson.loads(input_text(given))
+        except ParamsError:
+            value = None
+        item = ItemState.fresh(value, reads_input=self._reads_input)
         item.status = ItemStatus.FAILED
         item.failure = ToolFailure(
             code=ErrorCode.VALIDATION_ERROR, message=error.message, details=error.details or None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 from penstock_broker_config import crash
@@ -128,19 +129,20 @@ class Runs:
         run: str,
         *,
         resumed: JobRecord | None = None,
+        context: Mapping[str, Any] | None = None,
     ) -> Flow[RunSender]:
-        """What sends the items of a run."""
+        """What sends the items of a run; `context` counts instead of what the options say of it."""
         now_ms = yield from ask(lambda wire: wire.now_ms())
         deadline_s = options.get("deadline_s") if resumed is None else None
         deadline_ms = None if resumed is None else resumed.deadline_ms
         if deadline_s is not None:
             deadline_ms = now_ms + int(1000 * deadline_s)
         session = options.get("session")
-        context = {
+        said = {
             "session": None if session is None else plain(session, "session"),
             "request": request_context(options.get("request"), now_ms=now_ms),
         }
-        plan = found.plan.with_context(context)
+        plan = found.plan.with_context(said if context is None else context)
         spec = RunSpec(
             run=run,
             pipeline=plan.label,

@@ -255,20 +255,23 @@ local function flows()
   local function run_ended(jk, t, keep)
     local prefix, rk = jk.prefix, run_keys(jk.prefix, jk.id)
     for _, id in ipairs(redis.call('SMEMBERS', rk.inner)) do drop_job(prefix, id) end
-    local keys, names, left = {}, {}, false
+    local keys, names, gone, left = {}, {}, {}, false
     for _, id in ipairs(redis.call('SMEMBERS', rk.flows)) do
       if string.match(id, '^[^/]*/%d+$') then
         left = true
         redis.call('ZADD', prefix .. 'open', t, '>' .. id)
         redis.call('ZADD', prefix .. 'ready', t, id)
       else
-        keys[#keys + 1], names[#names + 1] = prefix .. 'f:' .. id, '>' .. id
+        keys[#keys + 1], names[#names + 1], gone[#gone + 1] = prefix .. 'f:' .. id, '>' .. id, id
       end
     end
     in_pieces(keys, 'UNLINK')
     in_pieces(names, 'ZREM', prefix .. 'open')
+    -- The run's own are in the set until each is closed, which says that all of them can be resumed.
+    in_pieces(gone, 'SREM', rk.flows)
     if left then wake_dispatchers(prefix) end
-    redis.call('DEL', rk.flows, rk.inner)
+    redis.call('DEL', rk.inner)
+    redis.call('PEXPIRE', rk.flows, keep.err)
     local longer = math.max(keep.ok, keep.err)
     for _, key in ipairs({rk.plan, rk.steps, rk.after}) do redis.call('PEXPIRE', key, longer) end
     redis.call('PEXPIRE', rk.resume, keep.err)

@@ -1,0 +1,258 @@
+"""Goes on with a run that has ended: a new run of what failed or never ended, each from its last good step.
+
+The run that ended stays as it is. The new one's id follows from its id, so that resuming twice runs once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from penstock_broker_config import crash
+from penstock_broker_config.envelope import Signer, flow_context
+from penstock_broker_config.flow_items import item_context, unpack_items
+from penstock_broker_config.ledger import JobRecord, Resumable, top_flow
+from penstock_broker_config.queues import DEFAULT
+from penstock_plugins.composites import find_in
+from penstock_plugins.errors import (
+    ConfigurationError,
+    ConflictError,
+    JobNotFoundError,
+    ToolNotFoundError,
+    ValueLostError,
+)
+from penstock_plugins.index import ToolIndex
+from penstock_plugins.pipelines.item import ItemState, ItemStatus
+from penstock_plugins.pipelines.model import Pipeline
+from penstock_plugins.pipelines.plan import Plan
+from penstock_plugins.pipelines.program import Op
+from penstock_plugins.pipelines.stages import next_stage
+from penstock_scheduler.flow import Effect, Flow, ask
+from penstock_scheduler.planning import Planned, make_plan
+from penstock_scheduler.reading import Ticket
+from penstock_scheduler.run_sending import Beginnings
+from penstock_scheduler.runs import Runs
+from penstock_scheduler.submission import choose_queue
+from penstock_scheduler.toolbox import Toolbox
+
+#: Items that begin as one flow.
+FLOW_ITEMS = 64
+#: Seconds that the flows of a run that was cancelled may take to be closed, and between two looks.
+_CLOSING_S, _LOOK_S = 15.0, 0.25
+_RESUMED_ID = re.compile(r"(.+)-r(\d+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the caller has said."""
+
+    #: With the bundles that the run began with, whatever was published since.
+    pinned: bool = False
+    #: With what the tools' names mean now.
+    latest: bool = False
+    #: The inputs of the run that ended, to be compared with what it was given. None: they are not.
+    inputs: Sequence[Any] | None = None
+
+
+def next_id(job_id: str) -> str:
+    """The id of the run that goes on with another."""
+    match = _RESUMED_ID.fullmatch(job_id)
+    return f"{match[1]}-r{int(match[2]) + 1}" if match else f"{job_id}-r1"
+
+
+class Resuming:
+    """Resumes runs."""
+
+    def __init__(self, runs: Runs, signer: Signer, toolbox: Toolbox) -> None:
+        self._runs = runs
+        self._signer = signer
+        self._toolbox = toolbox
+
+    def resume(self, job_id: str, terms: Terms) -> Flow[Ticket]:
+        """Begin the run that goes on; of one that was resumed before, find it."""
+        if terms.pinned and terms.latest:
+            raise ConfigurationError("pinned and latest exclude each other")
+        record = yield from ask(lambda wire: wire.ledger.job(job_id))
+        before = yield from self._runs.plan_of(record)
+        run = next_id(job_id)
+        begun = yield from self._begun(run)
+        if begun is not None and begun.total is not None:
+            return Ticket.from_record(begun)
+        if not record.state.final:
+            raise ConfigurationError(f"Job {job_id} has not ended: wait for it, or cancel it first")
+        yield from self._closed(job_id)
+        # Of one that was not begun whole, the plan is decided.
+        found = yield from (self._plan(before, terms) if begun is None else self._runs.plan_of(begun))
+        items = yield from self._items(job_id)
+        if not items:
+            raise ConfigurationError(f"Nothing of job {job_id} is left to be done, or it has expired")
+        _check_inputs(items, terms)
+        beginnings = Beginnings(found, found.plan.pipeline.parameters)
+        for index, item in items.items():
+            items[index] = _rewound(found, item, beginnings)
+        yield from self._begin(record, found, run, items, begun)
+        return Ticket(job_id=run, tool=found.plan.label, digest=found.digest, single=record.single)
+
+    def _begun(self, run: str) -> Flow[JobRecord | None]:
+        try:
+            return (yield from ask(lambda wire: wire.ledger.job(run)))
+        except JobNotFoundError:
+            return None
+
+    def _closed(self, job_id: str) -> Flow[None]:
+        """Wait until every flow of the run has said where it was."""
+        for _ in range(int(_CLOSING_S / _LOOK_S)):
+            if (yield from ask(lambda wire: wire.ledger.open_flows(job_id))) == 0:
+                return
+            yield from ask(lambda wire: wire.completions(job_id, cursor="$", wait_s=_LOOK_S, count=1))
+        raise ConfigurationError(
+            f"Steps of job {job_id} are still being stopped: try again; a scheduler has to run"
+        )
+
+    def _plan(self, before: Planned, terms: Terms) -> Flow[Planned]:
+        """The plan to go on with."""
+        plan = before.plan
+        if terms.pinned:
+            for tool in plan.tools:
+                yield from self._toolbox.pinned(tool.name, tool.digest)
+            return before
+        yield from self._toolbox.tools()  # what was published a moment ago counts
+        changes = yield from self._toolbox.with_tools(lambda index: changes_of(plan, index))
+        if not changes:
+            return before
+        if not terms.latest:
+            raise ConflictError(
+                f"What the run called has changed ({'; '.join(changes)}): say pinned to go on with what it "
+                "began with, or latest to go on with what there is now",
+                {"changed": changes},
+            )
+        asked = None if plan.queue == DEFAULT else plan.queue.removeprefix("penstock.")
+        now = yield from self._toolbox.with_tools(
+            lambda index: make_plan(
+                plan.pipeline,
+                index,
+                lambda pool: choose_queue(asked, pool),
+                composite=plan.composite,
+                fuse=plan.fuse,
+            )
+        )
+        if _way(now) != _way(before):
+            raise ConflictError("A composite tool that the run calls has other steps now: submit it anew")
+        return replace(now, plan=now.plan.with_context(plan.context))
+
+    def _items(self, job_id: str) -> Flow[dict[int, ItemState]]:
+        """Every item that failed or never ended, by its index, as it was then."""
+        left: Resumable = yield from ask(lambda wire: wire.ledger.resumable(job_id))
+        found: dict[int, ItemState] = {}
+        for index, sealed in sorted(left.items.items()):
+            packed = self._signer.unseal(item_context(job_id, index), sealed)
+            shapes = yield from _unpacked(job_id, packed)
+            found[index] = ItemState.from_json(shapes[0])
+        for flow in left.flows:
+            context = flow_context(top_flow(job_id, flow.base), flow.stage, flow.program)
+            shapes = yield from _unpacked(job_id, self._signer.unseal(context, flow.items))
+            for position, shape in enumerate(shapes):
+                if position not in flow.ended and shape is not None:
+                    found[flow.base + position] = ItemState.from_json(shape)
+        return dict(sorted(found.items()))
+
+    def _begin(
+        self,
+        record: JobRecord,
+        found: Planned,
+        run: str,
+        items: Mapping[int, ItemState],
+        begun: JobRecord | None,
+    ) -> Flow[None]:
+        origin = {"job": record.id, "indexes": list(items)}
+        context = {**found.plan.context, "resumes": origin}
+        sender = yield from self._runs.sender(found, {"tenant": record.tenant}, run, context=context)
+        states = list(items.values())
+        for base in range(0, len(states), FLOW_ITEMS):
+            if begun is not None and base < begun.accepted:
+                continue
+            some = states[base : base + FLOW_ITEMS]
+            stage = next_stage(found.stages, some)
+            sender.first = 0 if stage is None else stage.number
+            yield from sender.begin(
+                sender.spec,
+                [orjson.dumps(item.to_json()) for item in some],
+                base,
+                total=1 if record.single else None,
+                single=record.single,
+            )
+        if not record.single:
+            crash.reach("producer.before_seal")
+            yield from ask(lambda wire: wire.ledger.seal(run))
+            crash.reach("producer.after_seal")
+
+
+def changes_of(plan: Plan, index: ToolIndex) -> list[str]:
+    """What the names in a plan mean now that they did not mean then, in words."""
+    find = find_in(index)
+    changes = []
+    for name, meaning in sorted(plan.names.items()):
+        try:
+            resolved, now = index.resolve(name), find(name)
+        except ToolNotFoundError:
+            changes.append(f"{name} is not published any more")
+            continue
+        if isinstance(meaning, str):
+            if not isinstance(now, Pipeline) or now.digest() != plan.composites[meaning].digest():
+                changes.append(f"{name} has other steps")
+        elif resolved.digest != plan.tools[meaning].digest:
+            before = plan.tools[meaning]
+            changes.append(
+                f"{name} was {before.version} ({before.digest[:12]}), "
+                f"is {resolved.tool.version} ({resolved.digest[:12]})"
+            )
+    return changes
+
+
+def _check_inputs(items: Mapping[int, ItemState], terms: Terms) -> None:
+    if terms.inputs is None:
+        return
+    given = terms.inputs
+    for index, item in items.items():
+        known = item.frames[0][0] if item.frames[0][0] is not None else item.data if item.pc == 0 else None
+        if index >= len(given) or (known is not None and orjson.loads(orjson.dumps(given[index])) != known):
+            raise ConflictError(
+                f"Input {index} is not what the run was given: resume without inputs, or submit it anew",
+                {"index": index},
+            )
+
+
+def _rewound(found: Planned, item: ItemState, beginnings: Beginnings) -> ItemState:
+    """An item as it goes on; one whose input did not fit, and does not now, has failed again."""
+    if item.status is not ItemStatus.RUNNING:
+        item = item.rewound()
+    instruction = found.programs[0].code[item.pc]
+    if instruction.op is Op.GATHER:  # what its members had done is gone with them
+        item.pc = instruction.enter
+    if item.pc == 0:
+        return ItemState.from_json(orjson.loads(beginnings.rows("record", first=0)(item.data)))
+    return item
+
+
+def _way(found: Planned) -> list[list[tuple[str, str, str]]]:
+    """The instructions of all programs, as far as items remember where they are in them."""
+    return [[(one.op.value, one.path, one.tool_name) for one in program.code] for program in found.programs]
+
+
+def _unpacked(job_id: str, packed: bytes) -> Flow[list[Any]]:
+    references = [one for one in orjson.loads(packed) if isinstance(one, str)]
+    kept: dict[bytes, bytes] = {}
+    for reference in references:
+        value = yield from ask(_value(job_id, reference.encode()))
+        if value is None:
+            raise ValueLostError(f"A large item of job {job_id} is lost")
+        kept[reference.encode()] = value
+    return unpack_items(packed, kept.__getitem__)
+
+
+def _value(job_id: str, reference: bytes) -> Effect[bytes | None]:
+    return lambda wire: wire.value(job_id, reference)

@@ -1,0 +1,127 @@
+"""Runs that failed or were stopped go on from their last good step, once."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock_broker_config.ledger import JobState
+from penstock_plugins.errors import ConfigurationError, ConflictError
+from penstock_plugins.pipelines.builder import Pipeline, tool
+from penstock_scheduler import AsyncProducer, Producer
+from tests.support.brokers import Broker
+from tests.support.lab import publish_lab
+from tests.support.waiting import wait_until
+
+WAIT_S = 60.0
+
+#: Goes wrong behind a step that may not run twice, for every third item.
+SHAKY = (
+    Pipeline("shaky")
+    .pipe("lab.once-only", name="first")
+    .branch("data.n % 3 == 0", if_true=[tool("lab.shaky")])
+    .transform({"n": "{{data.n}}", "first": "{{steps.first.success}}"})
+)
+
+
+def failed_run(producer: Producer, count: int = 7) -> str:
+    """A run of which every third item has failed."""
+    job = producer.map(SHAKY, [{"n": n} for n in range(count)])
+    results = job.result(WAIT_S)
+    assert [result.success for result in results] == [n % 3 != 0 for n in range(count)]
+    wait_until(lambda: job.state.final, WAIT_S, "the run has ended")
+    return job.id
+
+
+def mend(system: Broker) -> None:
+    """Publish a `lab` whose tool does not fail."""
+    with system.redis.client() as client:
+        publish_lab(client, "1.1.0", mended=True)
+
+
+def test_L2_resume_goes_on_from_the_last_good_step(system: Broker, producer: Producer) -> None:
+    """What was done is not done again; tools that have changed are refused until it is said."""
+    failed = failed_run(producer)
+    mend(system)
+
+    with pytest.raises(ConflictError, match=r"lab\.shaky was 1\.0\.0") as caught:
+        producer.resume(failed)
+    resumed = producer.resume(failed, latest=True)
+    results = resumed.result(WAIT_S)
+
+    assert len(caught.value.details["changed"]) == 2
+    assert [result.data for result in results] == [{"n": n, "first": True} for n in (0, 3, 6)]
+    assert all((result.trace or [{}])[0]["step"] == "steps[1].if_true[0]" for result in results)
+    assert producer.job(failed).state is JobState.FAILED
+    assert len(list(producer.job(failed).results())) == 7
+
+
+def test_resuming_twice_runs_once(system: Broker, producer: Producer) -> None:
+    """Its id says what it goes on with; what fails again can be resumed again."""
+    failed = failed_run(producer)
+
+    first = producer.resume(failed)
+    again = producer.resume(failed)
+    assert [result.success for result in first.result(WAIT_S)] == [False] * 3
+    wait_until(lambda: first.state.final, WAIT_S, "it has ended")
+    mend(system)
+    third = producer.resume(first.id, latest=True)
+
+    assert (first.id, again.id, third.id) == (f"{failed}-r1", f"{failed}-r1", f"{failed}-r2")
+    assert [result.success for result in third.result(WAIT_S)] == [True] * 3
+
+
+async def test_L2_pinned_goes_on_with_what_the_run_began_with(system: Broker, producer: Producer) -> None:
+    """Whatever was published since; also for asyncio, and for a single item."""
+    one = producer.submit(SHAKY, {"n": 3})
+    assert not one.result(WAIT_S).success
+    wait_until(lambda: one.state.final, WAIT_S, "the run has ended")
+    mend(system)
+
+    async with AsyncProducer.connect(system.url, redis_url=system.redis.url) as twin:
+        pinned = await (await twin.resume(one.id, pinned=True)).result(WAIT_S)
+
+    assert not pinned.success
+    assert pinned.index is None
+
+
+def test_what_was_cancelled_goes_on(system: Broker, producer: Producer) -> None:
+    """From where it was stopped."""
+    slow = Pipeline("slow").pipe("lab.once-only", name="first").pipe("lab.forever")
+    job = producer.map(slow, [{"n": n} for n in range(3)])
+    wait_until(lambda: sum(step.left for step in job.tree().steps) == 3, WAIT_S, "the first step is done")
+    job.cancel()
+
+    resumed = producer.resume(job.id)
+    wait_until(lambda: resumed.state is JobState.RUNNING, WAIT_S, "it runs again")
+
+    first, second = resumed.tree().steps
+    assert (first.entered, resumed.progress().accepted) == (0, 3)
+    assert second.label == "lab.forever"
+    assert resumed.cancel()
+
+
+def test_inputs_that_have_changed_are_refused(system: Broker, producer: Producer) -> None:
+    """When they are given to be compared."""
+    reads = SHAKY.transform({"n": "{{input.n}}"})
+    job = producer.map(reads, [{"n": 3}, {"n": 4}])
+    job.result(WAIT_S)
+    wait_until(lambda: job.state.final, WAIT_S, "the run has ended")
+
+    with pytest.raises(ConflictError, match="Input 0 is not what the run was given"):
+        producer.resume(job.id, inputs=[{"n": 5}, {"n": 4}])
+    assert not producer.resume(job.id, inputs=[{"n": 3}, {"n": 4}]).result(WAIT_S)[0].success
+
+
+def test_what_cannot_be_resumed_says_why(system: Broker, producer: Producer) -> None:
+    """No run; nothing left; not ended."""
+    call = producer.submit("lab.echo", {})
+    fine = producer.submit(Pipeline("fine").pipe("lab.echo"), {})
+    runs = producer.submit(Pipeline("endless").pipe("lab.forever"), {})
+    assert call.result(WAIT_S).success
+    assert fine.result(WAIT_S).success
+    wait_until(lambda: call.state.final and fine.state.final, WAIT_S, "they have ended")
+
+    for job, said in ((call, "no run of a pipeline"), (fine, "Nothing of job"), (runs, "has not ended")):
+        with pytest.raises(ConfigurationError, match=said):
+            producer.resume(job.id)
+    runs.cancel()
