@@ -17,7 +17,7 @@ from penstock_broker_config.settings import Settings
 from penstock_plugins.errors import ToolError
 from penstock_workers import preload
 from penstock_workers.consumer import ResilientConsumer
-from penstock_workers.pipelines.sending import send_on
+from penstock_workers.pipelines.sending import StepTask, send_on
 from penstock_workers.refusals import refuse_pool
 from penstock_workers.runtime import Runtime, WorkerPlan, start_runtime
 
@@ -62,7 +62,7 @@ def create_worker_app(settings: Settings, plan: WorkerPlan) -> Celery:
             raise summary.failure.to_exception()
         return f"{summary.succeeded} succeeded, {summary.failed} failed"
 
-    @app.task(name=STEP_TASK, bind=True, throws=(ToolError,))
+    @app.task(name=STEP_TASK, bind=True, base=StepTask, throws=(ToolError,))
     def step(task: Any, flow: object, stage: object) -> str:
         """Look at one stage of one flow. What its chain says comes next counts as the ledger agrees."""
         if not (_is_id(flow) and _is_id(stage)) or _runtime is None:

@@ -12,13 +12,23 @@ from typing import Any
 from celery import Celery, Task
 from celery.canvas import Signature
 
+from penstock_broker_config import crash
 from penstock_broker_config.app import STEP_TASK
 from penstock_broker_config.canvas import fan_canvas, is_chord_id, step_signature
 from penstock_workers.pipelines.answers import StepAnswer
 
 
+class StepTask(Task):  # type: ignore[type-arg]  # Celery's own is no generic at run time
+    """The task of steps."""
+
+    def on_success(self, *_: Any, **__: Any) -> None:
+        """Celery has sent what follows."""
+        crash.reach("worker.after_replace")
+
+
 def send_on(task: Task[Any, Any], answer: StepAnswer) -> None:
     """Put into a step's request what Celery sends when its task returns."""
+    crash.reach("worker.before_replace")
     app: Celery = task.app
     request: Any = task.request  # its types know no chain
     others = [sent for sent in request.chain or [] if _stage_of(sent, answer.flow) is None]
