@@ -9,8 +9,9 @@ import redis.asyncio
 
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger.buffering import Buffer, BufferedCall
+from penstock_broker_config.ledger.flow_reading import read_resumable
 from penstock_broker_config.ledger.flow_records import FlowStep, Resumable, RunSpec
-from penstock_broker_config.ledger.flowing import FlowRequests, read_resumable
+from penstock_broker_config.ledger.flowing import FlowRequests
 from penstock_broker_config.ledger.producing import ProducerRequests
 from penstock_broker_config.ledger.reading import missing_in, put_in, read_job, read_jobs, read_stream
 from penstock_broker_config.ledger.records import (
