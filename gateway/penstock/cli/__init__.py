@@ -20,6 +20,7 @@ from penstock.cli import (
     demo,
     doctor,
     job,
+    job_tree,
     limits,
     map,
     pipeline,
@@ -90,6 +91,7 @@ app.command(rich_help_panel=_LOCAL)(up.up)
 app.command(rich_help_panel=_CALLS)(call.call)
 app.command(rich_help_panel=_CALLS, name="map")(map.map_rows)
 app.add_typer(pipeline.app, rich_help_panel=_CALLS)
+job_tree.add_to(job.app)
 app.add_typer(job.app, rich_help_panel=_CALLS)
 app.command(rich_help_panel=_PLUGINS)(tools.tools)
 authoring.add_to(plugin.app)

@@ -132,14 +132,14 @@ def _submit(
         if detach:
             return job.id
         try:
-            return _result(job)
+            return wait_for(job)
         except KeyboardInterrupt:
             cancelled = job.cancel()
             say_note(f"Job {job.id} was cancelled." if cancelled else f"Job {job.id} had ended.")
             return None
 
 
-def _result(job: Job[ToolResult]) -> ToolResult:
+def wait_for(job: Job[ToolResult]) -> ToolResult:
     """Wait for it; on a terminal, say where it stands when that takes long."""
     if not err().is_terminal:
         return job.result()

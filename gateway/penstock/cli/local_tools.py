@@ -54,9 +54,9 @@ class LocalTools:
             raise
         self.index = ToolIndex(records)
 
-    def call(self, digest: str, tool: str, params: Mapping[str, Any], timeout_s: float | None) -> ToolResult:
+    def call(self, digest: str, tool: str, params: Mapping[str, Any]) -> ToolResult:
         """Call a tool by its plugin's digest and its full name. Its failure is a result."""
-        return self._executors[digest].run(tool, params, timeout_s=timeout_s)
+        return self._executors[digest].run(tool, params)
 
     def _open(self, settings: Settings, folder: Path) -> PluginRecord:
         from penstock.cli.trial import SilentSink

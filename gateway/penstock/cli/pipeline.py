@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from penstock.cli.console import BAD, GOOD, NAME, QUIET, out, print_json, safe
+from penstock.cli.console import BAD, GOOD, NAME, QUIET, out, print_json, safe, say_note
 from penstock.cli.exits import FAILED, OK
 from penstock.cli.options import AsJson, flag
+from penstock.cli.pipeline_files import LocalFolders, read_file, refuse_problems
+from penstock.cli.pipeline_run import run
+from penstock.cli.result_files import check_writable
 from penstock.cli.session import settings_of
 from penstock.cli.tools import traits_text
 from penstock.cli.words import counted
@@ -23,10 +26,6 @@ app = typer.Typer(name="pipeline", help="Check pipelines, draw them, run them.",
 
 PipelineFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="A pipeline: .yaml, .toml or .json.", show_default=False)
-]
-LocalFolders = Annotated[
-    list[Path] | None,
-    typer.Option("--local", metavar="DIR", help="Use this plugin folder's tools, nothing else. Repeatable."),
 ]
 
 
@@ -66,19 +65,38 @@ def check(
     return _say_checked(file, pipeline, catalog_index(context), as_json)
 
 
-def read_file(file: Path) -> Pipeline:
-    """The pipeline in a file.
+@app.command()
+def show(
+    file: PipelineFile,
+    svg: Annotated[Path | None, typer.Option(metavar="OUT", help="Write a drawing as SVG.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Draw a pipeline: a tree on the terminal, or an SVG file. Nothing is connected to.
 
-    Raises:
-        InvalidPipelineError: it cannot be used; has every problem.
-        typer.BadParameter: the file cannot be read.
+    [bold]Examples[/bold]
+
+      penstock pipeline show summary.yaml
+      penstock pipeline show summary.yaml --svg summary.svg
     """
-    from penstock_plugins.pipelines.files import read_pipeline
+    from penstock_plugins.errors import InvalidPipelineError
+    from penstock_plugins.pipelines.drawing import draw_svg, draw_text
 
     try:
-        return read_pipeline(file)
-    except OSError as error:
-        raise typer.BadParameter(f"{file}: {error.strerror}") from error
+        pipeline = read_file(file)
+    except InvalidPipelineError as error:
+        return refuse_problems(file, error, as_json=as_json)
+    if svg is not None:
+        check_writable(svg)
+        svg.write_text(draw_svg(pipeline))
+        say_note(f"→ {svg}")
+    elif as_json:
+        print_json(pipeline.to_dict())
+    else:
+        out().print(Text(draw_text(pipeline)))
+    return OK
+
+
+app.command()(run)
 
 
 def catalog_index(context: typer.Context) -> ToolIndex:
