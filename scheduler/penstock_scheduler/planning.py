@@ -156,7 +156,8 @@ class _Pinning:
                     digest=resolved.digest,
                     version=tool.version,
                     once=traits.once_only,
-                    pure=traits.idempotent and not risks,
+                    # What is tried again waits in the queue for it, so it is a call of its own.
+                    pure=traits.idempotent and not risks and not traits.retryable,
                     queue=self._choose_queue(resolved.record.manifest.wasm.pool),
                     delivery=tool.delivery,
                 )

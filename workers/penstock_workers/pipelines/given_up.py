@@ -13,7 +13,3 @@ class FlowWaitsError(Exception):
 
 class GiveBackError(Exception):
     """The worker stops, or the run's time is over: the flow is given back as it was."""
-
-
-class NotInlineError(Exception):
-    """A call failed in passing and is to be tried again later: the stage's calls must be inner jobs."""

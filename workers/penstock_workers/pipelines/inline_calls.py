@@ -14,9 +14,8 @@ from penstock_workers.bench import Bench
 from penstock_workers.executor import PreparedTool
 from penstock_workers.outcome import Outcome
 from penstock_workers.pipelines.asking import ask, end_call
-from penstock_workers.pipelines.given_up import GiveBackError, NotInlineError
+from penstock_workers.pipelines.given_up import GiveBackError
 from penstock_workers.pipelines.work import FlowWork
-from penstock_workers.retrying import retry_delay_s
 from penstock_workers.together import LONGEST_S, TogetherCalls
 
 
@@ -32,7 +31,6 @@ class InlineCalls:
 
         Raises:
             FlowLostError, GiveBackError: the work ends here.
-            NotInlineError: a call is to be tried again later.
         """
         asked = ask(work, positions)
         if not asked.calls:
@@ -47,8 +45,6 @@ class InlineCalls:
             together = TogetherCalls(prepared, asked.texts, may_run=lambda _: may_run)
         for k, (position, params) in enumerate(asked.calls):
             outcome = self._outcome(work, prepared, together, k)
-            if outcome.failure is not None:
-                self._refuse_retry(prepared, outcome.failure, work)
             end_call(
                 work,
                 position,
@@ -86,14 +82,3 @@ class InlineCalls:
             except (CatalogError, CompileError) as error:
                 self._prepared[key] = ToolFailure(code=ErrorCode.TOOL_NOT_READY, message=error.message)
         return self._prepared[key]
-
-    @staticmethod
-    def _refuse_retry(prepared: PreparedTool | ToolFailure, failure: ToolFailure, work: FlowWork) -> None:
-        """Waiting for another try happens in the queue, never in a worker: inner jobs do that."""
-        if isinstance(prepared, ToolFailure):
-            return
-        delay_s = retry_delay_s(
-            failure, prepared.retry, attempts=1, retryable=prepared.retryable, left_s=work.left_s()
-        )
-        if delay_s is not None:
-            raise NotInlineError

@@ -36,7 +36,6 @@ from penstock_workers.pipelines.given_up import (
     FlowLostError,
     FlowWaitsError,
     GiveBackError,
-    NotInlineError,
 )
 from penstock_workers.pipelines.inline_calls import InlineCalls
 from penstock_workers.pipelines.inner_calls import InnerCalls
@@ -167,15 +166,10 @@ class StepRunner:
 
         After a loss nobody knows which call it was, so each instruction's calls are an inner job then.
         """
-        hooks, inner = self._bench.hooks, InnerCalls(self._inner)
+        hooks = self._bench.hooks
         if kind is StageKind.CALL or work.claim.losses > 0 or work.claim.limited or work.claim.inner:
-            return take_through(work, last, inner, hooks)
-        try:
-            return take_through(work, last, InlineCalls(self._bench), hooks)
-        except NotInlineError:
-            work.items = self._states.read(work.flow, work.stage, work.claim)
-            work.traces = [[] for _ in work.items]
-            return take_through(work, last, inner, hooks)
+            return take_through(work, last, InnerCalls(self._inner), hooks)
+        return take_through(work, last, InlineCalls(self._bench), hooks)
 
     def _fail_killers(self, work: FlowWork, last: int) -> None:
         """End items whose stage loses its workers again and again, though no call of theirs does."""

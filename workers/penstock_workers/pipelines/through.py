@@ -26,7 +26,7 @@ def take_through(work: FlowWork, last: int, calls: Calls, hooks: Hooks) -> list[
         Positions of the items that stand at a FAN.
 
     Raises:
-        FlowLostError, FlowWaitsError, GiveBackError, NotInlineError: the stage is not done.
+        FlowLostError, FlowWaitsError, GiveBackError: the stage is not done.
     """
     machine, items, traces = work.machine, work.items, work.traces
     asking: dict[int, list[int]] = {}
