@@ -103,18 +103,15 @@ def trace_json(trace: Trace) -> bytes:
     try:
         return orjson.dumps(trace)
     except orjson.JSONEncodeError:
-        return orjson.dumps([_writable(entry) for entry in trace])
+        return b"[%b]" % b",".join(map(_entry_json, trace))
 
 
-def _writable(entry: dict[str, Any]) -> dict[str, Any]:
+def _entry_json(entry: dict[str, Any]) -> bytes:
     try:
-        orjson.dumps(entry)
+        return orjson.dumps(entry)
     except orjson.JSONEncodeError:
-        return {
-            name: value if isinstance(value, str | bool | float) else "cannot be written as JSON"
-            for name, value in entry.items()
-        }
-    return entry
+        kept = {name: value for name, value in entry.items() if isinstance(value, str | bool | float)}
+        return orjson.dumps(kept | {"left_out": "it cannot be written as JSON"})
 
 
 def _rank(stage: str) -> tuple[bool, int]:
