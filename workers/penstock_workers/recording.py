@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from penstock_broker_config import crash
 from penstock_broker_config.ledger import Claim, Commit, RecordKind
 from penstock_broker_config.value_references import INLINE_BYTES
+from penstock_plugins.pipelines.hooks import NO_HOOKS, CallNote
 from penstock_plugins.result import ToolFailure
 from penstock_workers.batch_calls import BatchCall
 from penstock_workers.lease import Hold
@@ -76,6 +77,9 @@ class Recording:
     def add(self, outcome: Outcome, call: BatchCall | None = None) -> None:
         """The next call has ended."""
         self._spent(outcome)
+        if self._bench.hooks is not NO_HOOKS and call is not None:
+            tool = self.cost_field.partition(":")[2]
+            self._bench.hooks.after_call(CallNote(job=call.job, tool=tool, failure=outcome.failure))
         metadata = outcome.metadata
         metadata["worker"] = self._bench.worker
         attempts = call.attempts if call is not None else 0

@@ -6,8 +6,11 @@ the chain that a message carries does.
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import redis
@@ -134,7 +137,8 @@ class StepRunner:
                 work = FlowWork(
                     flow=flow, stage=stage, claim=claim, hold=hold, compiled=compiled, items=items
                 )
-                return self._work(work)
+                with _collecting_later():
+                    return self._work(work)
             except _UNUSABLE as error:
                 refusal = _unusable(error)
             except FlowLostError:
@@ -210,6 +214,19 @@ class StepRunner:
             at=claim.at,
             last=claim.last,
         )
+
+
+@contextmanager
+def _collecting_later() -> Iterator[None]:
+    """Spare Python's collector a stage: items and traces are many, have no cycles, and live to its end."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _unusable(error: Exception | None) -> ToolFailure:

@@ -1,0 +1,146 @@
+"""Taking items through a stage: the same calls together, hooks in between, what cannot be written down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import pytest
+
+from penstock_broker_config.ledger import Commit, FlowClaim, FlowState
+from penstock_plugins.pipelines.hooks import NO_HOOKS, CallNote, Hooks, StepNote, SubmissionNote
+from penstock_plugins.pipelines.item import ItemState, ItemStatus
+from penstock_plugins.pipelines.model import Pipeline
+from penstock_plugins.pipelines.program import Instruction
+from penstock_workers.lease import Hold
+from penstock_workers.pipelines.asking import ask, end_call
+from penstock_workers.pipelines.counting import count_steps
+from penstock_workers.pipelines.given_up import FlowLostError, GiveBackError
+from penstock_workers.pipelines.plans import compile_all
+from penstock_workers.pipelines.states import encoded, trace_json
+from penstock_workers.pipelines.through import take_through
+from penstock_workers.pipelines.work import FlowWork
+from tests.support.pipelines.strategies import plan_of, toy
+
+STEPS: list[dict[str, Any]] = [
+    {"tool": "toy.add"},
+    {"branch": "data.n > 5", "if_true": [{"tool": "toy.odd"}], "if_false": [{"filter": "data.n != 2"}]},
+    {"tool": "toy.add"},
+]
+
+
+class Toys:
+    """Runs toy calls, and notes the size of each group."""
+
+    def __init__(self) -> None:
+        self.groups: list[tuple[str, int]] = []
+
+    def run(self, work: FlowWork, instruction: Instruction, positions: Sequence[int]) -> None:
+        """See `Calls.run`."""
+        self.groups.append((instruction.tool_name, len(positions)))
+        asked = ask(work, positions)
+        for position, params in asked.calls:
+            found, failure = toy(instruction.tool_name, params)
+            end_call(work, position, params=params, data=found, failure=failure, duration_ms=1.0)
+
+
+class Looking:
+    """A test double of hooks: notes what it is told, and ends items that carry one number."""
+
+    def __init__(self, end_at: int) -> None:
+        self.end_at = end_at
+        self.steps: list[tuple[int, str, int]] = []
+
+    def before_submission(self, note: SubmissionNote) -> None:
+        """See `Hooks`."""
+
+    def after_call(self, note: CallNote) -> None:
+        """See `Hooks`."""
+
+    def between_steps(self, note: StepNote) -> None:
+        """See `Hooks`."""
+        self.steps.append((note.index, note.step, note.data["n"]))
+
+    def should_end(self, note: StepNote) -> bool:
+        """See `Hooks`."""
+        return bool(note.data["n"] == self.end_at)
+
+
+def work_of(numbers: Sequence[int], steps: list[dict[str, Any]] = STEPS, **claim: Any) -> FlowWork:
+    """A flow of items with these numbers."""
+    compiled = compile_all(plan_of(Pipeline.from_dict({"name": "p", "steps": steps})).to_json())
+    return FlowWork(
+        flow="r/10",
+        stage="0",
+        claim=FlowClaim(state=FlowState.GRANTED, count=len(numbers), base=10, **claim),
+        hold=Hold(">r/10", 1, 0.0),
+        compiled=compiled,
+        items=[ItemState.fresh({"n": n}) for n in numbers],
+    )
+
+
+def through(work: FlowWork, calls: Toys, hooks: Hooks = NO_HOOKS) -> list[tuple[str, Any]]:
+    """Take the items to the end, and say how they stand."""
+    take_through(work, work.program.program.end, calls, hooks)
+    return [(item.status.name, item.data) for item in work.items if item is not None]
+
+
+def test_items_that_ask_for_the_same_call_are_asked_together() -> None:
+    """Whichever way they came."""
+    calls = Toys()
+
+    ended = through(work_of([0, 1, 7, 8]), calls)
+
+    assert calls.groups == [("toy.add", 4), ("toy.odd", 2), ("toy.add", 2)]
+    assert [status for status, _ in ended] == ["DONE", "FILTERED", "DONE", "FAILED"]
+
+
+def test_W8_hooks_look_in_between_steps_and_may_end_an_item() -> None:
+    """With the item's index in the run, after each call of an item that goes on."""
+    hooks = Looking(end_at=1)
+
+    ended = through(work_of([0, 7]), Toys(), hooks)
+
+    assert ended == [("DONE", {"n": 1}), ("DONE", {"n": 10})]
+    assert hooks.steps[:2] == [(10, "steps[0]", 1), (11, "steps[0]", 8)]
+
+
+def test_a_flow_that_is_lost_or_late_is_left_at_once() -> None:
+    """Nothing of it counts any more."""
+    lost, late = work_of([1]), work_of([1], now_ms=2000, deadline_ms=1000)
+    lost.hold.ended = Commit.STOPPED
+
+    with pytest.raises(FlowLostError):
+        through(lost, Toys())
+    with pytest.raises(GiveBackError):
+        through(late, Toys())
+
+
+def test_counters_say_what_each_step_did() -> None:
+    """By the path of the step."""
+    work = work_of([0, 1, 7, 8])
+    through(work, Toys())
+
+    counters = count_steps(work.traces)
+
+    assert counters["steps[0]|in"] == counters["steps[0]|out"] == 4
+    assert counters["steps[0]|us"] == 4000
+    assert counters["steps[1].if_true[0]|failed"] == 1
+    assert counters["steps[1].if_false[0]|filtered"] == 1
+
+
+def test_an_item_that_json_cannot_hold_fails_and_its_trace_says_what_is_left_out() -> None:
+    """What is to be undone is kept."""
+    deep: Any = {}
+    for _ in range(300):
+        deep = {"d": deep}
+    item = ItemState.fresh(deep)
+
+    state = orjson.loads(encoded(item, member=False))
+
+    assert item.status is ItemStatus.FAILED
+    assert state["d"] is None
+    assert orjson.loads(trace_json([{"type": "tool", "step": "s", "result": deep, "duration_ms": 1.0}])) == [
+        {"type": "tool", "step": "s", "duration_ms": 1.0, "left_out": "it cannot be written as JSON"}
+    ]
