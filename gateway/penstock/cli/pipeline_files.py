@@ -9,7 +9,6 @@ import typer
 from rich.text import Text
 
 from penstock.cli.console import BAD, NAME, err, print_json, safe
-from penstock.cli.exits import FAILED
 
 if TYPE_CHECKING:
     from penstock_plugins.errors import InvalidPipelineError
@@ -41,8 +40,8 @@ def refuse_problems(file: Path, error: InvalidPipelineError, *, as_json: bool) -
     if as_json:
         problems = [{"path": "", "step": "", "message": text} for text in error.problems]
         print_json({"ok": False, "problems": problems})
-        return FAILED
+        return error.exit_code
     err().print(Text.assemble(("Error: ", BAD), (str(file), NAME), " cannot run:"))
     for text in error.problems:
         err().print(Text.assemble(("  ✘ ", BAD), safe(text)))
-    return FAILED
+    return error.exit_code

@@ -1,0 +1,234 @@
+"""Pipelines and their runs from the command line, on a system that `penstock up` runs."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.command_line import CommandLine, Up
+from tests.support.lab import lab_bundle
+from tests.support.waiting import wait_until
+
+TITLES = """
+name: titles
+steps:
+  - filter: data.text.size() > 0
+  - name: slug
+    tool: text.slug
+    params: {text: "{{data.text}}"}
+  - transform: {slug: "{{steps.slug.data.slug}}"}
+"""
+SHAKY = """
+name: shaky
+steps:
+  - tool: lab.once-only
+  - tool: lab.shaky
+"""
+COMPOSITE = """
+name: title
+description: Makes a title's id.
+parameters: {type: object, required: [text], properties: {text: {type: string}, loud: {type: boolean}}}
+steps:
+  - tool: text.slug
+    params: {text: "{{input.text}}"}
+"""
+
+
+def write_lab(folder: Path, version: str = "1.0.0", *, mended: bool = False) -> Path:
+    """The folder of the plugin `lab`."""
+    folder.mkdir(parents=True)
+    for name, content in lab_bundle(version, mended=mended).files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """A system with the plugins `text` and `lab`."""
+    folder = tmp_path_factory.mktemp("up")
+    lab = write_lab(folder / "lab")
+    with Up("--processes", "2", "--plugins", lab, folder=folder, shared=True) as up:
+        yield up
+
+
+@pytest.fixture
+def cli(up: Up, tmp_path: Path) -> CommandLine:
+    """The command line beside it, in a folder with some pipelines."""
+    for name, text in (("titles.yaml", TITLES), ("shaky.yaml", SHAKY)):
+        (tmp_path / name).write_text(text)
+    return CommandLine(tmp_path, up.environment)
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """What a JSON Lines file holds."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_check_names_every_problem_with_its_step(cli: CommandLine) -> None:
+    """Exit code 1; and 0 when there is none, with the tools that it would use."""
+    (cli.folder / "wrong.yaml").write_text(
+        TITLES.replace("text.slug", "text.slag").replace("steps.slug", "steps.slog")
+    )
+
+    wrong, fine = cli("pipeline", "check", "wrong.yaml"), cli("pipeline", "check", "titles.yaml", "--json")
+    as_json = cli("pipeline", "check", "wrong.yaml", "--json")
+
+    assert (wrong.code, fine.code, as_json.code) == (1, 0, 1)
+    assert "text.slag" in wrong.out
+    assert "steps.slog" in wrong.out
+    assert [problem["step"] for problem in as_json.json["problems"]] == ["slug", "transform"]
+    assert [tool["tool"] for tool in fine.json["tools"]] == ["text.slug"]
+
+
+def test_show_draws_a_tree_and_an_svg(cli: CommandLine) -> None:
+    """Of the file alone."""
+    tree, svg = (
+        cli("pipeline", "show", "titles.yaml"),
+        cli("pipeline", "show", "titles.yaml", "--svg", "t.svg"),
+    )
+
+    assert (tree.code, svg.code) == (0, 0)
+    assert "text.slug" in tree.out
+    assert (cli.folder / "t.svg").read_text().startswith("<svg")
+
+
+def test_run_prints_what_comes_out_and_tree_shows_how(cli: CommandLine) -> None:
+    """The trace of an item is JSON."""
+    plain = cli("pipeline", "run", "titles.yaml", "text=To be")
+    whole = cli("pipeline", "run", "titles.yaml", "--params", '{"text": "To be"}', "--json", "--no-fuse")
+    job = whole.json["call_id"].partition(".")[0]
+    tree, trace = cli("job", "tree", job, "--json"), cli("job", "tree", job, "--item", "0")
+    text = cli("job", "tree", job, "--watch")
+
+    assert (plain.code, json.loads(plain.out)) == (0, {"slug": "to-be"})
+    assert [entry["type"] for entry in whole.json["trace"]] == ["filter", "tool", "transform"]
+    assert [step["left"] for step in tree.json["steps"]] == [1, 1, 1]
+    assert [entry["step"] for entry in trace.json["trace"]] == ["steps[0]", "steps[1]", "steps[2]"]
+    assert text.out.splitlines()[0].startswith("titles  succeeded  1 of 1 items done")
+
+
+def test_rows_go_through_and_failures_are_beside(cli: CommandLine) -> None:
+    """As with `map`: exit code 1 when a row failed."""
+    rows = [{"text": "a"}, {"text": ""}, {"text": 5}]
+    (cli.folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    done = cli("pipeline", "run", "titles.yaml", "-i", "rows.jsonl", "-o", "out.jsonl", "--json")
+
+    found = {line["index"]: line for line in lines(cli.folder / "out.jsonl")}
+    assert (done.code, done.json["failed"]) == (1, 1)
+    assert [found[n]["success"] for n in range(3)] == [True, True, False]
+    assert (found[0]["data"], found[1]["filtered"]) == ({"slug": "a"}, True)
+    assert len(lines(cli.folder / "out.failed.jsonl")) == 1
+
+
+def test_ctrl_c_leaves_rows_that_can_be_gone_on_with(cli: CommandLine) -> None:
+    """Each row has one result in the end."""
+    (cli.folder / "rows.jsonl").write_text("".join(f'{{"text": "Row {n}"}}\n' for n in range(3000)))
+    run = ("pipeline", "run", "titles.yaml")
+    process = cli.start(*run, "-i", "rows.jsonl", "-o", "out.jsonl", name="run")
+    with process:
+        out = cli.folder / "out.jsonl"
+        wait_until(lambda: out.exists() and out.stat().st_size > 0, 60, "some results are there")
+        process.signal(signal.SIGINT)
+        code = process.wait()
+        said = process.log()
+
+    if code == 130:  # else it was quicker
+        job = said.rpartition("--resume ")[2].split()[0]
+        assert cli(*run, "--resume", job).code == 0
+    assert sorted(line["index"] for line in lines(out)) == list(range(3000))
+
+
+def test_local_runs_without_a_system(tmp_path: Path) -> None:
+    """With plugin folders; the result is the same."""
+    from penstock_plugins.shipped import shipped_plugins
+
+    (tmp_path / "titles.yaml").write_text(TITLES)
+    alone = CommandLine(
+        tmp_path, {"PENSTOCK_STATE_DIR": str(tmp_path), "PENSTOCK_CACHE_DIR": str(tmp_path / "c")}
+    )
+
+    done = alone(
+        "pipeline", "run", "titles.yaml", "text=To be", "--local", shipped_plugins() / "text", "--json"
+    )
+
+    assert (done.code, done.json["data"], done.json["filtered"]) == (0, {"slug": "to-be"}, False)
+
+
+def test_L1_a_composite_is_called_like_any_tool(cli: CommandLine) -> None:
+    """Published, listed, called, mapped; typed by its parameters."""
+    folder = cli.folder / "names"
+    folder.mkdir()
+    (folder / "plugin.toml").write_text(
+        'name = "names"\nversion = "1.0.0"\n[composite]\nfiles = ["title.yaml"]\n'
+    )
+    (folder / "title.yaml").write_text(COMPOSITE)
+    (cli.folder / "rows.jsonl").write_text('{"text": "One"}\n{"text": "Two"}\n')
+
+    checked, published = cli("plugin", "check", folder), cli("plugin", "publish", folder)
+    listed = cli("tools", "names.title", "--json")
+    called = cli("call", "names.title", "text=To be", "loud=yes")
+    refused = cli("call", "names.title")
+    mapped = cli("map", "names.title", "-i", "rows.jsonl", "-o", "out.jsonl")
+
+    assert (checked.code, published.code, mapped.code) == (0, 0, 0), (checked, published, mapped)
+    assert listed.json["traits"]["idempotent"] is True
+    assert (called.code, json.loads(called.out)) == (0, {"slug": "to-be"})
+    assert refused.code == 2
+    assert '"text" is a required' in refused.err
+    assert {line["data"]["slug"] for line in lines(cli.folder / "out.jsonl")} == {"one", "two"}
+
+
+def test_a_run_that_failed_is_resumed_when_its_tool_was_mended(cli: CommandLine) -> None:
+    """Refused first; with --latest it goes on, and a second time it is the same job."""
+    failed = cli("pipeline", "run", "shaky.yaml", "n:=1", "--json")
+    job = failed.json["call_id"].partition(".")[0]
+    mended = write_lab(cli.folder / "lab", "1.1.0", mended=True)
+    assert cli("plugin", "publish", mended).code == 0
+
+    refused = cli("job", "resume", job)
+    resumed = cli("job", "resume", job, "--latest", "--json")
+    watched = cli("job", "tree", f"{job}-r1", "--watch", "--json")
+
+    assert (failed.code, failed.json["error"]["code"]) == (1, "NOT_FOUND")
+    assert refused.code == 2
+    assert "lab.shaky was 1.0.0" in refused.err
+    assert resumed.json == {"job": f"{job}-r1", "resumes": job, "items": 1}
+    assert (watched.json["state"], [step["entered"] for step in watched.json["steps"]]) == (
+        "succeeded",
+        [0, 1],
+    )
+    assert cli("job", "resume", job, "--latest", "--json").json == resumed.json
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["check", "none.yaml"], 2, "none.yaml: No such file"),
+        (["run", "none.yaml"], 2, "none.yaml: No such file"),
+        (["run", "titles.yaml", "-i", "none.jsonl", "-o", "o.jsonl"], 2, "none.jsonl: No such file"),
+        (["run", "titles.yaml", "-i", "rows.jsonl"], 2, "--output is missing"),
+        (["run", "titles.yaml", "text=a", "-i", "r", "-o", "o"], 2, "--input takes rows"),
+        (["run", "titles.yaml", "--local", "nowhere"], 2, "nowhere: no such folder"),
+        (["run", "bad.yaml"], 2, "a step has exactly one of the keys"),
+        (["show", "bad.yaml"], 2, "a step has exactly one of the keys"),
+        (["run", "unknown.yaml"], 2, "Unknown tool: text.nothing"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_few_lines(
+    cli: CommandLine, arguments: list[str], code: int, says: str
+) -> None:
+    """No traceback, nothing on stdout."""
+    (cli.folder / "bad.yaml").write_text("name: bad\nsteps: [{toll: text.slug}]\n")
+    (cli.folder / "unknown.yaml").write_text("name: unknown\nsteps: [{tool: text.nothing}]\n")
+
+    done = cli("pipeline", *arguments)
+
+    assert (done.code, done.out) == (code, "")
+    assert says in done.err
+    assert "Traceback" not in done.err
