@@ -10,6 +10,7 @@ from typing import Any
 
 from celery import Celery
 
+from penstock_broker_config.foreign import OurCelery, plain_app
 from penstock_broker_config.queues import DEFAULT, declare
 from penstock_broker_config.redis_transport import OurAMQP
 from penstock_broker_config.sentinel import is_sentinel, kombu_options
@@ -35,7 +36,10 @@ def create_app(settings: Settings) -> Celery:
     """
     where = located(settings)
     broker = where.broker_url or ""
-    app = Celery("penstock", broker=for_kombu(broker), amqp=OurAMQP, set_as_current=False)
+    options = _transport_options(broker, settings.prefix)
+    app = OurCelery("penstock", broker=for_kombu(broker), amqp=OurAMQP, set_as_current=False)
+    app.key_prefix = settings.prefix
+    app.plain = plain_app(for_kombu(broker), broker, settings.foreign_queue, options)
     app.conf.update(
         # What travels
         accept_content=["json"],
@@ -46,7 +50,6 @@ def create_app(settings: Settings) -> Celery:
         # Results of those who ask for them, with canvas of their own (see `result_backend`)
         result_backend="penstock_broker_config.result_backend:StepBackend",
         penstock_result_url=where.celery_result_backend or where.redis_url,
-        result_backend_transport_options={"global_keyprefix": settings.prefix},
         result_expires=settings.result_ttl_s,
         result_failure_expires=settings.failure_ttl_s,
         # Where it travels
@@ -63,7 +66,7 @@ def create_app(settings: Settings) -> Celery:
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=scheme_of(broker) not in AMQP_SCHEMES,
-        broker_transport_options=_transport_options(broker, settings.prefix),
+        broker_transport_options=options,
         broker_use_ssl=broker_ssl(broker),
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,

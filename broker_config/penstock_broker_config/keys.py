@@ -95,6 +95,15 @@ class Keys:
         """String: what a foreign canvas attached to the run. Retention: the longer one."""
         return f"{self.prefix}j:{run}:after"
 
+    def after_turn(self, run: str) -> str:
+        """String: somebody goes on with the canvas after a run now. Written by take_canvas; seconds."""
+        return f"{self.prefix}j:{run}:turn"
+
+    @property
+    def canvases(self) -> str:
+        """Sorted set: run → when to look whether its canvas goes on. An entry goes when it has gone on."""
+        return f"{self.prefix}canvases"
+
     # Calls that wait, and limits (scripts/buffers.lua and limits.lua say what is in each) --------------
 
     @property

@@ -51,6 +51,15 @@ class _OneClient:
 
     pool: Any
     _one_client: Any = None
+    #: See kombu: begins every key.
+    global_keyprefix: str
+
+    def _lookup(self, exchange: Any, routing_key: Any, default: Any = None) -> Any:
+        # A message of somebody else's app (see `foreign`) names the queue with the prefix, as it is in Redis.
+        prefix = self.global_keyprefix
+        if not exchange and prefix and isinstance(routing_key, str) and routing_key.startswith(prefix):
+            return [routing_key.removeprefix(prefix)]
+        return super()._lookup(exchange, routing_key, default)  # type: ignore[misc]  # missing in the stubs
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         if asynchronous:

@@ -69,6 +69,8 @@ class Settings(BaseSettings):
     redis_url: str | None = None
     #: Redis of Celery's own results, for canvas that mixes our tasks with a user's. None: the ledger's.
     celery_result_backend: str | None = None
+    #: Queue of a user's own tasks that follow ours in a canvas, where their signatures name none.
+    foreign_queue: str = "celery"
     #: Starts every Redis key.
     prefix: str = "penstock:"
     #: Signs calls; once set, unsigned calls are refused. 16 bytes at least.

@@ -23,6 +23,9 @@ from penstock_scheduler.progress import Progress
 from penstock_scheduler.reading import ResultReader, Ticket, all_results
 
 if TYPE_CHECKING:
+    from celery import Celery
+    from celery.canvas import Signature
+
     from penstock_scheduler.tree import RunTree
 
 #: What `result` gives: a `ToolResult`, or a list of them.
@@ -175,6 +178,19 @@ class AsyncProducer:
         self._feedings = [f for f in self._feedings if not f.ended] + [feeding]
         feeding.start()
         return AsyncJob(self._wire, self._operations, plan.ticket, feeding)
+
+    async def signature(
+        self,
+        tool: Work,
+        params: JsonValue = None,
+        *,
+        app: Celery | None = None,
+        immutable: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> Signature[Any]:
+        """A Celery signature for the canvas of any app. See `Producer.signature`."""
+        flow = self._operations.signature(tool, params, options, app=app, immutable=immutable)
+        return await self._wire.run(flow)
 
     async def resume(
         self,

@@ -28,6 +28,9 @@ from penstock_scheduler.submission import Submission, compose, params_digest
 from penstock_scheduler.toolbox import Toolbox, ToolUse
 
 if TYPE_CHECKING:
+    from celery import Celery
+    from celery.canvas import Signature
+
     from penstock_scheduler.runs import Runs
 
 #: What is submitted: a tool, composite or not, by its name; or a pipeline.
@@ -162,6 +165,15 @@ class Operations:
 
         resuming = Resuming(self.runs, self._signer, self._toolbox)
         return (yield from resuming.resume(job_id, Terms(pinned=pinned, latest=latest, inputs=inputs)))
+
+    def signature(
+        self, work: Work, params: Any, options: CallOptions, *, app: Celery | None, immutable: bool
+    ) -> Flow[Signature[Any]]:
+        """A Celery signature of one call, or of one item of a pipeline."""
+        from penstock_scheduler.signatures import Signatures  # as above
+
+        signatures = Signatures(self._settings, self._signer, self._toolbox, self.runs)
+        return (yield from signatures.make(work, params, options, app=app, immutable=immutable))
 
     def job(self, job_id: str) -> Flow[JobRecord]:
         """Look up one job."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from penstock_broker_config.dead_letters import DeadLetter, LetterFilter
 from penstock_broker_config.ledger import JobRecord
@@ -19,6 +19,10 @@ from penstock_scheduler.job import AnyJob, Job
 from penstock_scheduler.operations import JsonValue, Operations, Work
 from penstock_scheduler.options import CallOptions, SubmitOptions
 from penstock_scheduler.reading import Ticket
+
+if TYPE_CHECKING:
+    from celery import Celery
+    from celery.canvas import Signature
 
 
 class Producer:
@@ -147,6 +151,34 @@ class Producer:
         """
         flow = self._operations.resume(job_id, pinned=pinned, latest=latest, inputs=inputs)
         return self._job(self._wire.run(flow))
+
+    def signature(
+        self,
+        tool: Work,
+        params: JsonValue = None,
+        *,
+        app: Celery | None = None,
+        immutable: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> Signature[Any]:
+        """A Celery signature, for canvas of any app on the same broker (docs/celery.md).
+
+        Its `AsyncResult` gives the data, or raises the typed error. Tools are pinned, and what is complete is
+        checked, now.
+
+        Args:
+            tool: as in `submit`.
+            params: of the call, or the pipeline's input. `{{ input… }}` in it stands for what came before in
+                the canvas. None: what came before is the params.
+            app: that sends it. None: the current one.
+            immutable: what came before is not passed on to it, as for any Celery signature.
+            **options: timeout_s, deadline_s, queue, tenant, session, request, fuse; see `CallOptions`.
+
+        Raises:
+            As `submit`, but for OverloadedError.
+        """
+        flow = self._operations.signature(tool, params, options, app=app, immutable=immutable)
+        return self._wire.run(flow)
 
     def flush(self, tool: str, batch_key: str, *, tenant: str | None = None) -> int:
         """Let the calls that wait under a batch key leave now; returns how many these are.

@@ -47,7 +47,7 @@ class Runs:
     def submit(self, target: Target, given: Any, options: SubmitOptions) -> Flow[Ticket]:
         """Run one item."""
         check_run_options(options)
-        found = yield from self._plan(target, options)
+        found = yield from self.plan(target, options)
         state = Beginnings(found, target.pipeline.parameters).state(given)
         sender = yield from self.sender(found, options, new_job_id())
         key = options.get("idempotency_key")
@@ -68,7 +68,7 @@ class Runs:
     def start_map(self, target: Target, options: CallOptions, on_invalid: OnInvalid) -> Flow[MapPlan]:
         """Create the run of a map, without items yet."""
         check_run_options(options)
-        found = yield from self._plan(target, options)
+        found = yield from self.plan(target, options)
         sender = yield from self.sender(found, options, new_job_id())
         yield from ask(lambda wire: wire.ledger.open_run(sender.spec, deadline_s=sender.deadline_s))
         crash.reach("producer.after_open_run")
@@ -161,7 +161,8 @@ class Runs:
             ring_after_s=self._settings.ring_after_s,
         )
 
-    def _plan(self, target: Target, options: CallOptions | SubmitOptions) -> Flow[Planned]:
+    def plan(self, target: Target, options: CallOptions | SubmitOptions) -> Flow[Planned]:
+        """The plan of what is to be run, with its tools pinned now."""
         asked = options.get("queue")
         key = (target.pipeline.digest(), target.composite, asked or "", target.fuse)
 

@@ -11,7 +11,9 @@ import redis
 
 from penstock_broker_config import crash
 from penstock_broker_config.app import create_app
+from penstock_broker_config.canvases import Canvases
 from penstock_broker_config.doorbell import Doorbell
+from penstock_broker_config.envelope import Signer
 from penstock_broker_config.heartbeat import HeartbeatFile
 from penstock_broker_config.ledger import Ledger, ReapTerms
 from penstock_broker_config.logs import configure_logging
@@ -19,6 +21,7 @@ from penstock_broker_config.settings import Settings, located
 from penstock_broker_config.store import check_store, connect_store
 from penstock_broker_config.values import open_values
 from penstock_scheduler.beat import Beat
+from penstock_scheduler.canvases import CanvasReaper
 from penstock_scheduler.collecting import Collecting
 from penstock_scheduler.dispatcher import Dispatcher, DispatchLoop
 from penstock_scheduler.producer import Producer
@@ -58,7 +61,8 @@ def run_scheduler(
     settings = located(settings)
     client = connect_store(settings)
     check_store(client, settings)
-    ledger, doorbell = Ledger(client, settings.keys, settings.retention), Doorbell(create_app(settings))
+    app = create_app(settings)
+    ledger, doorbell = Ledger(client, settings.keys, settings.retention), Doorbell(app)
     dispatching = DispatchLoop(
         Dispatcher(ledger, doorbell, settings.dispatch_terms, queues=settings.queues),
         client,
@@ -71,6 +75,7 @@ def run_scheduler(
         deep_queue=settings.deep_queue,
         queues=settings.queues,
     )
+    canvases = CanvasReaper(Canvases(client, settings.keys, Signer(settings.signing_secret())), app)
     beat = Beat(Timetable(client, settings.keys), Producer(settings))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -87,6 +92,7 @@ def run_scheduler(
             heartbeat.beat()
         try:
             reaper.step()
+            canvases.step()
             beat.step()
         except redis.ResponseError as error:
             logger.warning("The ledger refuses a step: %s", error, extra={"action": "step_refused"})

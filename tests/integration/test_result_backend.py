@@ -101,7 +101,7 @@ def test_L6_the_body_is_sent_when_the_ledger_says_so(app: Celery, client: redis.
 
 
 def test_L7_a_user_s_results_and_chords_are_celerys(app: Celery, client: redis.Redis) -> None:
-    """Under our prefix, with Celery's own bookkeeping."""
+    """Under Celery's own names, where a user's app looks for them, with Celery's own bookkeeping."""
 
     @app.task(name="theirs.add")
     def add(x: int, y: int) -> int:
@@ -112,8 +112,8 @@ def test_L7_a_user_s_results_and_chords_are_celerys(app: Celery, client: redis.R
     app.backend.set_chord_size("8c5b2c32-7d1c-4d21-9a7e-0d4b3f9d3d0f", 2)
 
     assert {name.split(b"-8c5b")[0] for name in names(client)} == {
-        b"penstock:celery-task-meta",
-        b"penstock:celery-taskset-meta",
+        b"celery-task-meta",
+        b"celery-taskset-meta",
     }
 
 

@@ -13,10 +13,13 @@ from celery import Celery, bootsteps, signals
 from celery.exceptions import Ignore
 
 from penstock_broker_config.app import RUN_TASK, STEP_TASK, create_app
+from penstock_broker_config.foreign import is_foreign
+from penstock_broker_config.ledger import run_of
 from penstock_broker_config.settings import Settings
 from penstock_plugins.errors import ToolError
 from penstock_workers import preload
 from penstock_workers.consumer import ResilientConsumer
+from penstock_workers.foreign.tasks import add_tasks
 from penstock_workers.pipelines.sending import StepTask, send_on
 from penstock_workers.refusals import refuse_pool
 from penstock_workers.runtime import Runtime, WorkerPlan, start_runtime
@@ -72,10 +75,13 @@ def create_worker_app(settings: Settings, plan: WorkerPlan) -> Celery:
         if answer is None:
             raise Ignore
         send_on(task, answer)
+        if is_foreign(run_of(answer.flow)):
+            _runtime.foreign.go_on(task.app, run_of(answer.flow))
         if answer.failure is not None:
             raise answer.failure.to_exception()
         return answer.summary
 
+    add_tasks(app, lambda: None if _runtime is None else _runtime.foreign)
     return app
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import redis
 
 from penstock_broker_config import crash
+from penstock_broker_config.canvases import Canvases
 from penstock_broker_config.envelope import Signer
 from penstock_broker_config.ledger import Ledger
 from penstock_broker_config.settings import Settings
@@ -20,6 +21,7 @@ from penstock_workers.artifacts.server import ArtifactServer
 from penstock_workers.batch_runner import BatchRunner
 from penstock_workers.bench import Bench
 from penstock_workers.finished import FinishedBatches
+from penstock_workers.foreign.calls import ForeignCalls
 from penstock_workers.identity import process_name
 from penstock_workers.known import KnownPlugins
 from penstock_workers.lease import LeaseKeeper
@@ -66,6 +68,7 @@ class Runtime:
 
     batches: BatchRunner
     steps: StepRunner
+    foreign: ForeignCalls
 
 
 def start_runtime(plan: WorkerPlan) -> Runtime:
@@ -125,4 +128,6 @@ def start_runtime(plan: WorkerPlan) -> Runtime:
         finished=plan.finished,
     )
     runner = BatchRunner(bench)
-    return Runtime(runner, StepRunner(bench, runner))
+    steps = StepRunner(bench, runner)
+    canvases = Canvases(plan.client, settings.keys, bench.signer)
+    return Runtime(runner, steps, ForeignCalls(bench, steps, canvases))

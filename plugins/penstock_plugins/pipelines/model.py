@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, Self, TypeVar
 
 import orjson
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -72,6 +72,16 @@ MAX_PIPELINE_BYTES = 1024 * 1024
 #: Lists and tables inside each other, before it is known what they are.
 _MAX_SHAPE_NESTING = 128
 
+S_co = TypeVar("S_co", covariant=True)
+
+
+class Signs(Protocol[S_co]):
+    """`penstock_scheduler.Producer`, or the one for asyncio, whose signatures are to be awaited."""
+
+    @property
+    def signature(self) -> Callable[..., S_co]:
+        """See there."""
+
 
 class Pipeline(Part):
     """Several calls and what happens between them."""
@@ -123,6 +133,16 @@ class Pipeline(Part):
     def is_composite(self) -> bool:
         """Whether it is a tool of its own."""
         return self.parameters is not None
+
+    def signature(self, producer: Signs[S_co], given: Any = None, **options: Any) -> S_co:
+        """Its Celery signature, for the canvas of any app. See `Producer.signature`.
+
+        Args:
+            producer: where its tools are.
+            given: its input; as `params` there.
+            options: as there.
+        """
+        return producer.signature(self, given, **options)
 
     def canonical(self) -> bytes:
         """As JSON, the same bytes for pipelines that say the same."""

@@ -1,0 +1,66 @@
+"""A user's own app with a worker of its own, on the broker that Penstock's worker and scheduler are on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.canvas import Signature
+
+from penstock_scheduler import Producer
+from tests.integration.foreign_canvas import their_app
+from tests.support.brokers import Broker
+from tests.support.lab import publish_lab
+from tests.support.penstock_processes import Scheduler, Worker
+from tests.support.processes import Process
+from tests.support.publishing import publish_shipped
+
+
+class Site:
+    """Both systems on one broker; their app, and a producer of ours, in this process."""
+
+    def __init__(self, broker: Broker, folder: Path, stack: ExitStack) -> None:
+        """Start all but the workers and the scheduler of Penstock."""
+        self.broker, self.folder, self._stack = broker, folder, stack
+        self.theirs: Celery = their_app.make(broker.url, broker.redis.url)
+        their_worker = Process(
+            [sys.executable, their_app.__file__],
+            name="theirs",
+            folder=folder,
+            environment={"THEIR_BROKER": broker.url, "THEIR_BACKEND": broker.redis.url},
+            ready="ready.",
+        )
+        stack.enter_context(their_worker)
+        self.producer = stack.enter_context(Producer.connect(broker.url, redis_url=broker.redis.url))
+        stack.callback(self.theirs.close)
+
+    def sign(self, *args: Any, **options: Any) -> Signature[Any]:
+        """A signature of ours for their app."""
+        return self.producer.signature(*args, app=self.theirs, **options)
+
+    def worker(self, name: str = "w1", environment: Mapping[str, str] | None = None) -> Worker:
+        """Start a worker of ours."""
+        cache = {"PENSTOCK_CACHE_DIR": str(self.folder / "cache"), **(environment or {})}
+        worker = Worker(
+            broker=self.broker, folder=self.folder / name, name=name, processes=2, environment=cache
+        )
+        return self._stack.enter_context(worker)
+
+    def scheduler(self) -> Scheduler:
+        """Start a scheduler of ours."""
+        return self._stack.enter_context(Scheduler(broker=self.broker, folder=self.folder / "scheduler"))
+
+
+@pytest.fixture
+def site(broker: Broker, tmp_path: Path) -> Iterator[Site]:
+    """On Redis, then on RabbitMQ; `text` and `lab` are published."""
+    publish_shipped(broker.redis, "text")
+    with broker.redis.client() as client:
+        publish_lab(client)
+    with ExitStack() as stack:
+        yield Site(broker, tmp_path, stack)

@@ -1,0 +1,145 @@
+"""Our signatures among a user's own tasks, in a user's own app (L-7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import redis
+from celery import chain, chord, group
+from celery.canvas import Signature
+
+from penstock_plugins.errors import ErrorCode, ParamsError, ToolError, ToolNotFoundError
+from penstock_plugins.pipelines.builder import Pipeline, tool
+from tests.integration.foreign_canvas.conftest import Site
+from tests.support.waiting import wait_until
+
+WAIT_S = 60
+
+#: With a fan-out: many tasks of ours, on both of our worker's processes.
+BOTH = Pipeline("both").parallel({"a": [tool("text.stats")], "b": [tool("text.stats")]})
+WORDS = BOTH.transform({"words": "{{data.a.words}}"})
+
+
+def sig(site: Site, name: str, *args: Any, immutable: bool = False) -> Signature[Any]:
+    """A task of theirs."""
+    return site.theirs.signature(f"theirs.{name}", args=args, immutable=immutable)
+
+
+def run(canvas: Any) -> Any:
+    """Send it by their app, and wait for its end."""
+    return canvas.apply_async().get(timeout=WAIT_S)
+
+
+def test_L7_ours_and_theirs_in_chains_groups_and_chords(site: Site) -> None:
+    """Whatever stands before, beside and behind: each gets what came before it."""
+    site.worker()
+    site.scheduler()
+    app, sign = site.theirs, site.sign
+    stats: Any = sign("text.stats")
+
+    assert run(chain(sig(site, "sentence", 3), stats, sig(site, "words"), app=app)) == 3
+    template = sign("text.stats", {"text": "as many as {{input}}"})
+    assert run(chain(sig(site, "count", 4), template, sig(site, "words"), app=app)) == 4
+    complete = sign("text.stats", {"text": "one two"}, immutable=True)
+    assert run(chain(sig(site, "count", 4), complete, sig(site, "words"), app=app)) == 2
+    mixed = group(
+        chain(sig(site, "sentence", 5), stats, sig(site, "words"), app=app),
+        sig(site, "count", 1),
+        chain(sig(site, "sentence", 6), stats, app=app),
+        app=app,
+    )
+    first, second, third = run(mixed)
+    assert (first, second, third["words"]) == (5, 1, 6)
+    few = [sign("text.stats", {"text": "a b"}), sig(site, "count", 3)]
+    assert run(chord(few, sig(site, "total"), app=app)) == 5
+    many = [chain(sign("text.stats", {"text": "a " * k}), sig(site, "words"), app=app) for k in range(1, 6)]
+    assert run(chord(many, chain(sig(site, "texts"), stats, app=app), app=app))["words"] == 5
+    all_ours = [sign("text.stats", {"text": "a " * k}) for k in range(1, 4)]
+    body = sign("text.stats", {"text": "{{input[0].words}} {{input[2].words}}"})
+    assert run(chord(all_ours, body, app=app))["words"] == 2
+
+
+def test_L7_pipelines_in_chains_and_chords(site: Site) -> None:
+    """A fan-out of theirs begins when a run of ours has ended, and counts it once."""
+    site.worker()
+    site.scheduler()
+    app = site.theirs
+
+    middle = WORDS.signature(site.producer, app=site.theirs)
+    assert run(chain(sig(site, "sentence", 7), middle, sig(site, "words"), app=app)) == 7
+    members = [WORDS.signature(site.producer, {"text": "x " * k}, app=app) for k in (1, 2)]
+    assert run(chord([*members, sig(site, "count", 4)], sig(site, "total"), app=app)) == 7
+
+
+def test_L7_failures_are_typed_and_called_back(site: Site) -> None:
+    """`AsyncResult` raises our own error; what follows is not run; `link_error` is called."""
+    site.worker()
+    site.scheduler()
+    app, sign = site.theirs, site.sign
+
+    shaky = sign("lab.shaky", {})
+    shaky.link_error(sig(site, "failed"))
+    sent = chain(shaky, sig(site, "count", immutable=True), app=app).apply_async()
+    ours: Any = sent.parent
+    with pytest.raises(ToolError) as caught:
+        ours.get(timeout=WAIT_S)
+    assert (caught.value.code, caught.value.message) == (ErrorCode.NOT_FOUND, "not here")
+    wait_until(lambda: theirs_list(site, "theirs:failed") == [ours.id], WAIT_S, "the failure is called back")
+
+    unfit = chain(sig(site, "count", 3), sign("text.stats"), app=app).apply_async()
+    with pytest.raises(ParamsError):
+        unfit.get(timeout=WAIT_S)
+    missing = chain(sig(site, "count", 3), sign("text.stats", {"text": "{{input.text}}"}), app=app)
+    with pytest.raises(ParamsError, match=r"input\.text"):
+        run(missing)
+    with pytest.raises(ToolError, match="shaky"):
+        run(
+            Pipeline("bad")
+            .pipe("text.stats")
+            .pipe("lab.shaky")
+            .signature(site.producer, {"text": "a"}, app=app)
+        )
+
+
+def test_L7_what_is_complete_is_checked_when_it_is_signed(site: Site) -> None:
+    """And what names nothing that is there."""
+    sign = site.sign
+
+    with pytest.raises(ParamsError):
+        sign("text.stats", {"txt": "a"})
+    with pytest.raises(ParamsError, match="only `input`"):
+        sign("text.stats", {"text": "{{data.text}}"})
+    with pytest.raises(ToolNotFoundError):
+        sign("text.nothing")
+
+
+def test_L7_a_message_that_comes_twice_is_one_call(site: Site) -> None:
+    """What follows is sent once, and another's is not touched."""
+    site.worker()
+    site.scheduler()
+    app = site.theirs
+    call = site.sign("lab.once-only", {"n": 1}).set(task_id="the-same")
+
+    for _ in range(3):
+        chain(call, sig(site, "count", 1, immutable=True), app=app).apply_async()
+    assert app.AsyncResult("the-same").get(timeout=WAIT_S) == {"n": 1}
+    for _ in range(2):
+        chain(call, sig(site, "count", 1, immutable=True), app=app).apply_async()
+    run(site.sign("text.stats", {"text": "a"}))
+
+    wait_until(lambda: counted(site) == 1, WAIT_S, "what follows was run")
+    assert len(site.producer.jobs()) == 2
+
+
+def counted(site: Site) -> int:
+    """How often their task has counted."""
+    with redis.Redis.from_url(site.broker.redis.url) as client:
+        return int(client.get("theirs:counted") or 0)
+
+
+def theirs_list(site: Site, key: str) -> list[str]:
+    """What their tasks have noted."""
+    with redis.Redis.from_url(site.broker.redis.url) as client:
+        found: Any = client.lrange(key, 0, -1)
+        return [one.decode() for one in found]
