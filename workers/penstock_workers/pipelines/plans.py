@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from penstock_broker_config.ledger import FlowStep
@@ -82,7 +82,11 @@ def compile_all(raw: bytes) -> CompiledPlan:
         EnvelopeError: it is none, or of another version.
         InvalidPipelineError, LoopLimitError: it cannot be run.
     """
-    plan = Plan.from_json(raw)
+    return compiled_from(Plan.from_json(raw))
+
+
+def compiled_from(plan: Plan) -> CompiledPlan:
+    """A plan, compiled. Raises as `compile_all`."""
     return CompiledPlan(plan, tuple(CompiledProgram(plan, program) for program in compile_plan(plan)))
 
 
@@ -92,7 +96,7 @@ class Plans:
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._by_run: OrderedDict[str, CompiledPlan] = OrderedDict()
-        self._by_content: OrderedDict[bytes, CompiledPlan] = OrderedDict()
+        self._by_plan: OrderedDict[str, CompiledPlan] = OrderedDict()
 
     def of(self, run: str) -> CompiledPlan:
         """The plan of a run.
@@ -109,15 +113,19 @@ class Plans:
         if sealed is None:
             raise FlowLostError
         raw = self._bench.signer.unseal(run, sealed)
-        compiled = self._by_content.get(raw)
-        if compiled is None:
-            compiled = self._by_content[raw] = compile_all(raw)
-            _trim(self._by_content, _PLANS)
+        plan = Plan.from_json(raw)
+        # Runs of the same pipeline differ in their session and request only.
+        known = self._by_plan.get(plan.digest)
+        if known is None:
+            compiled = self._by_plan[plan.digest] = compiled_from(plan)
+            _trim(self._by_plan, _PLANS)
+        else:
+            compiled = replace(known, plan=plan)
         self._by_run[run] = compiled
         _trim(self._by_run, _RUNS)
         return compiled
 
 
-def _trim(cache: OrderedDict[str, CompiledPlan] | OrderedDict[bytes, CompiledPlan], size: int) -> None:
+def _trim(cache: OrderedDict[str, CompiledPlan], size: int) -> None:
     while len(cache) > size:
         cache.popitem(last=False)
