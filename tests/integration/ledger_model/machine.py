@@ -33,7 +33,7 @@ class BuffersLeasesAndRates(Workers):
 
     def _drain(self) -> None:
         for key in list(self.model.limits.of):
-            self.clear_limit(key)
+            self._clear_limit(key)
         for job in list(self.model.jobs.values()):
             self.ledger.seal(job.id)
             self.model.seal(job)
@@ -44,17 +44,9 @@ class BuffersLeasesAndRates(Workers):
             assert rounds < _ROUNDS, "something is never run"
             self.ledger.let_pass(70_000 if rounds < 50 else 600_000)
             for batch_id in [*self._dispatch(AMPLE), *self._reap()]:
-                self._run(batch_id)
+                self._work(batch_id, "z")
             audit(self.redis, self.ledger, self.model)
         self.ledger.let_pass(70_000)
         self._dispatch(AMPLE)
         self._reap()
         check_remains(self.redis, self.ledger, self.model)
-
-    def _run(self, batch_id: str) -> None:
-        mine = self._claim(batch_id, "z", 30_000)
-        if mine is None:
-            return
-        for position in range(mine.position, len(mine.calls)):
-            if self._commit(mine, position, "s", 30_000) != "ok":
-                return

@@ -41,8 +41,10 @@ SHAPES = (
     {"key": "l", "max_size": 4, "max_bytes": 40, "max_wait_ms": 5000},
     {"key": "l", "max_size": 8, "max_wait_ms": 7_000_000},
 )
-LIMITED_BY: tuple[tuple[str, ...], ...] = ((), ("api",), ("site",), ("api", "site"))
+LIMITED_BY: tuple[tuple[str, ...], ...] = ((), ("api",), ("api",), ("site",), ("api", "site"))
 picks = st.integers(0, 1 << 16)
+#: Most calls have everything in common, or they would seldom meet.
+kinds = st.sampled_from([0] * 8 + list(range(1, len(KINDS))))
 
 
 def params(pick: int, index: int) -> str:
@@ -59,10 +61,11 @@ class Producers(RuleBasedStateMachine):
         slots=st.integers(1, 2),
         rate=st.sampled_from([0.001, 0.5, 20.0]),
         burst=st.sampled_from([None, 1, 4]),
-        bounds=st.sampled_from([Bounds(), Bounds(key_calls=4, calls=9, size_bytes=400)]),
+        begun=st.integers(0, 2),
+        bounds=st.sampled_from([Bounds(), Bounds(), Bounds(key_calls=4, calls=9, size_bytes=400)]),
     )
-    def begin(self, slots: int, rate: float, burst: int | None, bounds: Bounds) -> None:
-        """An empty Redis; two limits that tools declare."""
+    def begin(self, slots: int, rate: float, burst: int | None, begun: int, bounds: Bounds) -> None:
+        """An empty Redis, two limits that tools declare, and perhaps some calls that wait for one of them."""
         self.redis = redis.Redis.from_url(self.server_url)
         self.redis.flushall()
         self.ledger = VirtualLedger(self.redis, Keys(), bounds)
@@ -77,6 +80,8 @@ class Producers(RuleBasedStateMachine):
         self.dead: set[str] = set()
         self.names = 0
         self.params: dict[Ref, str] = {}
+        for number in range(begun):
+            self._enqueue(3 * number + 1, 0, 3, True, {"key": "k", "max_size": 2}, ("api",), None, None)
 
     def _header(self, job_id: str, kind: int) -> BatchHeader:
         given: dict[str, Any] = {
@@ -98,10 +103,42 @@ class Producers(RuleBasedStateMachine):
         return self._header(f"j{len(self.model.jobs)}", kind), 0, 1 if sealed else None
 
     @rule(
-        pick=picks, kind=st.integers(0, len(KINDS) - 1), count=st.integers(1, 3), sealed=st.booleans(),
-        deadline=st.sampled_from([None, None, None, 300, 20_000]),
+        pick=picks, kind=kinds, count=st.integers(1, 4), sealed=st.booleans(),
+        shape=st.sampled_from(SHAPES), limited=st.sampled_from(LIMITED_BY),
+        delay=st.sampled_from([None] * 6 + [50, 5000, 7_000_000]),
+        deadline=st.sampled_from([None] * 5 + [300, 20_000]),
+        at_once=st.sampled_from([False] * 4 + [True]),
     )  # fmt: skip
-    def submit(self, pick: int, kind: int, count: int, sealed: bool, deadline: int | None) -> None:
+    def accept(
+        self,
+        pick: int,
+        kind: int,
+        count: int,
+        sealed: bool,
+        shape: dict[str, Any],
+        limited: tuple[str, ...],
+        delay: int | None,
+        deadline: int | None,
+        at_once: bool,
+    ) -> None:
+        """Calls that leave at once, or wait: for others of their key, for a limit, for their time."""
+        if at_once:
+            self._submit(pick, kind, count, sealed, deadline)
+        else:
+            self._enqueue(pick, kind, count, sealed, shape, limited, delay, deadline)
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(what=st.sampled_from(["flush", "flush", "seal", "cancel"]), pick=picks)
+    def tell(self, what: str, pick: int) -> None:
+        """What producers say beside: what waits leaves now, a map's input ends, a job is cancelled."""
+        if what == "flush":
+            self._flush(pick)
+        elif what == "seal":
+            self._seal(pick)
+        else:
+            self._cancel(pick)
+
+    def _submit(self, pick: int, kind: int, count: int, sealed: bool, deadline: int | None) -> None:
         """Calls that leave at once, unless the operator limits them."""
         header, base, known = self._job_for(pick, kind, sealed)
         total = known and count
@@ -130,13 +167,7 @@ class Producers(RuleBasedStateMachine):
             self.heard.append(f"{header.job}.{base}")
             self.params |= {Ref(header.job, entry.index): entry.params for entry in entries}
 
-    @rule(
-        pick=picks, kind=st.integers(0, len(KINDS) - 1), count=st.integers(1, 4), sealed=st.booleans(),
-        shape=st.sampled_from(SHAPES), limited=st.sampled_from(LIMITED_BY),
-        delay=st.sampled_from([None, None, None, 50, 5000, 7_000_000]),
-        deadline=st.sampled_from([None, None, None, None, 300, 20_000]),
-    )  # fmt: skip
-    def enqueue(
+    def _enqueue(
         self,
         pick: int,
         kind: int,
@@ -177,28 +208,25 @@ class Producers(RuleBasedStateMachine):
                 self.model.enqueue(header, buffer, item, delay, base)
                 self.params[item.ref] = one.call.params
 
-    @rule(kind=st.integers(0, 2), key=st.sampled_from(["", "k", "l"]))
-    def flush(self, kind: int, key: str) -> None:
-        """A producer says that what waits leaves now."""
-        header = self._header("", kind)
-        told = self.ledger.flush(tenant=header.tenant, tool=header.tool, key=key)
-        assert told == self.model.flush(header, key)
+    def _flush(self, pick: int) -> None:
+        waiting = [line for line in self.model.lines.values() if not line.name.startswith("~")]
+        if waiting:
+            line = waiting[pick % len(waiting)]
+            key, header = line.shape.key, line.header
+            told = self.ledger.flush(tenant=header.tenant, tool=header.tool, key=key)
+            assert told == self.model.flush(header, key)
 
     def _job(self, pick: int) -> Job:
         return list(self.model.jobs.values())[pick % len(self.model.jobs)]
 
-    @precondition(lambda self: self.model.jobs)
-    @rule(pick=picks)
-    def seal(self, pick: int) -> None:
+    def _seal(self, pick: int) -> None:
         """A map's input ends."""
         job = self._job(pick)
         state = self.ledger.seal(job.id)
         self.model.seal(job)
         assert state.value == job.state
 
-    @precondition(lambda self: self.model.jobs)
-    @rule(pick=picks)
-    def cancel(self, pick: int) -> None:
+    def _cancel(self, pick: int) -> None:
         """A job is ended, wherever its calls are."""
         job = self._job(pick)
         assert self.ledger.cancel(job.id) == (not job.final)

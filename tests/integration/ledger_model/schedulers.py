@@ -25,13 +25,19 @@ class Schedulers(Producers):
         """For everybody."""
         self.ledger.let_pass(ms)
 
-    @rule(ample=st.booleans(), limit=st.integers(1, 3), waiting=st.integers(1, 4))
-    def dispatch(self, ample: bool, limit: int, waiting: int) -> None:
-        """A dispatcher forms batches, of everything that may leave or of a part."""
+    @rule(
+        what=st.sampled_from(["all", "all", "all", "some", "reap"]),
+        limit=st.integers(1, 3), waiting=st.integers(1, 4),
+    )  # fmt: skip
+    def schedule(self, what: str, limit: int, waiting: int) -> None:
+        """A dispatcher forms batches, of all that may leave or of some; a reaper looks at what is overdue."""
         few = DispatchTerms(
             limit=limit, waiting=waiting, ring_after_s=AMPLE.ring_after_s, reserve_s=AMPLE.reserve_s
         )
-        self._dispatch(AMPLE if ample else few)
+        if what == "reap":
+            self._reap()
+        else:
+            self._dispatch(AMPLE if what == "all" else few)
 
     def _dispatch(self, terms: DispatchTerms) -> list[str]:
         """What a dispatcher rings for, which looks again at once when it is told so."""
@@ -73,11 +79,6 @@ class Schedulers(Producers):
         self.heard += [name for name in ids if name not in self.heard]
         return ids, answer.next_s == 0
 
-    @rule()
-    def reap(self) -> None:
-        """A scheduler looks at what is overdue."""
-        self._reap()
-
     def _reap(self) -> set[str]:
         expected = self.model.reap(self.ledger.now_ms)
         rung = {one.batch_id for one in self.ledger.reap(REAP)}
@@ -85,21 +86,29 @@ class Schedulers(Producers):
         return rung
 
     @rule(
+        clear=st.booleans(),
         key=st.sampled_from(OPERATOR_KEYS), concurrency=st.sampled_from([None, 0, 1, 3, UNLIMITED]),
         rate=st.sampled_from([None, None, 0.0, 2.0, UNLIMITED]),
-        pause=st.sampled_from([None, None, 0, 5000, 7_300_000]), weight=st.sampled_from([None, 2.0]),
+        pause=st.sampled_from([None, None, None, 0, 5000, 7_300_000]), weight=st.sampled_from([None, 2.0]),
     )  # fmt: skip
-    def set_limit(
-        self, key: str, concurrency: float | None, rate: float | None, pause: int | None, weight: float | None
+    def operate(
+        self,
+        clear: bool,
+        key: str,
+        concurrency: float | None,
+        rate: float | None,
+        pause: int | None,
+        weight: float | None,
     ) -> None:
-        """The operator changes figures, pauses a key, or lets it go on."""
+        """The operator changes figures, pauses a key or lets it go on; or takes it all back."""
+        if clear:
+            self._clear_limit(key)
+            return
         until = pause and self.ledger.now_ms + pause
         change = LimitChange(concurrency=concurrency, rate_per_s=rate, paused_until_ms=until, weight=weight)
         self.ledger.change_limit(key, change)
         self.model.limits.change(key, change)
 
-    @rule(key=st.sampled_from(OPERATOR_KEYS))
-    def clear_limit(self, key: str) -> None:
-        """The operator takes it back."""
+    def _clear_limit(self, key: str) -> None:
         self.ledger.clear_limit(key)
         self.model.limits.clear(key)

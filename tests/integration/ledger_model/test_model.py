@@ -11,8 +11,8 @@ from tests.integration.ledger_model.machine import BuffersLeasesAndRates
 from tests.support.redis_server import RedisServer
 
 #: Histories that are tried; a longer run says so in its environment.
-EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "150"))
-STEPS = 40
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "60"))
+STEPS = 80
 
 
 @pytest.mark.timeout(600 + EXAMPLES)  # a history that fails is made shorter, which takes minutes

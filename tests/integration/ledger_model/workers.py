@@ -20,11 +20,15 @@ class Workers(Schedulers):
     """What runs batches. A worker whose turn does not come is one that stands still, or is cut off."""
 
     @precondition(lambda self: self.heard)
-    @rule(pick=picks, worker=st.sampled_from("abc"), lease=st.sampled_from(LEASES_MS))
-    def claim(self, pick: int, worker: str, lease: int) -> None:
-        """A worker hears a doorbell, perhaps an old one."""
+    @rule(pick=picks, worker=st.sampled_from("abc"), lease=st.sampled_from(LEASES_MS), whole=st.booleans())
+    def take(self, pick: int, worker: str, lease: int, whole: bool) -> None:
+        """A worker hears a doorbell, perhaps an old one; perhaps nothing happens to it until the end."""
         recent = self.heard[-6:]
-        self._claim(recent[pick % len(recent)], worker, lease)
+        batch_id = recent[pick % len(recent)]
+        if whole:
+            self._work(batch_id, worker)
+        else:
+            self._claim(batch_id, worker, lease)
 
     def _claim(self, batch_id: str, worker: str, lease: int) -> Granted | None:
         self.names += 1
@@ -45,19 +49,32 @@ class Workers(Schedulers):
         self.given.append(expected)
         return expected
 
-    def _mine(self, pick: int) -> Granted:
-        recent = self.given[-6:]
-        return recent[pick % len(recent)]
-
     @precondition(lambda self: self.given)
     @rule(
-        pick=picks, kinds=st.text("ssfr", min_size=1, max_size=4), lease=st.sampled_from(LEASES_MS),
+        what=st.sampled_from(["commit", "commit", "commit", "renew", "release", "vanish"]),
+        pick=picks, lease=st.sampled_from(LEASES_MS), kinds=st.text("ssfr", min_size=1, max_size=4),
         pause=st.sampled_from([None, None, None, 2000]), delay=st.sampled_from([5, 3000, 4_000_000]),
         twice=st.booleans(),
     )  # fmt: skip
-    def commit(self, pick: int, kinds: str, lease: int, pause: int | None, delay: int, twice: bool) -> None:
-        """A worker reports its next calls, whether or not it still may; perhaps its answer gets lost."""
-        mine = self._mine(pick)
+    def go_on(
+        self, what: str, pick: int, lease: int, kinds: str, pause: int | None, delay: int, twice: bool
+    ) -> None:
+        """What a worker does with what it was given, whether or not it still may."""
+        recent = self.given[-6:]
+        mine = recent[pick % len(recent)]
+        if what == "commit":
+            self._report_next(mine, kinds, lease, pause, delay, twice)
+        elif what == "renew":
+            self._renew(mine, lease)
+        elif what == "release":
+            self._release(mine)
+        else:
+            self._vanish(mine)
+
+    def _report_next(
+        self, mine: Granted, kinds: str, lease: int, pause: int | None, delay: int, twice: bool
+    ) -> None:
+        """A worker reports its next calls; perhaps its answer gets lost."""
         left = len(mine.calls) - mine.position
         kinds = kinds[: min(1, left) if mine.careful else left]
         if not kinds:
@@ -97,11 +114,16 @@ class Workers(Schedulers):
         text = f"{delay} {mine.attempts + 1}\n".encode() + header + b"\n" + call
         return Report("r", text, delay, mine.attempts + 1, len(call))
 
-    @precondition(lambda self: self.given)
-    @rule(pick=picks, lease=st.sampled_from(LEASES_MS))
-    def renew(self, pick: int, lease: int) -> None:
+    def _work(self, batch_id: str, worker: str) -> None:
+        mine = self._claim(batch_id, worker, 30_000)
+        if mine is None:
+            return
+        for position in range(mine.position, len(mine.calls)):
+            if self._commit(mine, position, "s", 30_000) != "ok":
+                return
+
+    def _renew(self, mine: Granted, lease: int) -> None:
         """A worker runs a call that takes long, or ran one and was stopped for a while."""
-        mine = self._mine(pick)
         position = min(mine.position, len(mine.calls) - 1)
         t = self.ledger.now_ms
         answer = self.ledger.renew(mine.batch, fence=mine.fence, lease_s=lease / 1000, position=position)
@@ -109,20 +131,14 @@ class Workers(Schedulers):
         assert answer.value == expected
         mine.until = t + lease if expected in {"ok", "skip"} else 0
 
-    @precondition(lambda self: self.given)
-    @rule(pick=picks)
-    def release(self, pick: int) -> None:
+    def _release(self, mine: Granted) -> None:
         """A worker stops, and gives back what it has."""
-        mine = self._mine(pick)
         t = self.ledger.now_ms
         assert self.ledger.release(mine.batch, fence=mine.fence).value == self.model.release(mine, t)
         mine.until = 0
 
-    @precondition(lambda self: self.given)
-    @rule(pick=picks)
-    def vanish(self, pick: int) -> None:
+    def _vanish(self, mine: Granted) -> None:
         """A worker is killed, and its host knows."""
-        mine = self._mine(pick)
         self.dead.add(mine.holder)
         mine.until = 0
         self.given.remove(mine)
