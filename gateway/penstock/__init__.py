@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from penstock_scheduler import Job as Job
     from penstock_scheduler import Producer as Producer
     from penstock_scheduler import Progress as Progress
+    from penstock_scheduler.tree import RunTree as RunTree
+    from penstock_scheduler.tree import StepStatus as StepStatus
 
     #: The distribution's.
     __version__: str
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 #: Where each name lives.
 _HOMES = {
     "penstock_scheduler": ("AsyncJob", "AsyncProducer", "Job", "Producer", "Progress"),
+    "penstock_scheduler.tree": ("RunTree", "StepStatus"),
     "penstock_broker_config.dead_letters": ("DeadLetter", "LetterFilter"),
     "penstock_broker_config.ledger": ("JobState",),
     "penstock_broker_config.settings": ("Settings", "load_settings"),
@@ -100,7 +103,9 @@ __all__ = [
     "Producer",
     "Progress",
     "ResultMetadata",
+    "RunTree",
     "Settings",
+    "StepStatus",
     "Tool",
     "ToolError",
     "ToolFailure",

@@ -97,7 +97,7 @@ class Plan:
     @property
     def digest(self) -> str:
         """sha256 of what runs: pipelines and bundles."""
-        return hashlib.sha256(self._json({})).hexdigest()
+        return hashlib.sha256(orjson.dumps(self._shape({}), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
     @property
     def bundles(self) -> tuple[str, ...]:
@@ -109,11 +109,11 @@ class Plan:
         return replace(self, context=dict(context))
 
     def to_json(self) -> bytes:
-        """As JSON; equal plans have equal bytes."""
-        return self._json(dict(self.context))
+        """As JSON; keys stay in the order in which they were written, which is that of the data then."""
+        return orjson.dumps(self._shape(dict(self.context)))
 
-    def _json(self, context: dict[str, Any]) -> bytes:
-        shape = {
+    def _shape(self, context: dict[str, Any]) -> dict[str, Any]:
+        return {
             "v": PLAN_VERSION,
             "pipeline": self.pipeline.to_dict(),
             "tools": [tool.to_dict() for tool in self.tools],
@@ -124,7 +124,6 @@ class Plan:
             "composite": self.composite,
             "context": context,
         }
-        return orjson.dumps(shape, option=orjson.OPT_SORT_KEYS)
 
     @classmethod
     def from_json(cls, raw: bytes) -> Self:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from penstock_broker_config.ledger import JobState
 from penstock_plugins.errors import (
+    ConfigurationError,
     ConflictError,
     ErrorCode,
     InvalidPipelineError,
@@ -133,6 +136,28 @@ class TestMap:
         assert [(step.entered, step.filtered) for step in tree.steps] == [(3, 1), (2, 0), (2, 0), (2, 0)]
         assert tree.steps[1].tool == "text.slug"
         assert tree.state is JobState.SUCCEEDED
+
+    def test_J1_a_map_whose_feeder_ended_is_fed_again(self, system: Broker, producer: Producer) -> None:
+        """With the plan that it began with, from the first input that was not accepted; by no other."""
+        gate = threading.Event()
+
+        def inputs(*, whole: bool) -> Iterator[dict[str, str]]:
+            for n in range(60):
+                if n == 40 and not whole:
+                    gate.wait(WAIT_S)
+                yield {"text": f"Row {n}"}
+
+        with Producer.connect(system.url, redis_url=system.redis.url) as first:
+            job = first.map(TITLES, inputs(whole=False))
+            wait_until(lambda: job.progress().accepted == 40, WAIT_S, "all that came was accepted")
+            first.close(wait=False)
+            gate.set()
+        with pytest.raises(ConfigurationError, match="no map of this pipeline"):
+            producer.map(TITLES.filter("true"), inputs(whole=True), job=job.id)
+        again = producer.map(TITLES, inputs(whole=True), job=job.id)
+
+        assert [result.index for result in again.result(WAIT_S)] == list(range(60))
+        assert again.id == job.id
 
     async def test_I3_the_async_twin_does_the_same(self, system: Broker) -> None:
         """Submit, map, tree."""
