@@ -5,10 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-import orjson
-
 from penstock_broker_config import crash
-from penstock_broker_config.flow_items import item_context, pack_items
 from penstock_broker_config.ledger import (
     Advance,
     Advanced,
@@ -18,7 +15,6 @@ from penstock_broker_config.ledger import (
     RecordKind,
     StageDone,
 )
-from penstock_plugins.errors import ErrorCode
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
 from penstock_plugins.pipelines.machine import Trace
 from penstock_plugins.pipelines.stages import next_stage
@@ -29,7 +25,8 @@ from penstock_workers.pipelines.answers import Fan, StepAnswer
 from penstock_workers.pipelines.counting import count_steps
 from penstock_workers.pipelines.fanning import FanOuts, MemberFlow
 from penstock_workers.pipelines.given_up import FlowLostError
-from penstock_workers.pipelines.states import States, added, encoded, trace_json
+from penstock_workers.pipelines.item_ends import ItemEnds
+from penstock_workers.pipelines.states import States, added, encoded
 from penstock_workers.pipelines.work import FlowWork
 
 logger = logging.getLogger(__name__)
@@ -44,6 +41,7 @@ class Endings:
         self._bench = bench
         self._states = states
         self._fan_outs = fan_outs
+        self._items = ItemEnds(bench, states)
 
     def finish(self, work: FlowWork, flows: Sequence[MemberFlow] = ()) -> StepAnswer:
         """The stage is done; `flows` are the members that were planted.
@@ -152,9 +150,13 @@ class Endings:
             items=items,
             traces=traces,
             summary=_summary(work),
-            records=[self._record(work, k, item, [*added(earlier, k), work.traces[k]]) for k, item in ended],
+            records=[
+                self._items.record(work, k, item, [*added(earlier, k), work.traces[k]]) for k, item in ended
+            ],
             resume={
-                k: self._resumable(work, k, item) for k, item in ended if item.status is ItemStatus.FAILED
+                k: self._items.resumable(work, k, item)
+                for k, item in ended
+                if item.status is ItemStatus.FAILED
             },
             counters=count_steps(work.traces),
         )
@@ -172,38 +174,6 @@ class Endings:
             return []
         kept = work.claim.traces or patiently(lambda: self._bench.ledger.traces(work.flow))
         return self._states.read_traces(work.flow, kept)
-
-    def _record(self, work: FlowWork, position: int, item: ItemState, traces: Sequence[Trace]) -> ItemRecord:
-        trace = [entry for one in traces for entry in one]
-        took_ms = sum(entry["duration_ms"] for entry in trace)
-        waited_ms = max(0.0, work.now_ms() - work.claim.created_ms - took_ms)
-        metadata = {
-            "execution_ms": round(took_ms, 3),
-            "queued_ms": round(waited_ms, 3),
-            "worker": self._bench.worker,
-        }
-        failure, content = item.failure, b"null"
-        if failure is None:
-            try:
-                content = orjson.dumps(item.data)
-            except orjson.JSONEncodeError as error:
-                failure = ToolFailure(
-                    code=ErrorCode.PIPELINE_ERROR, message=f"The result cannot be written as JSON: {error}"
-                )
-        kind = RecordKind.SUCCESS if failure is None else RecordKind.FAILURE
-        record = to_record(
-            content=content,
-            error=failure,
-            metadata=metadata,
-            trace=trace_json(trace),
-            filtered=item.status is ItemStatus.FILTERED,
-        )
-        return ItemRecord(position, kind, self._states.beside(work.flow, record))
-
-    def _resumable(self, work: FlowWork, position: int, item: ItemState) -> bytes:
-        packed = pack_items([encoded(item, member=True)], lambda state: self._states.beside(work.flow, state))
-        context = item_context(work.run, work.claim.base + position)
-        return self._bench.signer.seal(context, packed)
 
     def _advance(self, done: StageDone, following: Sequence[FlowStep] | None, members: int) -> Advanced:
         ledger, step = self._bench.ledger, following[0] if following else None

@@ -1,0 +1,59 @@
+"""What is kept of an item of a run that has ended: its record, and from where another run may go on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+
+from penstock_broker_config.flow_items import item_context, pack_items
+from penstock_broker_config.ledger import ItemRecord, RecordKind
+from penstock_plugins.errors import ErrorCode
+from penstock_plugins.pipelines.item import ItemState, ItemStatus
+from penstock_plugins.pipelines.machine import Trace
+from penstock_plugins.result import ToolFailure, to_record
+from penstock_workers.bench import Bench
+from penstock_workers.pipelines.states import States, encoded, trace_json
+from penstock_workers.pipelines.work import FlowWork
+
+
+class ItemEnds:
+    """Writes the ends of items."""
+
+    def __init__(self, bench: Bench, states: States) -> None:
+        self._bench = bench
+        self._states = states
+
+    def record(self, work: FlowWork, position: int, item: ItemState, traces: Sequence[Trace]) -> ItemRecord:
+        """What is recorded of an item that has ended; `traces` is what each of its stages added."""
+        trace = [entry for one in traces for entry in one]
+        took_ms = sum(entry["duration_ms"] for entry in trace)
+        waited_ms = max(0.0, work.now_ms() - work.claim.created_ms - took_ms)
+        metadata = {
+            "execution_ms": round(took_ms, 3),
+            "queued_ms": round(waited_ms, 3),
+            "worker": self._bench.worker,
+        }
+        failure, content = item.failure, b"null"
+        if failure is None:
+            try:
+                content = orjson.dumps(item.data)
+            except orjson.JSONEncodeError as error:
+                failure = ToolFailure(
+                    code=ErrorCode.PIPELINE_ERROR, message=f"The result cannot be written as JSON: {error}"
+                )
+        kind = RecordKind.SUCCESS if failure is None else RecordKind.FAILURE
+        record = to_record(
+            content=content,
+            error=failure,
+            metadata=metadata,
+            trace=trace_json(trace),
+            filtered=item.status is ItemStatus.FILTERED,
+        )
+        return ItemRecord(position, kind, self._states.beside(work.flow, record))
+
+    def resumable(self, work: FlowWork, position: int, item: ItemState) -> bytes:
+        """The state of a failed item, from which another run may go on."""
+        packed = pack_items([encoded(item, member=True)], lambda state: self._states.beside(work.flow, state))
+        context = item_context(work.run, work.claim.base + position)
+        return self._bench.signer.seal(context, packed)
