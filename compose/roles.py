@@ -30,7 +30,7 @@ _CONSUMING = (
 )
 
 _LEDGER_KEYS = (
-    "j:* b:* f:* i:* open ready jobs wait:* next:* dead dead:* broken costs "
+    "j:* b:* f:* i:* open ready canvases jobs wait:* next:* dead dead:* broken costs "
     "buffers q:* qs:* due turns late wake* ft:* fb:* fv:* formed:* busy:* weights pend limits set l:*"
 )
 #: Queues, and which queues there are.
@@ -41,6 +41,8 @@ _UNACKED = "unacked*"
 #: Celery's own results, of canvas that mixes our tasks with others': commands, and keys (channels, too).
 _RESULTS = "setex mget"
 _RESULT_KEYS = "celery-task-meta-* celery-taskset-meta-*"
+#: The queue of others' tasks that follow ours (`foreign_queue`); a deployment with other queues adds theirs.
+_THEIR_QUEUES = "celery"
 #: Channels of the ledger, and of Celery's events and control.
 _LEDGER_CHANNELS = "j:* w:* dispatch"
 _CELERY_CHANNELS = "/0.celeryev/* /0.celery.pidbox"
@@ -55,6 +57,10 @@ class Role:
     keys: str = ""
     reads: str = ""
     channels: str = ""
+    #: Patterns of keys as they are, without the prefix: what is there for others' apps, to read and write.
+    others: str = ""
+    #: Such channels.
+    others_channels: str = ""
 
     def rule(self, name: str, password: str) -> str:
         """The user's line in the ACL file, which holds the password's digest only."""
@@ -64,7 +70,9 @@ class Role:
                 f"user {name} on #{digest} resetkeys resetchannels",
                 *(f"~{PREFIX}{pattern}" for pattern in self.keys.split()),
                 *(f"%R~{PREFIX}{pattern}" for pattern in self.reads.split()),
+                *(f"~{pattern}" for pattern in self.others.split()),
                 *(f"&{PREFIX}{pattern}" for pattern in self.channels.split()),
+                *(f"&{pattern}" for pattern in self.others_channels.split()),
                 "-@all",
                 *(f"+{command}" for command in self.commands.split()),
             ]
@@ -76,16 +84,20 @@ ROLES: Mapping[str, Role] = {
     "producer": Role(
         commands=f"{_LEDGER} {_RESULTS} multi exec",
         # A script that reads the catalog's version has it among its keys.
-        keys=f"{_LEDGER_KEYS} {_QUEUES} {_RESULT_KEYS} catalog:version",
+        keys=f"{_LEDGER_KEYS} {_QUEUES} catalog:version",
         reads="catalog:*",
-        channels=f"{_LEDGER_CHANNELS} {_RESULT_KEYS}",
+        channels=_LEDGER_CHANNELS,
+        others=_RESULT_KEYS,
+        others_channels=_RESULT_KEYS,
     ),
     # Takes doorbells and runs calls; leaves native code for other workers, and says what its host is like.
     "worker": Role(
         commands=f"{_LEDGER} {_CONSUMING} {_RESULTS} renamenx",
-        keys=f"{_LEDGER_KEYS} {_QUEUES} {_UNACKED} {_CONTROL} {_RESULT_KEYS} artifacts artifact:* host:*",
+        keys=f"{_LEDGER_KEYS} {_QUEUES} {_UNACKED} {_CONTROL} artifacts artifact:* host:*",
         reads="catalog:*",
-        channels=f"{_LEDGER_CHANNELS} {_CELERY_CHANNELS} {_RESULT_KEYS}",
+        channels=f"{_LEDGER_CHANNELS} {_CELERY_CHANNELS}",
+        others=f"{_RESULT_KEYS} {_THEIR_QUEUES}",
+        others_channels=_RESULT_KEYS,
     ),
     # Rings, forms batches, submits periodically, and collects what was removed.
     "scheduler": Role(

@@ -31,6 +31,19 @@ PIPELINE_POINTS = (
     "worker.after_leave",
 )
 
+#: Those that only canvases of others meet.
+CANVAS_POINTS = (
+    "worker.before_keep_canvas",
+    "worker.after_keep_canvas",
+    "worker.before_begin",
+    "worker.after_begin",
+    "worker.before_go_on",
+    "worker.before_take_canvas",
+    "worker.after_take_canvas",
+    "worker.before_settle",
+    "scheduler.after_due_canvas",
+)
+
 #: Every point, in the order in which a call meets them.
 CRASH_POINTS = (
     "producer.after_open",
@@ -58,6 +71,7 @@ CRASH_POINTS = (
     "operator.before_limit",
     "operator.after_limit",
     *PIPELINE_POINTS,
+    *CANVAS_POINTS,
 )
 
 _armed: str = ""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock_broker_config.crash import CRASH_POINTS, PIPELINE_POINTS
+from penstock_broker_config.crash import CANVAS_POINTS, CRASH_POINTS, PIPELINE_POINTS
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import (
     BatchHeader,
@@ -166,7 +166,8 @@ def stage(durable_redis: RedisServer, tmp_path: Path) -> Iterator[Stage]:
 
 def points(who: str) -> list[str]:
     """The crash points of one kind of process that one run of it reaches, but for those of pipelines."""
-    alone = {"worker.before_release", "worker.after_renew", "producer.after_replay", *PIPELINE_POINTS}
+    alone = {"worker.before_release", "worker.after_renew", "producer.after_replay"}
+    alone |= {*PIPELINE_POINTS, *CANVAS_POINTS}
     return [point for point in CRASH_POINTS if point.startswith(f"{who}.") and point not in alone]
 
 

@@ -1,0 +1,57 @@
+"""A canvas goes on from the moment that a task of ours was begun, whoever is killed (L-7, B-4)."""
+
+from __future__ import annotations
+
+import pytest
+from celery import chain, chord
+
+from penstock_broker_config.crash import CANVAS_POINTS
+from penstock_broker_config.ledger import JobState
+from penstock_plugins.errors import ErrorCode, ToolError
+from penstock_plugins.pipelines.builder import Pipeline, tool
+from tests.integration.foreign_canvas.conftest import Site
+from tests.support.waiting import wait_until
+
+WAIT_S = 90
+
+#: Its run ends in another task than the one that began it.
+BOTH = (
+    Pipeline("both")
+    .parallel({"a": [tool("text.stats")], "b": [tool("text.stats")]})
+    .transform({"words": "{{data.a.words}}"})
+)
+
+
+@pytest.mark.parametrize("broker", ["redis"], indirect=True)
+@pytest.mark.parametrize("point", [point for point in CANVAS_POINTS if point.startswith("worker.")])
+def test_B4_a_canvas_goes_on_wherever_a_process_ends(site: Site, point: str) -> None:
+    """A call and a run, each with a task of theirs behind it, and a body behind both."""
+    once = site.folder / "once"
+    site.worker(environment={"PENSTOCK_CRASH_AT": f"{point}:{once}"})
+    site.scheduler()
+    app = site.theirs
+    words = app.signature("theirs.words")
+    call = chain(site.sign("text.stats", {"text": "a b"}), words, app=app)
+    run = chain(BOTH.signature(site.producer, {"text": "a b c"}, app=app), words, app=app)
+
+    sent = chord([call, run], app.signature("theirs.total"), app=app).apply_async()
+
+    assert sent.get(timeout=WAIT_S) == 5
+    assert once.exists()
+    assert len(site.producer.jobs()) == 2
+
+
+def test_B4_a_call_whose_worker_was_killed_goes_on_in_another(site: Site) -> None:
+    """The message may stay with the dead one for an hour: the ledger knows what is to be done."""
+    first = site.worker("w1")
+    site.scheduler()
+    sent = site.sign("lab.forever", {}, timeout_s=8.0).apply_async()
+    wait_until(lambda: [job.state for job in site.producer.jobs()] == [JobState.RUNNING], WAIT_S, "it runs")
+
+    first.kill()
+    site.worker("w2")
+
+    with pytest.raises(ToolError) as caught:
+        sent.get(timeout=WAIT_S)
+    assert caught.value.code is ErrorCode.TIMEOUT
+    assert len(site.producer.jobs()) == 1
