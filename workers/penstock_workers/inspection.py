@@ -82,7 +82,8 @@ class Inspection:
     @property
     def capabilities(self) -> list[str]:
         """What the manifest asks for."""
-        return sorted(self.bundle.manifest.wasm.capabilities)
+        manifest = self.bundle.manifest
+        return sorted(manifest.wasm.capabilities) if manifest.composite is None else []
 
     def record(self) -> PluginRecord:
         """What a catalog would know of it."""

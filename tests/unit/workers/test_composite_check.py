@@ -83,5 +83,6 @@ def test_without_a_catalog_only_the_files_are_checked() -> None:
     found = inspect_plugin(composites(one="[{tool: text.nobody-knows}]"))
 
     assert found.ok
+    assert found.capabilities == []
     assert found.warnings == ["Whether there are the tools that it calls is checked when it is published"]
     assert [tool.traits for tool in found.tools] == [Traits()]
