@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from tests.chaos.focused import batches, leases
+from tests.chaos.pipeline_scenario import pipelines
 from tests.chaos.scenarios import everything
 from tests.chaos.verdict import Verdict
 
@@ -21,7 +22,7 @@ TESTS = {
     "crash_points": "tests/chaos/test_crash_points.py",
     "cut_file": "tests/chaos/test_cut_file.py",
 }
-SCENARIOS = ["everything", "batches", "leases", *TESTS]
+SCENARIOS = ["everything", "pipelines", "batches", "leases", *TESTS]
 
 #: What a program says to whoever started it.
 say = print
@@ -56,6 +57,11 @@ def run(scenario: str, folder: Path, asked: argparse.Namespace, seed: int) -> Ve
     if scenario in TESTS:
         return run_tests(TESTS[scenario], folder, asked, seed)
     seconds = asked.minutes * 60
+    if scenario == "pipelines":
+        items = asked.calls or max(200, int(seconds * 20))
+        return pipelines(
+            folder, broker=asked.broker, seed=seed, seconds=seconds, items=items, intensity=asked.intensity
+        )
     calls = asked.calls or max(500, int(seconds * 40))
     return everything(folder, broker=asked.broker, seed=seed, seconds=seconds, calls=calls)
 
@@ -77,7 +83,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--runs", type=int, default=100, help="of crash_points and cut_file")
-    parser.add_argument("--calls", type=int, help="how many; by default as many as take about that long")
+    parser.add_argument(
+        "--calls", type=int, help="calls or items, how many; by default as many as take about that long"
+    )
+    parser.add_argument(
+        "--intensity", type=float, default=1.0, help="of pipelines: 2 is twice as many faults"
+    )
     parser.add_argument("--folder", help="where files and logs go, and stay")
     return parser.parse_args()
 

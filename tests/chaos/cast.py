@@ -17,7 +17,7 @@ import psutil
 from penstock_broker_config.keys import Keys
 from tests.chaos.entry import NAME_VARIABLE, RINGS_VARIABLE
 from tests.chaos.network import HUB, Namespace, hub_address
-from tests.chaos.witness import publish_witness
+from tests.chaos.witness import TURNS, publish_witness
 from tests.support.brokers import Broker
 from tests.support.ports import LOOPBACK
 from tests.support.processes import Process
@@ -130,6 +130,8 @@ def cast(
     schedulers: int = 2,
     processes: int = 2,
     networks: bool = True,
+    turns: int = TURNS,
+    feeder: str = "tests.chaos.feed",
     feed: tuple[str, ...] = (),
     settings: Mapping[str, str] | None = None,
     environments: Mapping[str, Mapping[str, str]] | None = None,
@@ -143,7 +145,9 @@ def cast(
         schedulers: how many; the second is in a network of its own.
         processes: of each worker.
         networks: whether there are such networks; else all is on the loopback interface.
-        feed: arguments of `tests.chaos.feed` after the folder. Empty: no producer.
+        turns: of the empty loop, for each execution of the witness.
+        feeder: the producer's module.
+        feed: its arguments after the folder. Empty: no producer.
         settings: on top of `SETTINGS`, as `PENSTOCK_…`.
         environments: of single processes, by name.
     """
@@ -162,7 +166,7 @@ def cast(
             redis=redis_server,
         )
         with redis_server.client() as client:
-            publish_witness(client, Keys())
+            publish_witness(client, Keys(), turns=turns)
         cast = Cast(broker=where, folder=folder, processes={"redis": redis_server}, namespaces={})
         common = {
             **where.environment,
@@ -213,5 +217,5 @@ def cast(
             path = {"PENSTOCK_SANDBOX_PATH": "public" if k % 2 else "auto"}
             add(name, *command, ready="Ready, warm: ", apart=True, more=path)
         if feed:
-            add("producer", "tests.chaos.feed", str(folder), *feed)
+            add("producer", feeder, str(folder), *feed)
         yield cast

@@ -76,7 +76,7 @@ def everything(
             say(f"no partitions: {missing}")
         storm = Storm(on_stage)
         last = storm.rage(faults)
-        drained = _wait_for_the_end(on_stage, singles, last)
+        drained = wait_for_the_end(on_stage, singles, last)
         verdict.figures |= {"broker": broker, "seed": seed, "storm, s": seconds}
         verdict.figures |= {"faults": dict(sorted(storm.done.items())), "drained, s": drained}
         verdict.expect(drained is not None, f"not drained {DRAINED_WITHIN_S:g} s after the last fault")
@@ -96,7 +96,7 @@ def everything(
     return verdict
 
 
-def _wait_for_the_end(on_stage: Cast, singles: int, last: float) -> float | None:
+def wait_for_the_end(on_stage: Cast, singles: int, last: float) -> float | None:
     """Seconds from the last fault until every job had ended. None: too many."""
     keys = Keys()
     ended: set[str] = set()

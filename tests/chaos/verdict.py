@@ -142,12 +142,16 @@ def judge_limits(
     *,
     limits: Mapping[str, int] | int = LIMIT,
     is_limited: Callable[[int], bool] | None = None,
+    of_step: str | None = None,
     overlap_s: float = OVERLAP_S,
 ) -> None:
-    """At no moment more batches of a key ran than its limit allows, but for a moment after standing still."""
+    """At no moment more batches of a key ran than its limit allows, but for a moment after standing still.
+
+    Of a pipeline's items, only the calls of one step count.
+    """
     by_key: dict[str, list[Execution]] = defaultdict(list)
     for execution in read_executions(witness):
-        if is_limited is None or is_limited(execution.n):
+        if execution.params.get("s") == of_step and (is_limited is None or is_limited(execution.n)):
             by_key[execution.params["key"]].append(execution)
     stood = list(pauses)
     longest, highest = 0.0, 0

@@ -24,7 +24,7 @@ from penstock_workers.inspection import inspect_plugin
 from tests.conformance.wat import ECHO, Data, ToolText, component, content, init_ok, tools
 
 #: Turns of the empty loop: some milliseconds of work, so that kills hit calls that run.
-_TURNS = 6_000_000
+TURNS = 6_000_000
 #: Batches of one key of `limited` that may run at once.
 LIMIT = 2
 #: Executions of one call of `failed`.
@@ -60,9 +60,9 @@ key = "witness/{{{{input.key}}}}"
 concurrency = {LIMIT}
 """
 
-_WORK = f"""
+_WORK = """
           (func $work (local $left i32)
-            (local.set $left (i32.const {_TURNS}))
+            (local.set $left (i32.const TURNS))
             (loop $turn
               (local.set $left (i32.sub (local.get $left) (i32.const 1)))
               (br_if $turn (local.get $left))))
@@ -75,7 +75,7 @@ _WORK = f"""
               (br_if $turn (local.get $left))))"""
 
 
-def publish_witness(client: redis.Redis, keys: Keys) -> PluginRecord:
+def publish_witness(client: redis.Redis, keys: Keys, *, turns: int = TURNS) -> PluginRecord:
     """Publish the plugin `witness`. Its tools return their params; but `failed` meets a rate limit.
 
     `once` may not run again; `keyed` has a batch key, `limited` a limit, and says in between that it runs.
@@ -97,7 +97,7 @@ def publish_witness(client: redis.Redis, keys: Keys) -> PluginRecord:
         init=init_ok(data, "witness", "1.0.0"),
         listed=listed,
         host=["log"],
-        declarations=_WORK,
+        declarations=_WORK.replace("TURNS", str(turns)),
         call=call,
     )
     bundle = bundle_from({"plugin.toml": _MANIFEST.encode(), "plugin.wasm": bytes(wasmtime.wat2wasm(wat))})
