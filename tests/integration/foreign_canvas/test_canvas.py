@@ -9,8 +9,10 @@ import redis
 from celery import chain, chord, group
 from celery.canvas import Signature
 
+from penstock_broker_config.keys import Keys
 from penstock_plugins.errors import ErrorCode, ParamsError, ToolError, ToolNotFoundError
 from penstock_plugins.pipelines.builder import Pipeline, tool
+from tests.chaos.witness import publish_witness
 from tests.integration.foreign_canvas.conftest import Site
 from tests.support.waiting import wait_until
 
@@ -70,6 +72,26 @@ def test_L7_pipelines_in_chains_and_chords(site: Site) -> None:
     assert run(chain(sig(site, "sentence", 7), middle, sig(site, "words"), app=app)) == 7
     members = [WORDS.signature(site.producer, {"text": "x " * k}, app=app) for k in (1, 2)]
     assert run(chord([*members, sig(site, "count", 4)], sig(site, "total"), app=app)) == 7
+
+
+def test_L7_a_call_that_waits_lets_its_task_go(site: Site) -> None:
+    """For others with its key, for a limit, for another attempt: the task comes again when it has ended."""
+    with site.broker.redis.client() as client:
+        publish_witness(client, Keys())
+    site.worker()
+    site.scheduler()
+    app = site.theirs
+    keyed = [site.sign("witness.keyed", {"n": n, "key": "k"}) for n in range(4)]
+    limited = [site.sign("witness.limited", {"n": n, "key": "k"}) for n in range(4)]
+
+    answers = run(group([*keyed, *limited, sig(site, "count", 1)], app=app))
+    failed = site.sign("witness.failed", {"n": 1}).apply_async()
+
+    assert [answer["n"] for answer in answers[:-1]] == [0, 1, 2, 3, 0, 1, 2, 3]
+    with pytest.raises(ToolError) as caught:
+        failed.get(timeout=WAIT_S)
+    assert caught.value.code is ErrorCode.RATE_LIMIT
+    assert len(site.producer.jobs()) == 9
 
 
 def test_L7_failures_are_typed_and_called_back(site: Site) -> None:
