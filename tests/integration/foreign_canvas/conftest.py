@@ -25,23 +25,26 @@ class Site:
     """Both systems on one broker; their app, and a producer of ours, in this process."""
 
     def __init__(self, broker: Broker, folder: Path, stack: ExitStack) -> None:
-        """Start all but the workers and the scheduler of Penstock."""
+        """Connect; no worker and no scheduler is started."""
         self.broker, self.folder, self._stack = broker, folder, stack
         self.theirs: Celery = their_app.make(broker.url, broker.redis.url)
-        their_worker = Process(
-            [sys.executable, their_app.__file__],
-            name="theirs",
-            folder=folder,
-            environment={"THEIR_BROKER": broker.url, "THEIR_BACKEND": broker.redis.url},
-            ready="ready.",
-        )
-        stack.enter_context(their_worker)
         self.producer = stack.enter_context(Producer.connect(broker.url, redis_url=broker.redis.url))
         stack.callback(self.theirs.close)
 
     def sign(self, *args: Any, **options: Any) -> Signature[Any]:
         """A signature of ours for their app."""
         return self.producer.signature(*args, app=self.theirs, **options)
+
+    def their_worker(self) -> None:
+        """Start a worker of theirs."""
+        worker = Process(
+            [sys.executable, their_app.__file__],
+            name="theirs",
+            folder=self.folder,
+            environment={"THEIR_BROKER": self.broker.url, "THEIR_BACKEND": self.broker.redis.url},
+            ready="ready.",
+        )
+        self._stack.enter_context(worker)
 
     def worker(self, name: str = "w1", environment: Mapping[str, str] | None = None) -> Worker:
         """Start a worker of ours."""
@@ -57,10 +60,17 @@ class Site:
 
 
 @pytest.fixture
-def site(broker: Broker, tmp_path: Path) -> Iterator[Site]:
-    """On Redis, then on RabbitMQ; `text` and `lab` are published."""
+def published(broker: Broker, tmp_path: Path) -> Iterator[Site]:
+    """On Redis, then on RabbitMQ; `text` and `lab` are published, and nothing runs."""
     publish_shipped(broker.redis, "text")
     with broker.redis.client() as client:
         publish_lab(client)
     with ExitStack() as stack:
         yield Site(broker, tmp_path, stack)
+
+
+@pytest.fixture
+def site(published: Site) -> Site:
+    """`published`, with a worker of their app."""
+    published.their_worker()
+    return published
