@@ -10,9 +10,11 @@ from typing import Any
 from penstock_plugins.pipelines.compiler import compile_plan
 from penstock_plugins.pipelines.hooks import NO_HOOKS, CallNote, Hooks, StepNote
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
-from penstock_plugins.pipelines.machine import Machine, Trace
+from penstock_plugins.pipelines.machine import Machine
+from penstock_plugins.pipelines.machine_undoing import next_undo, undo_ended
 from penstock_plugins.pipelines.plan import Plan, PlannedTool
 from penstock_plugins.pipelines.program import Op
+from penstock_plugins.pipelines.trace import Trace
 from penstock_plugins.result import ToolFailure
 
 #: Calls a tool with params; gives its data, or its failure.
@@ -76,14 +78,12 @@ class _Local:
                 item, params=params, data=data, failure=failure, duration_ms=duration_ms, trace=trace
             )
             self._look_in(machine, item, asks.path)
-        while (undo := machine.next_undo(item)) is not None:
+        while (undo := next_undo(item)) is not None:
             tool = self._tools[undo.tool]
             began = self._clock()
             data, failure = self._call(tool, undo.params)
             duration_ms = 1000.0 * (self._clock() - began)
-            machine.undo_ended(
-                item, data=data, failure=failure, tool=tool.name, duration_ms=duration_ms, trace=trace
-            )
+            undo_ended(item, data=data, failure=failure, tool=tool.name, duration_ms=duration_ms, trace=trace)
         return LocalResult(item=item, trace=trace)
 
     def _call(self, tool: PlannedTool, params: Any) -> tuple[Any, ToolFailure | None]:

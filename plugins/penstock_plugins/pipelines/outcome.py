@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
-from penstock_plugins.pipelines.machine import Trace
+from penstock_plugins.pipelines.trace import Trace
 from penstock_plugins.result import to_record
 
 

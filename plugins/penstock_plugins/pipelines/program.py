@@ -135,6 +135,10 @@ class Program:
         """The last instruction."""
         return len(self.code) - 1
 
+    def last_of(self, instruction: Instruction) -> Instruction:
+        """The last instruction of the step that begins with this one."""
+        return self.code[instruction.enter if instruction.op is Op.BRANCH else instruction.to - 1]
+
 
 def needs_in(instruction: Instruction) -> list[Needs]:
     """What the expressions of an instruction need."""

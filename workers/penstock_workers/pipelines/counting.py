@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from penstock_plugins.pipelines.machine import Trace
+from penstock_plugins.pipelines.trace import Trace
 
 
 def count_steps(traces: Iterable[Trace]) -> dict[str, int]:

@@ -16,8 +16,8 @@ from penstock_broker_config.ledger import (
     StageDone,
 )
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
-from penstock_plugins.pipelines.machine import Trace
 from penstock_plugins.pipelines.stages import next_stage
+from penstock_plugins.pipelines.trace import Trace
 from penstock_plugins.result import ToolFailure, to_record
 from penstock_workers.bench import Bench
 from penstock_workers.patience import patiently

@@ -16,8 +16,8 @@ from penstock_broker_config import crash
 from penstock_broker_config.ledger import END, Advance, FlowClaim, Member, member_flow
 from penstock_plugins.errors import EnvelopeError
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
-from penstock_plugins.pipelines.machine import Trace
 from penstock_plugins.pipelines.program import Op
+from penstock_plugins.pipelines.trace import Trace
 from penstock_workers.bench import Bench
 from penstock_workers.patience import patiently
 from penstock_workers.pipelines.given_up import FlowLostError

@@ -10,7 +10,7 @@ from penstock_broker_config.flow_items import item_context, pack_items
 from penstock_broker_config.ledger import ItemRecord, RecordKind
 from penstock_plugins.errors import ErrorCode
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
-from penstock_plugins.pipelines.machine import Trace
+from penstock_plugins.pipelines.trace import Trace
 from penstock_plugins.result import ToolFailure, to_record
 from penstock_workers.bench import Bench
 from penstock_workers.pipelines.states import States, encoded, trace_json

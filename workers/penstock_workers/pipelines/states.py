@@ -13,7 +13,7 @@ from penstock_broker_config.ledger import FlowClaim, run_of
 from penstock_broker_config.value_references import INLINE_BYTES, is_reference
 from penstock_plugins.errors import EnvelopeError, ErrorCode
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
-from penstock_plugins.pipelines.machine import Trace
+from penstock_plugins.pipelines.trace import Trace
 from penstock_plugins.result import ToolFailure
 from penstock_workers.bench import Bench
 from penstock_workers.patience import patiently

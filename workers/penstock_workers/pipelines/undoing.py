@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 
 from penstock_plugins.pipelines.item import ItemStatus
+from penstock_plugins.pipelines.machine_undoing import next_undo, undo_ended
 from penstock_workers.pipelines.given_up import FlowWaitsError
 from penstock_workers.pipelines.inner_calls import header_of, read_record
 from penstock_workers.pipelines.inner_job import InnerJobs
@@ -20,7 +21,7 @@ def undo_once(work: FlowWork, inner: InnerJobs) -> None:
     """
     asked: dict[int, list[tuple[int, bytes]]] = {}
     for position, item in list(work.with_status(ItemStatus.UNDOING)):
-        call = work.machine.next_undo(item)
+        call = next_undo(item)
         if call is not None:
             asked.setdefault(call.tool, []).append((position, orjson.dumps(call.params)))
     for number, calls in sorted(asked.items()):
@@ -33,7 +34,7 @@ def undo_once(work: FlowWork, inner: InnerJobs) -> None:
         work.check()
         for (position, _), record in zip(calls, records, strict=True):
             data, failure, duration_ms = read_record(record)
-            work.machine.undo_ended(
+            undo_ended(
                 work.item(position),
                 data=data,
                 failure=failure,

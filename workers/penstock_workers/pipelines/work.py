@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from penstock_broker_config.ledger import FlowClaim, InnerOf, run_of
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
-from penstock_plugins.pipelines.machine import Machine, Trace
+from penstock_plugins.pipelines.machine import Machine
 from penstock_plugins.pipelines.stages import Stage
+from penstock_plugins.pipelines.trace import Trace
 from penstock_workers.lease import Hold
 from penstock_workers.pipelines.given_up import FlowLostError, GiveBackError
 from penstock_workers.pipelines.plans import CompiledPlan, CompiledProgram

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from penstock_plugins.pipelines.compiler import compile_plan
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
 from penstock_plugins.pipelines.local_run import run_locally
-from penstock_plugins.pipelines.machine import Machine, Trace
+from penstock_plugins.pipelines.machine import Machine
+from penstock_plugins.pipelines.machine_undoing import next_undo, undo_ended
 from penstock_plugins.pipelines.model import Pipeline
 from penstock_plugins.pipelines.plan import Plan, PlannedTool
 from penstock_plugins.pipelines.program import Op
 from penstock_plugins.pipelines.stages import StageKind, next_stage, stages_of
+from penstock_plugins.pipelines.trace import Trace
 from penstock_plugins.result import ToolFailure
 from tests.support.pipelines.reference import Failed, Reference
 from tests.support.pipelines.strategies import COMPOSITE, INPUTS, pipelines, plan_of, toy
@@ -105,9 +107,9 @@ class _Flows:
                     self._through(machine, item, stage.last, stage.kind)
             items = [ItemState.from_json(orjson.loads(orjson.dumps(item.to_json()))) for item in items]
         for item in items:
-            while (undo := machine.next_undo(item)) is not None and program == 0:
+            while (undo := next_undo(item)) is not None and program == 0:
                 data, failure = toy(self._plan.tools[undo.tool].name, undo.params)
-                machine.undo_ended(item, data=data, failure=failure, tool="", duration_ms=0.0, trace=[])
+                undo_ended(item, data=data, failure=failure, tool="", duration_ms=0.0, trace=[])
         return items
 
     def _through(self, machine: Machine, item: ItemState, last: int, kind: StageKind) -> None:

@@ -11,9 +11,10 @@ from penstock_plugins.errors import ErrorCode
 from penstock_plugins.pipelines.compiler import compile_plan
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
 from penstock_plugins.pipelines.local_run import run_locally
-from penstock_plugins.pipelines.machine import Machine, Trace
+from penstock_plugins.pipelines.machine import Machine
 from penstock_plugins.pipelines.model import Pipeline
 from penstock_plugins.pipelines.plan import Plan, PlannedTool
+from penstock_plugins.pipelines.trace import Trace
 from penstock_plugins.result import ToolFailure
 from tests.support.pipelines.strategies import plan_of
 

@@ -1,0 +1,101 @@
+"""How steps end: what they give, what undoes them, whether the frame ends here, and where a failure goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock_plugins.errors import ToolError
+from penstock_plugins.pipelines.item import ItemState, UndoCall
+from penstock_plugins.pipelines.machine_failing import Failing
+from penstock_plugins.pipelines.machine_values import value_of
+from penstock_plugins.pipelines.program import Instruction, Program
+from penstock_plugins.pipelines.trace import Trace, entry_of, failed
+from penstock_plugins.result import ToolFailure
+
+
+class Endings:
+    """Ends the steps of one program."""
+
+    def __init__(self, program: Program) -> None:
+        self._kept = program.kept
+        self._failing = Failing(program)
+
+    def ended(
+        self,
+        item: ItemState,
+        instruction: Instruction,
+        entry: dict[str, Any] | None,
+        result: dict[str, Any],
+        failure: ToolFailure | None,
+        trace: Trace,
+    ) -> None:
+        """A step has ended: its output, what undoes it, its result, whether the frame ends here.
+
+        All of it counts, or nothing: when an expression has no value then, the step has failed, and left
+        nothing behind but what undoes it, as what it did was done.
+        """
+        if entry is not None:
+            trace.append(entry)
+        if failure is not None and not instruction.continue_on_error:
+            self.fail(item, instruction, failure, trace)
+            return
+        before = item.data
+        try:
+            if failure is None:
+                if instruction.undo_params is not None:
+                    self._remember_undo(item, instruction, result)
+                if instruction.output is None:
+                    item.data = result["data"]
+                else:
+                    item.data = value_of(item, instruction, instruction.output, result)
+            elif instruction.has_default:
+                item.data = value_of(item, instruction, instruction.default, result)
+                result = {**result, "data": item.data}
+            stop = instruction.stop_when
+            stops = stop is not None and value_of(item, instruction, stop, result)
+        except ToolError as error:
+            item.data = before
+            self._failed_at_its_end(item, instruction, entry, ToolFailure.from_exception(error), trace)
+            return
+        self.keep(item, instruction, result)
+        item.pc = instruction.frame_end if stops else instruction.at + 1
+
+    def fail(self, item: ItemState, instruction: Instruction, failure: ToolFailure, trace: Trace) -> None:
+        """Go on where the failure is taken; else the item fails, and stays where that happened."""
+        pc, data, frames = item.pc, item.data, list(item.frames)
+        taken = self._failing.take(item, instruction, failure, trace)
+        if taken is not None:
+            leave, failure = taken
+            result = failed(failure)
+            self.ended(item, leave, entry_of(leave, 0.0, result=result), result, failure, trace)
+        if item.failure is not None:
+            item.pc, item.data, item.frames = pc, data, frames
+
+    def keep(self, item: ItemState, instruction: Instruction, result: dict[str, Any] | None) -> None:
+        """Keep the result of a step, where some expression reads it. None: it was skipped."""
+        if instruction.slot in self._kept:
+            item.slots[instruction.slot] = result
+
+    def _failed_at_its_end(
+        self,
+        item: ItemState,
+        instruction: Instruction,
+        entry: dict[str, Any] | None,
+        failure: ToolFailure,
+        trace: Trace,
+    ) -> None:
+        """An expression that says what comes of a step has no value. No `continue_on_error` takes that."""
+        if entry is None:
+            trace.append(entry_of(instruction, 0.0, result=failed(failure)))
+        else:
+            entry["result"] = {**entry.get("result", {}), **failed(failure)}
+        self.fail(item, instruction, failure, trace)
+
+    @staticmethod
+    def _remember_undo(item: ItemState, instruction: Instruction, result: dict[str, Any]) -> None:
+        try:
+            made = value_of(item, instruction, instruction.undo_params, result)
+        except ToolError as error:
+            item.not_undone.append({"step": instruction.path, "message": error.message})
+            raise
+        item.undo.append(UndoCall(tool=instruction.undo_tool, params=made, step=instruction.path))
