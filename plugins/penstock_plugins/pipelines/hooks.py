@@ -37,7 +37,10 @@ class CallNote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepNote:
-    """An item of a pipeline that has come to the end of a step and goes on."""
+    """An item of a pipeline that has come to the end of a step, of any kind, and goes on.
+
+    A step that is skipped has no end; the steps inside of another one end before it.
+    """
 
     run: str
     #: Position in the run's input; of a member of a fan-out, in the fan-out.
@@ -60,7 +63,7 @@ class Hooks(Protocol):
         ...
 
     def between_steps(self, note: StepNote) -> None:
-        """Between two steps of a pipeline, for each item (`prepare-next-turn`)."""
+        """After each step of a pipeline that an item goes on from (`prepare-next-turn`)."""
         ...
 
     def should_end(self, note: StepNote) -> bool:

@@ -59,7 +59,8 @@ class _Local:
         self._call_tool = call_tool
         self._hooks = hooks
         self._clock = clock
-        self._machines = [Machine(program, clock=clock) for program in compile_plan(plan)]
+        look = None if hooks is NO_HOOKS else self._look_in
+        self._machines = [Machine(program, clock=clock, look=look) for program in compile_plan(plan)]
 
     def run(self, program: int, given: Any, index: int) -> LocalResult:
         machine, trace = self._machines[program], Trace()
@@ -77,7 +78,6 @@ class _Local:
             machine.call_ended(
                 item, params=params, data=data, failure=failure, duration_ms=duration_ms, trace=trace
             )
-            self._look_in(machine, item, asks.path)
         while (undo := next_undo(item)) is not None:
             tool = self._tools[undo.tool]
             began = self._clock()
@@ -105,10 +105,7 @@ class _Local:
             duration_ms=1000.0 * (self._clock() - began),
         )
 
-    def _look_in(self, machine: Machine, item: ItemState, step: str) -> None:
-        if self._hooks is NO_HOOKS or item.status is not ItemStatus.RUNNING:
-            return
+    def _look_in(self, item: ItemState, step: str) -> bool:
         note = StepNote(run="local", index=item.index, step=step, data=item.data)
         self._hooks.between_steps(note)
-        if self._hooks.should_end(note):
-            machine.end_early(item)
+        return self._hooks.should_end(note)

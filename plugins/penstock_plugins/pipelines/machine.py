@@ -13,7 +13,7 @@ from typing import Any
 
 from penstock_plugins.errors import ParamsError, ToolError
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
-from penstock_plugins.pipelines.machine_ending import Endings
+from penstock_plugins.pipelines.machine_ending import Endings, Look
 from penstock_plugins.pipelines.machine_gathering import gathered
 from penstock_plugins.pipelines.machine_values import value_of
 from penstock_plugins.pipelines.program import Instruction, Op, Program
@@ -31,13 +31,16 @@ class Machine:
     Args:
         program: it.
         clock: seconds; for the durations of steps that are no calls.
+        look: what is told of each step's end, and may end an item there, successfully.
     """
 
-    def __init__(self, program: Program, *, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self, program: Program, *, clock: Callable[[], float] = time.perf_counter, look: Look | None = None
+    ) -> None:
         self.program = program
         self._code = program.code
         self._clock = clock
-        self._endings = Endings(program)
+        self._endings = Endings(program, look)
 
     # What is asked of it, and told to it --------------------------------------------------------------
 
@@ -157,10 +160,6 @@ class Machine:
         instruction = self._code[item.pc]
         trace.append(entry_of(instruction, 0.0, result=failed(failure)))
         self._endings.fail(item, instruction, failure, trace)
-
-    def end_early(self, item: ItemState) -> None:
-        """An item ends here, successfully, with what it carries: a hook said so."""
-        item.status = ItemStatus.DONE
 
     # One instruction ----------------------------------------------------------------------------------
 

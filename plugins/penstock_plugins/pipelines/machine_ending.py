@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from penstock_plugins.errors import ToolError
-from penstock_plugins.pipelines.item import ItemState, UndoCall
+from penstock_plugins.pipelines.item import ItemState, ItemStatus, UndoCall
 from penstock_plugins.pipelines.machine_failing import Failing
 from penstock_plugins.pipelines.machine_values import value_of
 from penstock_plugins.pipelines.program import Instruction, Program
 from penstock_plugins.pipelines.trace import Trace, entry_of, failed
 from penstock_plugins.result import ToolFailure
 
+#: Is told of each step that an item goes on from, by the step's path. True: the item ends there.
+Look: TypeAlias = Callable[[ItemState, str], bool]
+
 
 class Endings:
     """Ends the steps of one program."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, look: Look | None = None) -> None:
         self._kept = program.kept
+        self._look = look
         self._failing = Failing(program)
 
     def ended(
@@ -59,6 +64,8 @@ class Endings:
             return
         self.keep(item, instruction, result)
         item.pc = instruction.frame_end if stops else instruction.at + 1
+        if self._look is not None and self._look(item, instruction.path):
+            item.status = ItemStatus.DONE
 
     def fail(self, item: ItemState, instruction: Instruction, failure: ToolFailure, trace: Trace) -> None:
         """Go on where the failure is taken; else the item fails, and stays where that happened."""

@@ -67,7 +67,9 @@ class Looking:
         return bool(note.data["n"] == self.end_at)
 
 
-def work_of(numbers: Sequence[int], steps: list[dict[str, Any]] = STEPS, **claim: Any) -> FlowWork:
+def work_of(
+    numbers: Sequence[int], steps: list[dict[str, Any]] = STEPS, *, hooks: Hooks = NO_HOOKS, **claim: Any
+) -> FlowWork:
     """A flow of items with these numbers."""
     compiled = compile_all(plan_of(Pipeline.from_dict({"name": "p", "steps": steps})).to_json())
     return FlowWork(
@@ -77,12 +79,13 @@ def work_of(numbers: Sequence[int], steps: list[dict[str, Any]] = STEPS, **claim
         hold=Hold(">r/10", 1, 0.0),
         compiled=compiled,
         items=[ItemState.fresh({"n": n}) for n in numbers],
+        hooks=hooks,
     )
 
 
-def through(work: FlowWork, calls: Toys, hooks: Hooks = NO_HOOKS) -> list[tuple[str, Any]]:
+def through(work: FlowWork, calls: Toys) -> list[tuple[str, Any]]:
     """Take the items to the end, and say how they stand."""
-    take_through(work, work.program.program.end, calls, hooks)
+    take_through(work, work.program.program.end, calls)
     return [(item.status.name, item.data) for item in work.items if item is not None]
 
 
@@ -97,10 +100,10 @@ def test_items_that_ask_for_the_same_call_are_asked_together() -> None:
 
 
 def test_W8_hooks_look_in_between_steps_and_may_end_an_item() -> None:
-    """With the item's index in the run, after each call of an item that goes on."""
+    """With the item's index in the run, after each step of an item that goes on."""
     hooks = Looking(end_at=1)
 
-    ended = through(work_of([0, 7]), Toys(), hooks)
+    ended = through(work_of([0, 7], hooks=hooks), Toys())
 
     assert ended == [("DONE", {"n": 1}), ("DONE", {"n": 10})]
     assert hooks.steps[:2] == [(10, "steps[0]", 1), (11, "steps[0]", 8)]

@@ -135,7 +135,13 @@ class StepRunner:
                     return self._endings.refuse(flow, stage, claim, refusal or _unusable(None))
                 items = self._states.read(flow, stage, claim)
                 work = FlowWork(
-                    flow=flow, stage=stage, claim=claim, hold=hold, compiled=compiled, items=items
+                    flow=flow,
+                    stage=stage,
+                    claim=claim,
+                    hold=hold,
+                    compiled=compiled,
+                    items=items,
+                    hooks=self._bench.hooks,
                 )
                 with _collecting_later():
                     return self._work(work)
@@ -170,10 +176,9 @@ class StepRunner:
 
         After a loss nobody knows which call it was, so each instruction's calls are an inner job then.
         """
-        hooks = self._bench.hooks
         if kind is StageKind.CALL or work.claim.losses > 0 or work.claim.limited or work.claim.inner:
-            return take_through(work, last, InnerCalls(self._inner), hooks)
-        return take_through(work, last, InlineCalls(self._bench), hooks)
+            return take_through(work, last, InnerCalls(self._inner))
+        return take_through(work, last, InlineCalls(self._bench))
 
     def _fail_killers(self, work: FlowWork, last: int) -> None:
         """End items whose stage loses its workers again and again, though no call of theirs does."""

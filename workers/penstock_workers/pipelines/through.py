@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from penstock_plugins.pipelines.hooks import NO_HOOKS, Hooks, StepNote
-from penstock_plugins.pipelines.item import ItemStatus
 from penstock_plugins.pipelines.program import Instruction, Op
 from penstock_workers.pipelines.work import FlowWork
 
@@ -19,7 +17,7 @@ class Calls(Protocol):
         ...
 
 
-def take_through(work: FlowWork, last: int, calls: Calls, hooks: Hooks) -> list[int]:
+def take_through(work: FlowWork, last: int, calls: Calls) -> list[int]:
     """Take all items to the end of a stage, which is the instruction `last`.
 
     Returns:
@@ -52,20 +50,6 @@ def take_through(work: FlowWork, last: int, calls: Calls, hooks: Hooks) -> list[
         at = min(asking)
         positions, instruction = asking.pop(at), machine.program.code[at]
         calls.run(work, instruction, positions)
-        if hooks is not NO_HOOKS:
-            _look_in(work, instruction, positions, hooks)
         for position in positions:
             move(position)
     return sorted(fanning)
-
-
-def _look_in(work: FlowWork, instruction: Instruction, positions: Sequence[int], hooks: Hooks) -> None:
-    for position in positions:
-        item = work.items[position]
-        if item is None or item.status is not ItemStatus.RUNNING:
-            continue
-        index = item.index if work.is_member else work.claim.base + position
-        note = StepNote(run=work.run, index=index, step=instruction.path, data=item.data)
-        hooks.between_steps(note)
-        if hooks.should_end(note):
-            work.machine.end_early(item)

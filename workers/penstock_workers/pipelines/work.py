@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from penstock_broker_config.ledger import FlowClaim, InnerOf, run_of
+from penstock_plugins.pipelines.hooks import NO_HOOKS, Hooks, StepNote
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
 from penstock_plugins.pipelines.machine import Machine
+from penstock_plugins.pipelines.machine_ending import Look
 from penstock_plugins.pipelines.stages import Stage
 from penstock_plugins.pipelines.trace import Trace
 from penstock_workers.lease import Hold
@@ -32,10 +34,17 @@ class FlowWork:
     traces: list[Trace] = field(default_factory=list)
     #: When the stage was entered, by the monotonic clock.
     entered_at: float = field(default_factory=time.monotonic)
+    #: Who looks in between steps.
+    hooks: Hooks = NO_HOOKS
+    #: What takes the items through their program.
+    machine: Machine = field(init=False)
 
     def __post_init__(self) -> None:
         if not self.traces:
             self.traces = [[] for _ in self.items]
+        self.machine = self.program.machine
+        if self.hooks is not NO_HOOKS:
+            self.machine = Machine(self.program.program, look=self._looking_in())
 
     @property
     def run(self) -> str:
@@ -51,11 +60,6 @@ class FlowWork:
     def program(self) -> CompiledProgram:
         """The program that its items go through."""
         return self.compiled.programs[self.claim.program]
-
-    @property
-    def machine(self) -> Machine:
-        """What takes them through it."""
-        return self.program.machine
 
     @property
     def of(self) -> InnerOf:
@@ -101,3 +105,17 @@ class FlowWork:
         left_s = self.left_s()
         if left_s is not None and left_s <= 0:
             raise GiveBackError
+
+    def _looking_in(self) -> Look:
+        indexes = {
+            id(item): item.index if self.is_member else self.claim.base + position
+            for position, item in enumerate(self.items)
+            if item is not None
+        }
+
+        def look(item: ItemState, step: str) -> bool:
+            note = StepNote(run=self.run, index=indexes[id(item)], step=step, data=item.data)
+            self.hooks.between_steps(note)
+            return self.hooks.should_end(note)
+
+        return look
