@@ -10,6 +10,7 @@ from benchmarks import (
     in_process,
     latency,
     memory,
+    pipelines,
     scaling,
     throughput,
 )
@@ -24,6 +25,7 @@ CASES: dict[str, Case] = {
     **costs.CASES,
     **batching.CASES,
     **fairness.CASES,
+    **pipelines.CASES,
     **scaling.CASES,
     **memory.CASES,
 }
