@@ -24,6 +24,7 @@ from penstock_broker_config.settings import load_settings
 from penstock_plugins.bundle import read_bundle
 from penstock_plugins.shipped import shipped_plugins
 from tests.support.brokers import Broker
+from tests.support.bundles import publish_composite
 from tests.support.ledger_values import header
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.redis_server import RedisServer
@@ -112,6 +113,22 @@ def test_a_cache_that_others_may_write_is_a_problem(redis_server: RedisServer, t
 
     assert found["cache"][0].level is Level.PROBLEM
     assert "chmod 700" in found["cache"][0].advice
+
+
+def test_a_composite_is_never_said_to_be_uncompiled(redis_server: RedisServer, tmp_path: Path) -> None:
+    """It has no code; a component beside it that no worker has compiled here is named."""
+    with redis_server.client() as client:
+        catalog = RedisCatalog(client, Keys())
+        catalog.publish(read_bundle(shipped_plugins() / "text"), [])
+        publish_composite(catalog, "docs")
+
+    _, cold = by_topic(list(examine(load_settings(redis_url=redis_server.url, cache_dir=tmp_path))))[
+        "plugins"
+    ]
+
+    assert cold.level is Level.WARNING
+    assert "text@" in cold.message
+    assert "docs" not in cold.message
 
 
 def test_B2_paused_limits_are_named_with_their_end(redis_server: RedisServer, tmp_path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from penstock_plugins.bundle import Bundle, bundle_from
+from penstock_plugins.catalog import Catalog
+from penstock_plugins.composites import composite_tools, composites_in
 from penstock_plugins.record import PluginRecord
 from penstock_plugins.tool import Tool, Traits
 
@@ -62,3 +65,13 @@ def write_plugin(folder: Path, manifest: str | None = None, *, module: bytes | N
     if module is not None:
         (folder / "plugin.wasm").write_bytes(module)
     return folder
+
+
+def publish_composite(catalog: Catalog, name: str = "docs") -> PluginRecord:
+    """Publish a plugin of one composite tool, `both`, whose tools need not be there."""
+    manifest = manifest_text(name, more='[composite]\nfiles = ["both.json"]')
+    both = {"name": "both", "parameters": {"type": "object"}, "steps": [{"tool": "text.stats"}]}
+    bundle = bundle_from({"plugin.toml": manifest.encode(), "both.json": json.dumps(both).encode()})
+    pipelines, problems = composites_in(bundle)
+    assert problems == []
+    return catalog.publish(bundle, composite_tools(bundle, pipelines, lambda _: Traits()))

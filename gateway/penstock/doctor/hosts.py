@@ -54,7 +54,8 @@ def check_plugins(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
         )
         return
     folder = settings.cache_dir / "artifacts"
-    cold = [r for r in records if not any(folder.glob(f"{r.digest[:16]}-*.cwasm"))]
+    compiled = [record for record in records if record.manifest.composite is None]
+    cold = [r for r in compiled if not any(folder.glob(f"{r.digest[:16]}-*.cwasm"))]
     yield Finding(
         about="plugins",
         level=Level.OK,

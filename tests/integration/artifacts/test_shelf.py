@@ -23,6 +23,7 @@ from penstock_workers.artifacts.shelf import REFUSED_FOR_S, Shelf
 from penstock_workers.artifacts.stock import Stock
 from penstock_workers.artifacts.store import ArtifactStore
 from penstock_workers.engine import METERED, PLAIN
+from tests.support.bundles import publish_composite
 
 #: Begins like a component, and goes on like none.
 BROKEN = b"\0asm\x0d\0\x01\0" + b"\xff" * 40
@@ -322,6 +323,17 @@ def test_preparing_reports_each_plugin(
     ((failed, error),) = done.failed
     assert failed.name == "bad"
     assert isinstance(error, CompileError)
+    shelf.close()
+
+
+def test_a_composite_has_nothing_to_prepare(catalog: CountingCatalog, store: ArtifactStore) -> None:
+    """It is pipelines only: it is neither prepared, nor told of as what cannot be served."""
+    publish_composite(catalog)
+    shelf = Shelf(catalog, store)
+
+    done = Stock(catalog, shelf).refresh()
+
+    assert (done.ready, done.failed) == ((), ())
     shelf.close()
 
 

@@ -72,10 +72,15 @@ class Stock:
         self._failures: dict[str, _Failure] = {}
 
     def prepare_all(self, records: Iterable[PluginRecord]) -> Preparation:
-        """Prepare these, one after the other; one that fails does not keep the others from being served."""
+        """Prepare these, one after the other; one that fails does not keep the others from being served.
+
+        Composites have no code, and are passed over.
+        """
         ready: list[Ready] = []
         failed: list[tuple[PluginRecord, Exception]] = []
         for record in records:
+            if record.manifest.composite is not None:
+                continue
             started = self._clock()
             try:
                 with self._shelf.take(record.digest) as opened:
