@@ -120,6 +120,10 @@ class _Checker:
     def _tool(self, at: _At, step: ToolStep, scope: Scope) -> Shape:
         given = scope.data if step.params == "inherit" else self._template(at, "params", step.params, scope)
         self._call(at, "params", step.tool, given)
+        if isinstance(self._tool_called(step.tool), Pipeline):
+            for key in ("timeout_s", "retry"):
+                if getattr(step, key) is not None:
+                    at.problem(self.problems, key, "it is for a call, and a composite is many: set it inside")
         data: Shape = UNKNOWN
         if step.output is not None:
             seen = replace(scope, more={**scope.more, "result": _SUCCESS})
@@ -129,7 +133,7 @@ class _Checker:
         elif step.has_default:
             at.problem(self.problems, "default", "it has no effect without continue_on_error")
         if step.compensate is not None:
-            seen = replace(scope, data=data, more={**scope.more, "result": _SUCCESS})
+            seen = replace(scope, more={**scope.more, "result": _SUCCESS})
             undo = self._template(at, "compensate.params", step.compensate.params, seen)
             self._call(at, "compensate.params", step.compensate.tool, undo)
             if isinstance(self._tool_called(step.compensate.tool), Pipeline):

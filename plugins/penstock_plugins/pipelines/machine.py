@@ -193,6 +193,8 @@ class Machine:
         op = instruction.op
         if op is Op.ENTER:
             given = item.data if instruction.value is None else value_of(item, instruction, instruction.value)
+            if instruction.schema is not None:
+                instruction.schema.check(given)
             item.frames.append([given, item.data])
             item.data = given
             item.pc += 1

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from penstock_plugins.pipelines.expressions import CompiledCondition, CompiledList, CompiledTemplate, Needs
+from penstock_plugins.schema import ParamsSchema
 
 
 class Op(StrEnum):
@@ -99,6 +100,8 @@ class Instruction:
     #: Params of CALL and ENTER; None: the data itself. The value of TRANSFORM.
     value: CompiledTemplate | None = None
     output: CompiledTemplate | None = None
+    #: ENTER: of the composite's params.
+    schema: ParamsSchema | None = None
     continue_on_error: bool = False
     has_default: bool = False
     default: CompiledTemplate | None = None

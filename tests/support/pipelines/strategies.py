@@ -25,6 +25,19 @@ COMPOSITE = Pipeline.from_dict(
         ],
     }
 )
+#: A composite whose params must be one number.
+STRICT = Pipeline.from_dict(
+    {
+        "name": "strict",
+        "parameters": {
+            "type": "object",
+            "properties": {"n": {"type": "integer"}},
+            "required": ["n"],
+            "additionalProperties": False,
+        },
+        "steps": [{"tool": "toy.add"}],
+    }
+)
 TOOLS = ("toy.add", "toy.odd", "toy.undo")
 
 
@@ -42,14 +55,15 @@ def toy(tool: str, params: Any) -> tuple[Any, ToolFailure | None]:
 
 def plan_of(pipeline: Pipeline, *, fuse: bool = True, pure: bool = True) -> Plan:
     """The plan of a pipeline of toy tools."""
+    composites = {"toy.both": COMPOSITE, "toy.strict": STRICT}
     return Plan(
         pipeline=pipeline,
         tools=tuple(
             PlannedTool(name=name, digest="0" * 64, pure=pure, once=not pure, queue="penstock.default")
             for name in TOOLS
         ),
-        composites={"toy.both": COMPOSITE},
-        names={**{name: number for number, name in enumerate(TOOLS)}, "toy.both": "toy.both"},
+        composites=composites,
+        names={name: number for number, name in enumerate(TOOLS)} | {name: name for name in composites},
         queue="penstock.default",
         fuse=fuse,
     )

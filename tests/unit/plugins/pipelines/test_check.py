@@ -57,6 +57,9 @@ def found_in(pipeline: Pipeline) -> list[str]:
         ANY.catch(step(transform="{{error.code}} {{error.details.x || 'none'}}")).catch("t.any"),
         ANY.pipe("t.any", output={"x": "{{result.data}}"}, stop_when="result.success", when="has(data.x)"),
         ANY.compensate("t.text", {"text": "{{result.data.path}}", "n": 3}),
+        P.transform({"text": "abc"})
+        .pipe("t.any", output={"x": 1})
+        .compensate("t.text", {"text": "{{data.text}}"}),
         P.parallel(a="t.any", b=step(transform={"x": 1})).transform("{{data.b.x}} {{data.a.anything}}"),
         P.parallel(a=[step(filter="true"), step(transform={"x": 1})]).transform("{{data.a.x}}"),
         P.branch("input.x", if_true=tool("t.any", name="a")).transform("{{steps.a.data}}"),
@@ -116,6 +119,15 @@ def test_what_may_be_right_is_let_through(pipeline: Pipeline) -> None:
         (
             P.pipe("t.text", params={"text": "abc", "tags": ["{{input}}"] * 3}),
             ["steps[0].params.tags (t.text): "],
+        ),
+        (
+            P.pipe("t.any").pipe(
+                "t.composite", params={"text": "abc"}, timeout_s=5, retry={"max_attempts": 2}
+            ),
+            [
+                f"steps[1].{key} (t.composite): it is for a call, and a composite is many: set it inside"
+                for key in ("timeout_s", "retry")
+            ],
         ),
         (P.pipe("t.composite", params={}), ['steps[0].params (t.composite): "text" is a required property']),
         (ANY.compensate("t.text", {}), ['steps[0].compensate.params (t.any): "text" is a required property']),

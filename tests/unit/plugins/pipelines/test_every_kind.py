@@ -301,6 +301,20 @@ def test_L2_what_cannot_be_undone_is_said() -> None:
     assert failure.details["not_undone"] == [{"step": "steps[1]", "message": "nothing for 3"}]
 
 
+@pytest.mark.parametrize("params", [[1], {"n": "text"}, {"n": 1, "more": 2}])
+def test_L1_T4_params_of_a_composite_are_checked_before_its_first_step(params: Any) -> None:
+    step = {"tool": "toy.strict", "params": "{{data.given}}"}
+
+    ran = Ran({"transform": {"given": params}}, step)
+    taken = Ran({"transform": {"given": params}}, {**step, "continue_on_error": True, "default": 1})
+
+    assert ran.code == "VALIDATION_ERROR"
+    assert ran.result.item.failure is not None
+    assert "The params do not fit the tool's schema" in ran.result.item.failure.message
+    assert ran.calls == []
+    assert taken.data == 1
+
+
 @pytest.mark.parametrize("way", ["results[1]", "steps.one"])
 def test_L1_output_changes_the_data_and_results_have_what_the_tool_returned(way: str) -> None:
     step = {**KINDS["tool"].ok, "name": "one", "output": {"made": "{{result.data.n}}"}}

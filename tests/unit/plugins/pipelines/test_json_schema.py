@@ -81,5 +81,8 @@ def shipped_pipelines() -> list[Path]:
 
 def test_the_shipped_examples_fit() -> None:
     """What the reader reads, an editor does not underline."""
-    for file in shipped_pipelines():
+    found = shipped_pipelines()
+
+    assert found
+    for file in found:
         assert fits(read_pipeline(file).to_dict()), file
