@@ -27,6 +27,15 @@ ORPHAN_MS = 3_600_000
 #: ... and one of a job that goes on, as in scripts/jobs.lua.
 VALUES_MS = 14 * 86_400_000
 
+#: KEYS values job; ARGV field chunk orphan-ms values-ms. The first chunk says how long a job's values are kept:
+#: until the job is submitted, which sets the time for which it may take, or as long as one that is there.
+#: Not `PEXPIRE … NX`, which is new in Redis 7.0.
+_PUT = """
+local first = redis.call('EXISTS', KEYS[1]) == 0
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+if first then redis.call('PEXPIRE', KEYS[1], ARGV[3 + redis.call('EXISTS', KEYS[2])]) end
+"""
+
 
 class Values(Protocol):
     """Where large values are."""
@@ -54,19 +63,16 @@ class RedisValues:
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._redis = client
         self._keys = keys
+        self._put: Any = client.register_script(_PUT)
 
     def put(self, job_id: str, value: bytes) -> bytes:
         """See `Values.put`."""
         reference = refer(value)
         digest, _ = digest_and_size(reference)
-        key = self._keys.values(job_id)
+        keys = self._keys.values(job_id), self._keys.job(run_of(job_id))
         for start in range(0, len(value), CHUNK_BYTES):
             chunk = value[start : start + CHUNK_BYTES]
-            self._redis.hset(key, f"{digest}:{start // CHUNK_BYTES}", chunk)
-        # Until its job is submitted; accepting calls sets the time for which a job may take. Of a job that is
-        # there, it is the first one.
-        accepted = self._redis.exists(self._keys.job(run_of(job_id)))
-        self._redis.pexpire(key, VALUES_MS if accepted else ORPHAN_MS, nx=True)
+            self._put(keys, [f"{digest}:{start // CHUNK_BYTES}", chunk, ORPHAN_MS, VALUES_MS])
         return reference
 
     def get(self, job_id: str, reference: bytes) -> bytes:

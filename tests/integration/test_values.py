@@ -8,11 +8,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import redis
 
+from penstock.embedded import EmbeddedRedis
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.settings import load_settings
 from penstock_broker_config.value_references import INLINE_BYTES, MAX_VALUE_BYTES
-from penstock_broker_config.values import CHUNK_BYTES, RedisValues, UrlValues, Values
+from penstock_broker_config.values import CHUNK_BYTES, ORPHAN_MS, RedisValues, UrlValues, Values
 from penstock_plugins.errors import ConfigurationError, ErrorCode, ParamsError, ValueLostError
 from penstock_scheduler import AsyncProducer, Producer
 from tests.support.brokers import Broker
@@ -51,6 +53,29 @@ def test_a_value_is_of_one_job(values: Values) -> None:
 
     with pytest.raises(ValueLostError, match="gone"):
         values.get("other", reference)
+
+
+def test_the_oldest_redis_that_we_take_keeps_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the `embedded` extra: for an hour before their job is there, and not anew with each."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    large = b"x" * (CHUNK_BYTES + 1)
+
+    with EmbeddedRedis(tmp_path / "redis") as server, redis.Redis.from_url(server.url) as client:
+        values, key = RedisValues(client, Keys()), Keys().values("job")
+        reference = values.put("job", large)
+        before_s = int(client.ttl(key))
+        client.expire(key, 10)
+        values.put("job", b"y")
+        after_s = int(client.ttl(key))
+        client.hset(Keys().job("later"), "state", "running")
+        values.put("later", b"z")
+        later_s = int(client.ttl(Keys().values("later")))
+
+        assert values.get("job", reference) == large
+
+    assert ORPHAN_MS / 1000 - 60 < before_s <= ORPHAN_MS / 1000
+    assert 0 < after_s <= 10
+    assert later_s > before_s
 
 
 @pytest.mark.parametrize(
