@@ -27,6 +27,7 @@ from penstock_plugins.errors import (
 )
 from penstock_plugins.index import ToolIndex
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
+from penstock_plugins.pipelines.item_check import check_item
 from penstock_plugins.pipelines.model import Pipeline
 from penstock_plugins.pipelines.plan import Plan
 from penstock_plugins.pipelines.program import Op
@@ -230,6 +231,7 @@ def _rewound(found: Planned, item: ItemState, beginnings: Beginnings) -> ItemSta
     """An item as it goes on; one whose input did not fit, and does not now, has failed again."""
     if item.status is not ItemStatus.RUNNING:
         item = item.rewound()
+    check_item(item, found.programs[0], len(found.plan.tools))
     instruction = found.programs[0].code[item.pc]
     if instruction.op is Op.GATHER:  # what its members had done is gone with them
         item.pc = instruction.enter

@@ -1,6 +1,6 @@
 """Where others may look in: before a submission, after a call, between steps, and whether to end here (W-8).
 
-Nothing implements this yet but `NoHooks`. What is called at a worker may be called again for the same call or
+Nothing implements this yet but `NoHooks`. A producer takes them as `hooks=`, a worker in its `Bench`. What is called at a worker may be called again for the same call or
 step, after a worker was lost: a hook's own effects are at-least-once, like those of tools.
 """
 
@@ -55,7 +55,10 @@ class Hooks(Protocol):
     """The four points. None of them may raise; what one does is its own business."""
 
     def before_submission(self, note: SubmissionNote) -> None:
-        """Before a submission is sent (`before-agent-start`)."""
+        """Before a submission is sent (`before-agent-start`): a call, a run, or a map as a whole.
+
+        In the producer. A signature's call or run begins at a worker, which does not tell of it.
+        """
         ...
 
     def after_call(self, note: CallNote) -> None:

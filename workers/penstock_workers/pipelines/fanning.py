@@ -146,10 +146,13 @@ class FanOuts:
                 raise EnvelopeError("What a member of the fan-out gave is gone")
             flow = member_flow(work.flow, fan, number)
             times, *entries = self._states.unseal(flow, END, one.program, sealed)
-            began_ms, ended_ms = min(began_ms, times["began"]), max(ended_ms, times["ended"])
-            for made, entry in zip(one.made, entries, strict=True):
-                state = ItemState.from_json(entry["i"])
-                ended.setdefault(made.position, {})[made.index] = state, entry["t"]
+            try:
+                began_ms, ended_ms = min(began_ms, times["began"]), max(ended_ms, times["ended"])
+                for made, entry in zip(one.made, entries, strict=True):
+                    state = ItemState.from_json(entry["i"])
+                    ended.setdefault(made.position, {})[made.index] = state, entry["t"]
+            except (KeyError, TypeError, ValueError) as error:
+                raise EnvelopeError("What a member of the fan-out gave is damaged") from error
         for position, item in work.with_status(ItemStatus.RUNNING):
             if work.machine.program.code[item.pc].op is not Op.GATHER:
                 continue

@@ -94,7 +94,8 @@ def encoded(item: ItemState, *, member: bool) -> bytes:
         why = f"it has grown to {len(state)} bytes; {MAX_ITEM_BYTES} are allowed"
     item.failure = ToolFailure(code=ErrorCode.PIPELINE_ERROR, message=f"The item cannot be kept: {why}")
     item.status = ItemStatus.UNDOING if item.undo and not member else ItemStatus.FAILED
-    item.data, item.slots, item.errors, item.frames = None, {}, {}, [[None, None]]
+    item.data, item.slots, item.errors = None, {}, {}
+    item.frames = [[None, None] for _ in item.frames]
     return orjson.dumps(item.to_json())
 
 

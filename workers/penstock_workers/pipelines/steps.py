@@ -143,6 +143,7 @@ class StepRunner:
                     items=items,
                     hooks=self._bench.hooks,
                 )
+                work.check_items()
                 with _collecting_later():
                     return self._work(work)
             except _UNUSABLE as error:
@@ -208,8 +209,9 @@ class StepRunner:
             return None
         following: tuple[FlowStep, ...] = ()
         if compiled is not None and "/" not in flow.partition("/")[2] and claim.at.isdigit():
-            program = compiled.programs[0]
-            following = program.foreseen(program.stages[int(claim.at)])
+            program, number = compiled.programs[0], int(claim.at)
+            if number < len(program.stages):
+                following = program.foreseen(program.stages[number])
         return StepAnswer(
             flow=flow,
             stage=stage,

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from penstock_broker_config.ledger import FlowClaim, InnerOf, run_of
+from penstock_plugins.errors import EnvelopeError
 from penstock_plugins.pipelines.hooks import NO_HOOKS, Hooks, StepNote
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
+from penstock_plugins.pipelines.item_check import check_item
 from penstock_plugins.pipelines.machine import Machine
 from penstock_plugins.pipelines.machine_ending import Look
 from penstock_plugins.pipelines.stages import Stage
@@ -58,8 +60,15 @@ class FlowWork:
 
     @property
     def program(self) -> CompiledProgram:
-        """The program that its items go through."""
-        return self.compiled.programs[self.claim.program]
+        """The program that its items go through.
+
+        Raises:
+            EnvelopeError: its plan has no such program.
+        """
+        programs, number = self.compiled.programs, self.claim.program
+        if not 0 <= number < len(programs):
+            raise EnvelopeError(f"The flow is of program {number}, and its plan has {len(programs)}")
+        return programs[number]
 
     @property
     def of(self) -> InnerOf:
@@ -74,8 +83,26 @@ class FlowWork:
         return item
 
     def planned(self) -> Stage:
-        """The stage, when it is none of undoing."""
-        return self.program.stages[int(self.stage)]
+        """The stage, when it is none of undoing.
+
+        Raises:
+            EnvelopeError: its program has no such stage.
+        """
+        stages = self.program.stages
+        if not self.stage.isdigit() or int(self.stage) >= len(stages):
+            raise EnvelopeError(f"The flow is at stage {self.stage[:20]} of a program of {len(stages)}")
+        return stages[int(self.stage)]
+
+    def check_items(self) -> None:
+        """Look whether the items can be where they say.
+
+        Raises:
+            EnvelopeError: one of them cannot.
+        """
+        program, tools = self.program.program, len(self.compiled.plan.tools)
+        for item in self.items:
+            if item is not None:
+                check_item(item, program, tools)
 
     def with_status(self, status: ItemStatus) -> Iterator[tuple[int, ItemState]]:
         """Position and item of all that stand so."""
