@@ -27,8 +27,8 @@ ORPHAN_MS = 3_600_000
 #: ... and one of a job that goes on, as in scripts/jobs.lua.
 VALUES_MS = 14 * 86_400_000
 
-#: KEYS values job; ARGV field chunk orphan-ms values-ms. The first chunk says how long a job's values are kept:
-#: until the job is submitted, which sets the time for which it may take, or as long as one that is there.
+#: KEYS values job; ARGV field chunk orphan-ms values-ms. The first chunk says how long a job's values are
+#: kept: until it is submitted, which sets the time for which it may take, or as long as one that is there.
 #: Not `PEXPIRE … NX`, which is new in Redis 7.0.
 _PUT = """
 local first = redis.call('EXISTS', KEYS[1]) == 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast
 from penstock_broker_config.dead_letters import DeadLetter, LetterFilter
 from penstock_broker_config.ledger import JobRecord, JobState
 from penstock_broker_config.settings import Settings, load_settings
+from penstock_plugins.pipelines.hooks import NO_HOOKS, Hooks
 from penstock_plugins.result import ToolResult
 from penstock_plugins.tool import Tool
 from penstock_scheduler.async_feeding import AsyncFeeding
@@ -133,9 +134,9 @@ class AsyncProducer:
     connection, and one thread for the whole producer talks to what only blocks.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, hooks: Hooks = NO_HOOKS) -> None:
         self._wire = AsyncWire(settings)
-        self._operations = Operations(settings)
+        self._operations = Operations(settings, hooks)
         self._feedings: list[AsyncFeeding] = []
 
     @classmethod

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from penstock_broker_config import crash
 from penstock_broker_config.envelope import Signer
-from penstock_broker_config.ledger import Completion, JobRecord
+from penstock_broker_config.ledger import BatchHeader, Completion, JobRecord
 from penstock_broker_config.settings import Settings
 from penstock_plugins.errors import ConfigurationError, WaitTimeoutError
+from penstock_plugins.pipelines.hooks import NO_HOOKS, Hooks, SubmissionNote
 from penstock_plugins.pipelines.model import Pipeline
 from penstock_plugins.tool import Tool
 from penstock_scheduler import dead_letters
@@ -42,8 +43,9 @@ JsonValue = Mapping[str, Any] | Sequence[Any] | str | int | float | bool | None
 class Operations:
     """The steps of every operation, with what they share: settings, signer, toolbox."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, hooks: Hooks = NO_HOOKS) -> None:
         self._settings = settings
+        self._hooks = hooks
         self._signer = Signer(settings.signing_secret())
         self._toolbox = Toolbox()
 
@@ -53,7 +55,7 @@ class Operations:
         # Imported here: programs that only call tools need nothing that evaluates pipelines.
         from penstock_scheduler.runs import Runs
 
-        return Runs(self._settings, self._signer, self._toolbox)
+        return Runs(self._settings, self._signer, self._toolbox, self._hooks)
 
     def submit(self, work: Work, params: Any, options: SubmitOptions) -> Flow[Ticket]:
         """Submit one call, or one item of a pipeline."""
@@ -87,6 +89,7 @@ class Operations:
     def _submit_to(self, use: ToolUse, text: bytes, options: SubmitOptions, *, keyed: bool) -> Flow[Ticket]:
         key = options.get("idempotency_key")
         submission = yield from self._compose(use, options, new_job_id(), keyed=keyed)
+        self._announce(submission.header)
         submitted = yield from send(
             submission,
             [text],
@@ -110,6 +113,7 @@ class Operations:
             return (yield from self.runs.start_map(Target.named(use, options), options, on_invalid))
         submission = yield from self._compose(use, options, new_job_id())
         header = submission.header
+        self._announce(header)
         yield from ask(
             lambda wire: wire.ledger.open_job(
                 header.job,
@@ -218,6 +222,11 @@ class Operations:
 
     def _sender(self, submission: Submission) -> CallSender:
         return CallSender(submission, self._settings.ring_after_s)
+
+    def _announce(self, header: BatchHeader) -> None:
+        if self._hooks is not NO_HOOKS:
+            note = SubmissionNote(job=header.job, tool=header.tool, tenant=header.tenant, pipeline=False)
+            self._hooks.before_submission(note)
 
     def _compose(
         self,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from penstock_broker_config.dead_letters import DeadLetter, LetterFilter
 from penstock_broker_config.ledger import JobRecord
 from penstock_broker_config.settings import Settings, load_settings
+from penstock_plugins.pipelines.hooks import NO_HOOKS, Hooks
 from penstock_plugins.result import ToolResult
 from penstock_plugins.tool import Tool
 from penstock_scheduler.blocking_wire import BlockingWire
@@ -37,9 +38,9 @@ class Producer:
     not answer is no error: the scheduler rings again.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, hooks: Hooks = NO_HOOKS) -> None:
         self._wire = BlockingWire(settings)
-        self._operations = Operations(settings)
+        self._operations = Operations(settings, hooks)
         self._feedings: list[Feeding] = []
 
     @classmethod

@@ -12,6 +12,7 @@ from penstock_broker_config.ledger import JobRecord, RunSpec
 from penstock_broker_config.settings import Settings
 from penstock_plugins.errors import ConfigurationError, JobNotFoundError
 from penstock_plugins.index import ToolIndex
+from penstock_plugins.pipelines.hooks import NO_HOOKS, Hooks, SubmissionNote
 from penstock_plugins.pipelines.plan import Plan
 from penstock_scheduler.context import plain, request_context
 from penstock_scheduler.encoding import OnInvalid
@@ -37,8 +38,9 @@ _OF_STEPS = ("timeout_s", "batch_key", "eta_s")
 class Runs:
     """The steps of every operation on runs, with what they share."""
 
-    def __init__(self, settings: Settings, signer: Signer, toolbox: Toolbox) -> None:
+    def __init__(self, settings: Settings, signer: Signer, toolbox: Toolbox, hooks: Hooks = NO_HOOKS) -> None:
         self._settings = settings
+        self._hooks = hooks
         self._signer = signer
         self._toolbox = toolbox
         #: With the tools that they were made of.
@@ -131,7 +133,10 @@ class Runs:
         resumed: JobRecord | None = None,
         context: Mapping[str, Any] | None = None,
     ) -> Flow[RunSender]:
-        """What sends the items of a run; `context` counts instead of what the options say of it."""
+        """What sends the items of a run, of which hooks are told when it is a new one.
+
+        `context` counts instead of what the options say of it.
+        """
         now_ms = yield from ask(lambda wire: wire.now_ms())
         deadline_s = options.get("deadline_s") if resumed is None else None
         deadline_ms = None if resumed is None else resumed.deadline_ms
@@ -152,6 +157,9 @@ class Runs:
             queue=plan.queue,
             plan=self._signer.seal(run, plan.to_json()),
         )
+        if resumed is None and self._hooks is not NO_HOOKS:
+            note = SubmissionNote(job=run, tool=spec.pipeline, tenant=spec.tenant, pipeline=True)
+            self._hooks.before_submission(note)
         return RunSender(
             spec=spec,
             planned=found,

@@ -1,7 +1,8 @@
 """Where others may look in: before a submission, after a call, between steps, and whether to end here (W-8).
 
-Nothing implements this yet but `NoHooks`. A producer takes them as `hooks=`, a worker in its `Bench`. What is called at a worker may be called again for the same call or
-step, after a worker was lost: a hook's own effects are at-least-once, like those of tools.
+Nothing implements this yet but `NoHooks`. A producer takes them as `hooks=`, a worker's processes in their
+`Bench`. What is called at a worker may be called again for the same call or step, after a worker was lost: a
+hook's own effects are at-least-once, like those of tools.
 """
 
 from __future__ import annotations
