@@ -15,6 +15,7 @@ from penstock_plugins.pipelines.machine_undoing import next_undo, undo_ended
 from penstock_plugins.pipelines.plan import Plan, PlannedTool
 from penstock_plugins.pipelines.program import Op
 from penstock_plugins.pipelines.trace import Trace
+from penstock_plugins.pipelines.trace_cut import cut
 from penstock_plugins.result import ToolFailure
 
 #: Calls a tool with params; gives its data, or its failure.
@@ -84,7 +85,7 @@ class _Local:
             data, failure = self._call(tool, undo.params)
             duration_ms = 1000.0 * (self._clock() - began)
             undo_ended(item, data=data, failure=failure, tool=tool.name, duration_ms=duration_ms, trace=trace)
-        return LocalResult(item=item, trace=trace)
+        return LocalResult(item=item, trace=cut(trace))
 
     def _call(self, tool: PlannedTool, params: Any) -> tuple[Any, ToolFailure | None]:
         data, failure = self._call_tool(tool, params)

@@ -13,12 +13,13 @@ from penstock_plugins.pipelines.hooks import NO_HOOKS, CallNote, Hooks, StepNote
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
 from penstock_plugins.pipelines.model import Pipeline
 from penstock_plugins.pipelines.program import Instruction
+from penstock_plugins.pipelines.trace_cut import trace_json
 from penstock_workers.lease import Hold
 from penstock_workers.pipelines.asking import ask, end_call
 from penstock_workers.pipelines.counting import count_steps
 from penstock_workers.pipelines.given_up import FlowLostError, GiveBackError
 from penstock_workers.pipelines.plans import compile_all
-from penstock_workers.pipelines.states import encoded, trace_json
+from penstock_workers.pipelines.states import encoded
 from penstock_workers.pipelines.through import take_through
 from penstock_workers.pipelines.work import FlowWork
 from tests.support.pipelines.strategies import plan_of, toy

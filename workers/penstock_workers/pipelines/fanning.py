@@ -18,10 +18,11 @@ from penstock_plugins.errors import EnvelopeError
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
 from penstock_plugins.pipelines.program import Op
 from penstock_plugins.pipelines.trace import Trace
+from penstock_plugins.pipelines.trace_cut import trace_json
 from penstock_workers.bench import Bench
 from penstock_workers.patience import patiently
 from penstock_workers.pipelines.given_up import FlowLostError
-from penstock_workers.pipelines.states import States, trace_json
+from penstock_workers.pipelines.states import States
 from penstock_workers.pipelines.work import FlowWork
 
 #: Flows that a fan-out makes of one program if it can, and how many members travel in one at most.

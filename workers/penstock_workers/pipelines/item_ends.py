@@ -11,9 +11,10 @@ from penstock_broker_config.ledger import ItemRecord, RecordKind
 from penstock_plugins.errors import ErrorCode
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
 from penstock_plugins.pipelines.trace import Trace
+from penstock_plugins.pipelines.trace_cut import trace_json
 from penstock_plugins.result import ToolFailure, to_record
 from penstock_workers.bench import Bench
-from penstock_workers.pipelines.states import States, encoded, trace_json
+from penstock_workers.pipelines.states import States, encoded
 from penstock_workers.pipelines.work import FlowWork
 
 

@@ -14,6 +14,7 @@ from penstock_broker_config.value_references import INLINE_BYTES, is_reference
 from penstock_plugins.errors import EnvelopeError, ErrorCode
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
 from penstock_plugins.pipelines.trace import Trace
+from penstock_plugins.pipelines.trace_cut import trace_json
 from penstock_plugins.result import ToolFailure
 from penstock_workers.bench import Bench
 from penstock_workers.patience import patiently
@@ -97,22 +98,6 @@ def encoded(item: ItemState, *, member: bool) -> bytes:
     item.data, item.slots, item.errors = None, {}, {}
     item.frames = [[None, None] for _ in item.frames]
     return orjson.dumps(item.to_json())
-
-
-def trace_json(trace: Trace) -> bytes:
-    """A trace as JSON. Of entries that cannot be written, what they were about is left out."""
-    try:
-        return orjson.dumps(trace)
-    except orjson.JSONEncodeError:
-        return b"[%b]" % b",".join(map(_entry_json, trace))
-
-
-def _entry_json(entry: dict[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(entry)
-    except orjson.JSONEncodeError:
-        kept = {name: value for name, value in entry.items() if isinstance(value, str | bool | float)}
-        return orjson.dumps(kept | {"left_out": "it cannot be written as JSON"})
 
 
 def _rank(stage: str) -> tuple[bool, int]:
