@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import time
 from pathlib import Path
 
@@ -14,22 +12,11 @@ from penstock_scheduler import Producer
 from tests.chaos.cast import cast
 from tests.chaos.verdict import Verdict, judge_limits, read_recorded
 from tests.chaos.witness import executions, lines_of
+from tests.support.clocks import skewed
 from tests.support.waiting import wait_until
 
 SKEW_S = 600
 CALLS = 24
-
-
-def skewed(offset_s: int) -> dict[str, str]:
-    """An environment in which the wall clock is off. The monotonic one is nobody's to set."""
-    if shutil.which("faketime") is None:
-        pytest.skip("faketime is not installed (on Debian: apt-get install faketime)")
-    shown = subprocess.run(
-        ["faketime", "-f", f"{offset_s:+d}s", "env"], capture_output=True, text=True, check=True
-    )
-    found = dict(line.split("=", 1) for line in shown.stdout.splitlines() if "=" in line)
-    names = ("LD_PRELOAD", "FAKETIME")
-    return {name: found[name] for name in names} | {"FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 @pytest.mark.parametrize("offset_s", [SKEW_S, -SKEW_S])

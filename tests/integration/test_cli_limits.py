@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from penstock_broker_config.keys import Keys
+from penstock_broker_config.ledger import Ledger
+from tests.support.clocks import skewed
 from tests.support.command_line import CommandLine
 from tests.support.redis_server import RedisServer
 
@@ -28,17 +31,14 @@ def test_B2_a_limit_is_set_seen_and_taken_back(penstock: CommandLine) -> None:
 
     assert [done.code for done in (empty, set_, paused, shown, listed, cleared)] == [0] * 6
     assert "No limit is set" in empty.out
-    assert "4 at once, 10 calls/s" in set_.out
+    assert "4 at once, 10 calls/s, weight 2" in set_.out
     assert "paused for 1" in paused.out
     assert "the operator" in shown.out
     (state,) = listed.json
-    assert (state["key"], state["concurrency"], state["rate_per_s"], state["burst"]) == (
-        "api",
-        4.0,
-        10.0,
-        20.0,
-    )
-    assert penstock("limits", "--json").json[0]["set_by_operator"] is False
+    figures = {name: state[name] for name in ("key", "concurrency", "rate_per_s", "burst", "weight")}
+    assert figures == {"key": "api", "concurrency": 4.0, "rate_per_s": 10.0, "burst": 20.0, "weight": 2.0}
+    (state,) = penstock("limits", "--json").json
+    assert (state["set_by_operator"], state["weight"]) == (False, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,7 @@ def test_B2_a_limit_is_set_seen_and_taken_back(penstock: CommandLine) -> None:
         (("api", "--burst", "0"), "whole number from 1"),
         (("api", "--pause-until", "soon"), "15m"),
         (("api", "--pause-until", "15m", "--resume"), "not both"),
+        (("tool:text.slug", "--weight", "2"), "tenant:NAME or a batch key"),
         (("", "-c", "1"), "characters"),
         (("a\nb", "-c", "1"), "line breaks"),
     ],
@@ -74,3 +75,16 @@ def test_none_takes_a_declared_limit_away(penstock: CommandLine) -> None:
     assert (before["concurrency"], before["rate_per_s"]) == (None, None)
     assert before["paused_until_ms"] > 0
     assert after["paused_until_ms"] is None
+
+
+def test_B2_a_pause_from_now_counts_from_the_time_that_redis_has(
+    penstock: CommandLine, redis_server: RedisServer
+) -> None:
+    """The clock of the operator's machine, here an hour ahead, has no say in it."""
+    fast = CommandLine(penstock.folder, {**penstock.environment, **skewed(3600)})
+    with redis_server.client() as client:
+        before_ms = Ledger(client, Keys()).clock_ms()
+        done = fast("limits", "set", "api", "--pause-until", "15m", "--json")
+
+    assert 0 <= done.json["paused_until_ms"] - before_ms - 900_000 < 60_000
+    assert 0 < done.json["paused_for_ms"] <= 900_000

@@ -25,7 +25,7 @@ class LimitChange:
     burst: float | None = None
     #: Until when nothing starts, by Redis's clock; 0 ends a pause.
     paused_until_ms: int | None = None
-    #: Share of the workers that the key gets against others; of a tenant for `tenant:NAME`.
+    #: Share of a tenant (`tenant:NAME`) against others, or of a batch key within its tenant.
     weight: float | None = None
 
 
@@ -43,8 +43,11 @@ class LimitState:
     #: Slots taken now, and who waits for one: buffers and batches.
     running: int
     waiting: int
-    #: Until when it pauses, by Redis's clock. None: it does not.
+    #: Until when it pauses, by Redis's clock, and for how long from now. None: it does not.
     paused_until_ms: int | None
+    paused_for_ms: int | None
+    #: As in `LimitChange`.
+    weight: float
 
 
 class LimitRequests:
@@ -66,18 +69,19 @@ class LimitRequests:
                 _figure(change.burst),
                 _figure(change.paused_until_ms),
                 _figure(change.weight),
-                _weighed(key),
+                weighed(key),
             ],
             read=int,
         )
 
     def clear(self, key: str) -> Request[int]:
         return Request(
-            script="limit", keys=[], args=[self._keys.prefix, key, "clear", _weighed(key)], read=int
+            script="limit", keys=[], args=[self._keys.prefix, key, "clear", weighed(key)], read=int
         )
 
 
-def _weighed(key: str) -> str:
+def weighed(key: str) -> str:
+    """Under which name the key's weight is kept."""
     return key if key.startswith(("tenant:", "key:")) else f"key:{key}"
 
 
@@ -92,7 +96,7 @@ def read_limit(key: str, answers: Sequence[Any], now_ms: int) -> LimitState:
 
     Args:
         key: its name.
-        answers: its hash, whether the operator has set it, how many slots are taken, how many wait.
+        answers: its hash, whether the operator has set it, slots taken, how many wait, its weight.
         now_ms: Redis's clock.
     """
     fields: Mapping[bytes, bytes] = answers[0]
@@ -112,4 +116,6 @@ def read_limit(key: str, answers: Sequence[Any], now_ms: int) -> LimitState:
         running=int(answers[2]),
         waiting=int(answers[3]),
         paused_until_ms=paused if paused > now_ms else None,
+        paused_for_ms=paused - now_ms if paused > now_ms else None,
+        weight=float(answers[4] or 1),
     )

@@ -8,7 +8,13 @@ from typing import cast
 import redis
 
 from penstock_broker_config.keys import Keys
-from penstock_broker_config.ledger.limits import LimitChange, LimitRequests, LimitState, read_limit
+from penstock_broker_config.ledger.limits import (
+    LimitChange,
+    LimitRequests,
+    LimitState,
+    read_limit,
+    weighed,
+)
 from penstock_broker_config.ledger.records import Overdue
 from penstock_broker_config.ledger.requests import Bounds, Retention
 from penstock_broker_config.ledger.scheduling import (
@@ -56,8 +62,7 @@ class SchedulerSide(Scripted):
         used = cast("list[bytes]", client.zrevrange(keys.limits, 0, count - 1))
         own = cast("set[bytes]", client.smembers(keys.operator_limits))
         names = sorted(name.decode(errors="replace") for name in {*used, *own})
-        seconds, micros = client.time()
-        now_ms = seconds * 1000 + micros // 1000
+        now_ms = self.clock_ms()
         with client.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.hgetall(keys.limit(name))
@@ -65,5 +70,11 @@ class SchedulerSide(Scripted):
                 # A slot counts up to its lease's last millisecond, as for the scripts.
                 pipe.zcount(keys.limit_slots(name), f"({now_ms}", "+inf")
                 pipe.zcard(keys.limit_waiters(name))
+                pipe.hget(keys.weights, weighed(name))
             answers = pipe.execute()
-        return [read_limit(name, answers[4 * i : 4 * i + 4], now_ms) for i, name in enumerate(names)]
+        return [read_limit(name, answers[5 * i : 5 * i + 5], now_ms) for i, name in enumerate(names)]
+
+    def clock_ms(self) -> int:
+        """Redis's clock, which all times of the ledger are by."""
+        seconds, micros = self._redis.time()
+        return seconds * 1000 + micros // 1000

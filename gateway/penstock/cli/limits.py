@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,7 +52,7 @@ def show(context: typer.Context, as_json: AsJson = False) -> None:
         )
         return
     print_table(
-        ("key", "at once", "running", "waiting", "rate", "burst", "paused", "set by"),
+        ("key", "at once", "running", "waiting", "rate", "burst", "weight", "paused", "set by"),
         [
             (
                 Text(safe(state.key), NAME),
@@ -62,12 +61,13 @@ def show(context: typer.Context, as_json: AsJson = False) -> None:
                 Text(f"{state.waiting:,}", WARN if state.waiting else ""),
                 "any" if state.rate_per_s is None else f"{state.rate_per_s:g}/s",
                 "" if state.burst is None else f"{state.burst:g}",
-                _until(state.paused_until_ms),
+                "" if state.weight == 1 else f"{state.weight:g}",
+                _pause(state),
                 "the operator" if state.set_by_operator else "the plugin",
             )
             for state in states
         ],
-        right=("at once", "running", "waiting", "rate", "burst"),
+        right=("at once", "running", "waiting", "rate", "burst", "weight"),
     )
 
 
@@ -95,7 +95,13 @@ def change(
     resume: Annotated[bool, flag("--resume", help="End a pause now.")] = False,
     weight: Annotated[
         float | None,
-        typer.Option("--weight", metavar="W", min=0.001, max=1e6, help="Share against others; 1 by default."),
+        typer.Option(
+            "--weight",
+            metavar="W",
+            min=0.001,
+            max=1e6,
+            help="Share of a tenant, or of a batch key within its tenant; 1 by default.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -113,19 +119,24 @@ def change(
     _check_key(key)
     if resume and pause_until is not None:
         raise typer.BadParameter("give --pause-until or --resume, not both")
+    if weight is not None and key.startswith("tool:"):
+        raise typer.BadParameter("--weight is for tenant:NAME or a batch key; tools take no turns")
+    pause_s, until_ms = _moment(pause_until)
     given = LimitChange(
         concurrency=_count("--concurrency", concurrency, least=0),
         rate_per_s=_rate(rate),
         burst=_count("--burst", burst, least=1),
-        paused_until_ms=0 if resume else _moment(pause_until),
+        paused_until_ms=0 if resume else until_ms,
         weight=weight,
     )
-    if given == LimitChange():
+    if given == LimitChange() and pause_s is None:
         raise typer.BadParameter(
             "say what to change: --concurrency, --rate, --burst, --pause-until, --weight"
         )
     with open_ledger(context) as ledger:
         crash.arm(settings_of(context).crash_at)
+        if pause_s is not None:
+            given = replace(given, paused_until_ms=ledger.clock_ms() + int(pause_s * 1000))
         crash.reach("operator.before_limit")
         ledger.change_limit(key, given)
         crash.reach("operator.after_limit")
@@ -182,15 +193,15 @@ def _rate(text: str | None) -> float | None:
         raise typer.BadParameter(f"--rate: {error}") from None
 
 
-def _moment(text: str | None) -> int | None:
-    """A time of day with a date, or a span from now, as milliseconds since 1970."""
+def _moment(text: str | None) -> tuple[float | None, int | None]:
+    """Seconds from now, which Redis's clock says; or a date and time, as milliseconds since 1970."""
     if text is None:
-        return None
+        return None, None
     seconds = seconds_of(text)
     if seconds is not None:
-        return int((time.time() + seconds) * 1000)
+        return seconds, None
     try:
-        return int(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
+        return None, int(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
     except ValueError:
         raise typer.BadParameter(
             f"--pause-until must be like 2026-12-24T18:00 or 15m (from now); got {text!r}"
@@ -205,11 +216,10 @@ def _number(value: float | None) -> str:
     return "any" if value is None else f"{value:,.0f}"
 
 
-def _until(milliseconds: int | None) -> Text:
-    if milliseconds is None:
+def _pause(state: LimitState) -> Text:
+    if state.paused_for_ms is None:
         return Text("")
-    left_s = milliseconds / 1000 - time.time()
-    return Text(f"for {span(max(0.0, left_s))}", WARN)
+    return Text(f"for {span(state.paused_for_ms / 1000)}", WARN)
 
 
 def _sentence(state: LimitState) -> Text:
@@ -217,7 +227,9 @@ def _sentence(state: LimitState) -> Text:
         f"{_number(state.concurrency)} at once",
         "any rate" if state.rate_per_s is None else f"{state.rate_per_s:g} calls/s",
     ]
+    if state.weight != 1:
+        parts.append(f"weight {state.weight:g}")
     text = Text(", ".join(parts), GOOD)
-    if state.paused_until_ms is not None:
-        text.append(", paused ").append_text(_until(state.paused_until_ms))
+    if state.paused_for_ms is not None:
+        text.append(", paused ").append_text(_pause(state))
     return text
