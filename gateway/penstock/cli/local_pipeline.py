@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.cli.local_tools import LocalTools
+from penstock_plugins.errors import ParamsError
 from penstock_plugins.pipelines.local_run import run_locally
 from penstock_plugins.pipelines.model import Pipeline
 from penstock_plugins.pipelines.plan import PlannedTool
@@ -22,11 +23,10 @@ if TYPE_CHECKING:
 def run_here(
     settings: Settings, folders: Sequence[Path], pipeline: Pipeline, inputs: Iterable[Any]
 ) -> Iterator[ToolResult]:
-    """The result of each input, in order.
+    """The result of each input, in order. One that does not fit the pipeline's parameters fails alone.
 
     Raises:
         InvalidPipelineError: the pipeline cannot run with these tools.
-        ParamsError: an input does not fit the pipeline's parameters.
     """
     schema = None if pipeline.parameters is None else ParamsSchema(pipeline.parameters)
     with LocalTools(settings, folders) as tools:
@@ -36,21 +36,38 @@ def run_here(
             result = tools.call(tool.digest, tool.name, params)
             return result.data, result.error
 
-        def checked() -> Iterator[Any]:
-            for given in inputs:
-                if schema is not None:
-                    schema.check(given)
-                yield given
+        indexes: list[int] = []
+        unfit: list[ToolResult] = []
 
-        for index, ended in enumerate(run_locally(plan, checked(), call)):
-            yield ToolResult(
-                call_id=f"local.{index}",
-                tool=pipeline.name,
+        def fitting() -> Iterator[Any]:
+            for index, given in enumerate(inputs):
+                try:
+                    if schema is not None:
+                        schema.check(given)
+                except ParamsError as error:
+                    unfit.append(
+                        _result(pipeline, index, success=False, error=ToolFailure.from_exception(error))
+                    )
+                else:
+                    indexes.append(index)
+                    yield given
+
+        for ended in run_locally(plan, fitting(), call):
+            yield from unfit
+            unfit.clear()
+            yield _result(
+                pipeline,
+                indexes.pop(),
                 success=ended.success,
                 data=ended.item.data if ended.success else None,
                 error=ended.item.failure,
-                metadata=ResultMetadata(worker=f"local:{os.getpid()}"),
-                index=index,
                 trace=ended.trace,
                 filtered=ended.filtered,
             )
+        yield from unfit
+
+
+def _result(pipeline: Pipeline, index: int, **fields: Any) -> ToolResult:
+    metadata = ResultMetadata(worker=f"local:{os.getpid()}")
+    shape = {"trace": [], "filtered": False, **fields}
+    return ToolResult(call_id=f"local.{index}", tool=pipeline.name, metadata=metadata, index=index, **shape)

@@ -87,6 +87,8 @@ def show(
         return refuse_problems(file, error, as_json=as_json)
     if svg is not None:
         check_writable(svg)
+        if svg.exists() and svg.samefile(file):
+            raise typer.BadParameter(f"{svg} is the pipeline, and would be overwritten: name another file")
         svg.write_text(draw_svg(pipeline))
         say_note(f"→ {svg}")
     elif as_json:

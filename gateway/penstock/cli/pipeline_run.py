@@ -179,11 +179,15 @@ def _run_here(
     as_json: bool,
 ) -> int:
     from penstock.cli.local_pipeline import run_here  # runs guests: needs wasmtime
+    from penstock_plugins.schema import ParamsSchema
 
     if (source is None) != (target is None):
         raise typer.BadParameter(f"{'--input' if source is None else '--output'} is missing")
     if source is None or target is None:
-        results = run_here(settings_of(context), folders, pipeline, [raw.typed(pipeline.parameters or {})])
+        given = raw.typed(pipeline.parameters or {})
+        if pipeline.parameters is not None:
+            ParamsSchema(pipeline.parameters).check(given)
+        results = run_here(settings_of(context), folders, pipeline, [given])
         return _show(next(iter(results)), as_json)
     rows, files = InputRows(source), ResultFiles(target)
     files.check()

@@ -160,6 +160,27 @@ def test_local_runs_without_a_system(tmp_path: Path) -> None:
     assert (done.code, done.json["data"], done.json["filtered"]) == (0, {"slug": "to-be"}, False)
 
 
+def test_a_row_that_does_not_fit_fails_alone_without_a_system_too(tmp_path: Path) -> None:
+    """In order; a single input that does not fit is refused."""
+    from penstock_plugins.shipped import shipped_plugins
+
+    (tmp_path / "title.yaml").write_text(COMPOSITE)
+    rows = [{"text": 1}, {"text": "One"}, {"text": 2}, {"text": "Two"}, {}]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    alone = CommandLine(
+        tmp_path, {"PENSTOCK_STATE_DIR": str(tmp_path), "PENSTOCK_CACHE_DIR": str(tmp_path / "c")}
+    )
+    run = ("pipeline", "run", "title.yaml", "--local", shipped_plugins() / "text")
+
+    done, refused = alone(*run, "-i", "rows.jsonl", "-o", "out.jsonl"), alone(*run, "txt=a")
+
+    found = [(line["index"], line["success"]) for line in lines(tmp_path / "out.jsonl")]
+    assert (done.code, found) == (1, [(0, False), (1, True), (2, False), (3, True), (4, False)])
+    assert lines(tmp_path / "out.jsonl")[0]["error"]["code"] == "VALIDATION_ERROR"
+    assert refused.code == 2
+    assert '"text" is a required' in refused.err
+
+
 def test_L1_a_composite_is_called_like_any_tool(cli: CommandLine) -> None:
     """Published, listed, called, mapped; typed by its parameters."""
     folder = cli.folder / "names"
@@ -217,6 +238,7 @@ def test_a_run_that_failed_is_resumed_when_its_tool_was_mended(cli: CommandLine)
         (["run", "titles.yaml", "--local", "nowhere"], 2, "nowhere: no such folder"),
         (["run", "bad.yaml"], 2, "a step has exactly one of the keys"),
         (["show", "bad.yaml"], 2, "a step has exactly one of the keys"),
+        (["show", "titles.yaml", "--svg", "./titles.yaml"], 2, "would be overwritten"),
         (["run", "unknown.yaml"], 2, "Unknown tool: text.nothing"),
     ],
 )
