@@ -9,7 +9,7 @@ from penstock_plugins.pipelines.item import ItemState, ItemStatus
 from penstock_plugins.pipelines.machine_undoing import undoing_ended
 from penstock_plugins.pipelines.machine_values import value_of
 from penstock_plugins.pipelines.program import Instruction, Op, Program, Scope
-from penstock_plugins.pipelines.trace import Trace, entry_of
+from penstock_plugins.pipelines.trace import Trace, entry_of, failed
 from penstock_plugins.result import ToolFailure
 
 
@@ -36,6 +36,7 @@ class Failing:
                 if taker.continue_on_error:
                     _leave_to(item, scope)
                     return taker, failure
+                trace.append(entry_of(taker, 0.0, result=failed(failure)))
                 at = taker
             elif self._is_caught(item, taker, scope, at, failure, trace):
                 return None
@@ -121,11 +122,11 @@ def _of_composite(
     )
 
 
-def _named(failed: Instruction, at: Instruction, failure: ToolFailure, *, composite: bool) -> ToolFailure:
+def _named(where: Instruction, at: Instruction, failure: ToolFailure, *, composite: bool) -> ToolFailure:
     """The failure of an item, with the step that it failed at."""
     message = failure.message
     if not composite and not message.startswith(at.label):
         message = f"{at.label}: {message}"
     return ToolFailure(
-        code=failure.code, message=message, details={**(failure.details or {}), "step": failed.path}
+        code=failure.code, message=message, details={**(failure.details or {}), "step": where.path}
     )

@@ -13,8 +13,10 @@ from penstock_broker_config.redis_catalog import RedisCatalog
 from penstock_plugins.pipelines.model import Pipeline
 from penstock_plugins.pipelines.plan import Plan
 from penstock_plugins.result import ToolResult
-from tests.support.pipelines.reference import Failed, Reference
+from tests.support.pipelines.reference import Reference
+from tests.support.pipelines.reference_values import Failed
 from tests.support.pipelines.running import Line
+from tests.support.pipelines.shapes import shape_of
 from tests.support.pipelines.strategies import COMPOSITE, INPUTS, pipelines, plan_of, toy
 
 #: Runs that are begun together.
@@ -25,8 +27,8 @@ RUNS = st.tuples(
 )
 
 
-def expected(pipeline: Pipeline, given_: Any) -> tuple[tuple[str, Any], list[tuple[str, Any]]]:
-    """What the reference says of an item, and what is undone."""
+def expected(pipeline: Pipeline, given_: Any) -> tuple[Any, ...]:
+    """What the reference says of an item, what is undone, and what became of each step."""
 
     def call(tool: str, params: Any) -> Any:
         found, failure = toy(tool, params)
@@ -35,15 +37,17 @@ def expected(pipeline: Pipeline, given_: Any) -> tuple[tuple[str, Any], list[tup
         return found
 
     reference = Reference(call, {"toy.both": COMPOSITE})
-    return reference.run(pipeline, given_), reference.undone
+    return reference.run(pipeline, given_), reference.undone, reference.trace
 
 
-def ended(result: ToolResult) -> tuple[tuple[str, Any], list[tuple[str, Any]]]:
-    """What came of an item, and what was undone."""
-    undone = [(e["tool"], e["params"]) for e in result.trace or () if e["type"] == "compensate"]
+def ended(result: ToolResult) -> tuple[Any, ...]:
+    """What came of an item, what was undone, and what its trace says of each step."""
+    trace = result.trace or []
+    undone = [(e["step"], e["tool"], e["params"]) for e in trace if e["type"] == "compensate"]
+    came_to: tuple[str, Any] = ("filtered", None) if result.filtered else ("ok", result.data)
     if result.error is not None:
-        return ("failed", result.error.code.value), undone
-    return ("filtered", None) if result.filtered else ("ok", result.data), undone
+        came_to = "failed", result.error.code.value
+    return came_to, undone, shape_of(trace)
 
 
 @settings(

@@ -3,169 +3,131 @@
 It shares the expressions with the real thing and nothing else: no programs, no stages, no items that travel.
 """
 
-from __future__ import annotations
-
 import contextlib
-from collections.abc import Callable
 from typing import Any
 
-from penstock_plugins.errors import ToolError
-from penstock_plugins.pipelines.expressions import compile_condition, compile_list, compile_template
-from penstock_plugins.pipelines.model import Pipeline
-
-
-class Failed(Exception):
-    """A step failed; with its code."""
-
-
-class _Stop(Exception):
-    """The frame ends here, well."""
-
-
-class _Filtered(Exception):
-    """The item leaves."""
+from tests.support.pipelines.reference_values import Failed, Filtered, Stopped, elements, holds, value
 
 
 class Reference:
-    """Runs items. `call` gives the data of a tool, or raises `Failed`, also for params that are no object."""
+    """Runs an item. `call` gives a tool's data or raises `Failed`; `trace`: kind, path, state of steps."""
 
-    def __init__(self, call: Callable[[str, Any], Any], composites: dict[str, Pipeline]) -> None:
+    def __init__(self, call: Any, composites: Any) -> None:
         self.call, self.composites = call, composites
-        self.undo: list[tuple[str, Any]] = []
-        self.undone: list[tuple[str, Any]] = []
+        self.undo: list[Any] = []
+        self.undone: list[Any] = []
+        self.trace: list[tuple[str, str, str]] = []
 
-    def run(self, pipeline: Pipeline, given: Any) -> tuple[str, Any]:
-        """("ok", data), ("filtered", None) or ("failed", code)."""
+    def run(self, pipeline: Any, given: Any) -> tuple[str, Any]:
         try:
-            return "ok", self.frame(pipeline.steps, given)
-        except _Filtered:
+            return "ok", self.frame(pipeline.steps, given, "steps")
+        except Filtered:
             return "filtered", None
         except Failed as failed:
             self.undone = self.undo[::-1]
+            self.trace += [("compensate", at, "ok") for at, _, _ in self.undone]
             return "failed", failed.args[0]
 
-    def frame(self, steps: Any, given: Any, **more: Any) -> Any:
+    def frame(self, steps: Any, given: Any, path: str, **more: Any) -> Any:
         env = {"input": given, "data": given, "steps": {}, **more}
-        with contextlib.suppress(_Stop):
-            self.sequence(steps, env)
+        with contextlib.suppress(Stopped):
+            self.sequence(steps, env, path)
         return env["data"]
 
-    def sequence(self, steps: Any, env: dict[str, Any]) -> None:
+    def sequence(self, steps: Any, env: Any, path: str) -> None:
         results: list[Any] = []
         failed: Failed | None = None
-        for step in steps:
-            here = {**env, "results": list(results)}
+        for number, step in enumerate(steps):
+            here, at, catches = {**env, "results": results[:]}, f"{path}[{number}]", step.kind == "catch"
             results.append(None)
-            if step.kind == "catch":
-                if failed is not None:
-                    here["error"] = {"code": failed.args[0]}
-                if failed is None or (step.when is not None and not self.quietly(step.when, here)):
-                    if failed is None:
-                        self.name(step, env, None)
+            if failed is not None:
+                here["error"] = {"code": failed.args[0]}
+                if not catches:
                     continue
-                failed = None
-            elif failed is not None:
-                continue
             try:
-                if step.kind != "catch" and step.when is not None and not self.holds(step.when, here):
-                    self.name(step, env, None)
+                comes = not catches or failed is not None
+                if not comes or not holds(step.when, here, without=True, quietly=catches):
+                    self.trace.append((step.kind, at, "skipped"))
+                    if failed is None:
+                        env["steps"][step.name] = None
                     continue
-                outer_error = env.get("error")
-                results[-1] = self.step(step, here, env)
-                self.name(step, env, results[-1])
-                after = {**here, "data": env["data"], "steps": env["steps"], "result": results[-1]}
-                if step.kind == "catch" and outer_error is not None:
-                    env["error"] = outer_error
-                if step.stop_when is not None and self.holds(step.stop_when, after):
-                    raise _Stop
+                result, data = self.step(step, here, env, at)
+                stops = holds(step.stop_when, {**here, "data": data, "result": result}, without=False)
             except Failed as error:
-                failed, results[-1] = error, None
+                if not error.noted:
+                    self.trace.append((step.kind, at, "failed"))
+                failed, error.noted = error, True
+                continue
+            failed, env["data"], results[-1], env["steps"][step.name] = None, data, result, result
+            if step.kind not in {"branch", "catch"}:
+                self.trace.append((step.kind, at, "ok" if result["success"] else "failed"))
+            if stops:
+                raise Stopped
         if failed is not None:
             raise failed
 
-    def step(self, step: Any, here: dict[str, Any], env: dict[str, Any]) -> dict[str, Any]:
+    def step(self, step: Any, here: Any, env: Any, at: str) -> tuple[Any, Any]:
+        data = here["data"]
         if step.kind == "tool":
-            return self.tool(step, here, env)
+            return self.tool(step, here, at)
         if step.kind == "transform":
-            env["data"] = self.value(step.transform, here)
-        elif step.kind == "filter":
-            if not self.holds(step.filter, here):
-                raise _Filtered
-        elif step.kind == "branch":
-            self.sequence(step.if_true if self.holds(step.branch, here) else step.if_false, env)
-        elif step.kind == "catch":
-            inside = {**env, "error": here["error"]}
+            data = value(step.transform, here)
+        elif step.kind == "filter" and not holds(step.filter, here, without=True):
+            self.trace.append((step.kind, at, "filtered"))
+            raise Filtered
+        elif step.kind in {"branch", "catch"}:
+            arm, state, inside = "catch", "taken", {**env, "error": here.get("error")}
+            if step.kind == "branch":
+                arm = state = "if_true" if holds(step.branch, here, without=True) else "if_false"
+                inside = env
+            self.trace.append((step.kind, at, state))
             try:
-                self.sequence(step.catch, inside)
+                self.sequence(getattr(step, arm), inside, f"{at}.{arm}")
             finally:
-                env["data"] = inside["data"]
+                data = env["data"] = inside["data"]
         elif step.kind == "map":
-            elements = self.computed(lambda: compile_list(step.map, step="", key="").evaluate(here))
-            members = [(step.steps, e, {"item": e, "index": n}) for n, e in enumerate(elements)]
-            env["data"] = [data for data, filtered in self.members(members) if not filtered]
-        else:
-            ended = self.members([(steps, here["data"], {}) for steps in step.parallel.values()])
-            env["data"] = {name: data for name, (data, _) in zip(step.parallel, ended, strict=True)}
-        return {"success": True, "data": env["data"]}
+            given = [{"given": e, "item": e, "index": n} for n, e in enumerate(elements(step.map, here))]
+            ended = self.members([(step.steps, f"{at}.steps", more) for more in given])
+            data = [data for data, filtered in ended if not filtered]
+        elif step.kind == "parallel":
+            bodies = [(body, f"{at}.{key}", {"given": data}) for key, body in step.bodies().items()]
+            data = dict(zip(step.parallel, [data for data, _ in self.members(bodies)], strict=True))
+        return {"success": True, "data": data}, data
 
-    def tool(self, step: Any, here: dict[str, Any], env: dict[str, Any]) -> dict[str, Any]:
+    def tool(self, step: Any, here: Any, at: str) -> tuple[Any, Any]:
         try:
-            params = here["data"] if step.params == "inherit" else self.value(step.params, here)
-            if step.tool in self.composites:
-                try:
-                    data = self.frame(self.composites[step.tool].steps, params)
-                except Failed:
-                    raise Failed("COMPOSITE_STEP_FAILED") from None
-            else:
-                data = self.call(step.tool, params)
+            data = self.called(step, here, at)
         except Failed as failed:
             if not step.continue_on_error:
                 raise
-            result: dict[str, Any] = {"success": False, "error": {"code": failed.args[0]}}
-            if step.has_default:
-                env["data"] = result["data"] = self.value(step.default, {**here, "result": result})
-            return result
-        result = {"success": True, "data": data}
-        seen = {**here, "result": result}
+            result = {"success": False, "error": {"code": failed.args[0]}}
+            if not step.has_default:
+                return result, here["data"]
+            result["data"] = value(step.default, {**here, "result": result})
+            return result, result["data"]
+        seen = {**here, "result": {"success": True, "data": data}}
         if step.compensate is not None:
-            self.undo.append((step.compensate.tool, self.value(step.compensate.params, seen)))
-        env["data"] = data if step.output is None else self.value(step.output, seen)
-        return result
+            self.undo.append((at, step.compensate.tool, value(step.compensate.params, seen)))
+        return seen["result"], data if step.output is None else value(step.output, seen)
 
-    def members(self, members: list[tuple[Any, Any, dict[str, Any]]]) -> list[tuple[Any, bool]]:
-        ended: list[tuple[Any, bool]] = []
-        failed: Failed | None = None
-        for steps, given, more in members:
-            try:
-                ended.append((self.frame(steps, given, **more), False))
-            except _Filtered:
-                ended.append((None, True))
-            except Failed as error:
-                failed = failed or error
-        if failed is not None:
-            raise failed
-        return ended
-
-    def value(self, template: Any, env: dict[str, Any]) -> Any:
-        return self.computed(lambda: compile_template(template, step="", key="").evaluate(env))
-
-    def holds(self, condition: str, env: dict[str, Any]) -> bool:
-        return bool(self.computed(lambda: compile_condition(condition, step="", key="").evaluate(env)))
-
-    def quietly(self, condition: str, env: dict[str, Any]) -> bool:
+    def called(self, step: Any, here: Any, at: str) -> Any:
+        params = here["data"] if step.params == "inherit" else value(step.params, here)
+        if step.tool not in self.composites or not isinstance(params, dict):
+            return self.call(step.tool, params)
         try:
-            return self.holds(condition, env)
+            return self.frame(self.composites[step.tool].steps, params, f"{at} > steps")
         except Failed:
-            return False
+            raise Failed("COMPOSITE_STEP_FAILED") from None
 
-    @staticmethod
-    def name(step: Any, env: dict[str, Any], result: Any) -> None:
-        if step.name is not None:
-            env["steps"][step.name] = result
-
-    @staticmethod
-    def computed(compute: Callable[[], Any]) -> Any:
-        try:
-            return compute()
-        except ToolError as error:
-            raise Failed(error.code.value) from None
+    def members(self, members: Any) -> list[tuple[Any, bool]]:
+        ended, codes = [], []
+        for steps, path, more in members:
+            try:
+                ended.append((self.frame(steps, path=path, **more), False))
+            except Filtered:
+                ended.append((None, True))
+            except Failed as failed:
+                codes.append(failed.args[0])
+        if codes:
+            raise Failed(codes[0])
+        return ended

@@ -20,7 +20,9 @@ from penstock_plugins.pipelines.program import Op
 from penstock_plugins.pipelines.stages import StageKind, next_stage, stages_of
 from penstock_plugins.pipelines.trace import Trace
 from penstock_plugins.result import ToolFailure
-from tests.support.pipelines.reference import Failed, Reference
+from tests.support.pipelines.reference import Reference
+from tests.support.pipelines.reference_values import Failed
+from tests.support.pipelines.shapes import shape_of
 from tests.support.pipelines.strategies import COMPOSITE, INPUTS, pipelines, plan_of, toy
 
 _RANDOM = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
@@ -37,7 +39,7 @@ class _Witness:
         return toy(tool.name, params)
 
 
-def _expected(pipeline: Pipeline, given: Any) -> tuple[tuple[str, Any], list[tuple[str, Any]]]:
+def _expected(pipeline: Pipeline, given: Any) -> tuple[tuple[str, Any], Reference]:
     def call(tool: str, params: Any) -> Any:
         data, failure = toy(tool, params)
         if failure is not None:
@@ -45,7 +47,7 @@ def _expected(pipeline: Pipeline, given: Any) -> tuple[tuple[str, Any], list[tup
         return data
 
     reference = Reference(call, {"toy.both": COMPOSITE})
-    return reference.run(pipeline, given), reference.undone
+    return reference.run(pipeline, given), reference
 
 
 def _ended(item: ItemState) -> tuple[str, Any]:
@@ -57,13 +59,16 @@ def _ended(item: ItemState) -> tuple[str, Any]:
 @_RANDOM
 @given(pipeline=pipelines(), given_=INPUTS)
 def test_L2_random_pipelines_end_as_the_reference_says(pipeline: Pipeline, given_: dict[str, Any]) -> None:
-    expected, undone = _expected(pipeline, given_)
+    expected, reference = _expected(pipeline, given_)
     witness = _Witness()
 
     [result] = run_locally(plan_of(pipeline), [given_], witness)
 
     assert _ended(result.item) == expected
-    assert [call for call in witness.calls if call[0] == "toy.undo"] == undone
+    assert [call for call in witness.calls if call[0] == "toy.undo"] == [
+        (tool, params) for _, tool, params in reference.undone
+    ]
+    assert shape_of(result.trace) == reference.trace
 
 
 @_RANDOM
@@ -80,7 +85,10 @@ def test_L2_items_that_travel_stage_by_stage_end_the_same(
 
     ended = _Flows(plan).run(0, inputs)
 
-    assert [_ended(item) for item in ended] == [_expected(pipeline, given)[0] for given in inputs]
+    for one, (item, trace) in zip(inputs, ended, strict=True):
+        expected, reference = _expected(pipeline, one)
+        assert _ended(item) == expected
+        assert shape_of(trace) == reference.trace
 
 
 class _Flows:
@@ -92,28 +100,28 @@ class _Flows:
         self._machines = [Machine(program) for program in programs]
         self._stages = [stages_of(plan, program) for program in programs]
 
-    def run(self, program: int, inputs: list[Any]) -> list[ItemState]:
+    def run(self, program: int, inputs: list[Any]) -> list[tuple[ItemState, Trace]]:
         machine, stages = self._machines[program], self._stages[program]
         items = [
             ItemState.fresh(given, reads_input=machine.program.reads_input, index=index)
             for index, given in enumerate(inputs)
         ]
+        traces: list[Trace] = [[] for _ in items]
         last_number = -1
         while (stage := next_stage(stages, items)) is not None:
             assert stage.number > last_number, "stages are gone through in order, each once"
             last_number = stage.number
-            for item in items:
+            for item, trace in zip(items, traces, strict=True):
                 if item.status is ItemStatus.RUNNING and stage.first <= item.pc <= stage.last:
-                    self._through(machine, item, stage.last, stage.kind)
+                    self._through(machine, item, stage.last, stage.kind, trace)
             items = [ItemState.from_json(orjson.loads(orjson.dumps(item.to_json()))) for item in items]
-        for item in items:
+        for item, trace in zip(items, traces, strict=True):
             while (undo := next_undo(item)) is not None and program == 0:
                 data, failure = toy(self._plan.tools[undo.tool].name, undo.params)
-                undo_ended(item, data=data, failure=failure, tool="", duration_ms=0.0, trace=[])
-        return items
+                undo_ended(item, data=data, failure=failure, tool="", duration_ms=0.0, trace=trace)
+        return list(zip(items, traces, strict=True))
 
-    def _through(self, machine: Machine, item: ItemState, last: int, kind: StageKind) -> None:
-        trace: Trace = []
+    def _through(self, machine: Machine, item: ItemState, last: int, kind: StageKind, trace: Trace) -> None:
         while (asks := machine.advance(item, last, trace)) is not None:
             if asks.op is Op.CALL:
                 assert kind in {StageKind.CALL, StageKind.INLINE}
@@ -127,7 +135,7 @@ class _Flows:
                 made = machine.members(item, trace)
                 if made is not None:
                     ended = [self.run(number, [given])[0] for number, given in made]
-                    machine.gather(item, ended, [[] for _ in ended], trace)
+                    machine.gather(item, [one for one, _ in ended], [one for _, one in ended], trace)
 
 
 def test_L4_what_one_catch_does_not_want_is_for_the_next_one() -> None:
