@@ -505,6 +505,21 @@ def test_E2_a_rate_limit_that_a_tool_met_pauses_its_key_for_everyone(ledger: Led
     assert [batch.calls for batch in until(lambda: dispatched(ledger))] == [1]
 
 
+def test_E2_a_rate_limit_that_a_tool_met_does_not_pause_its_tenant(ledger: Ledger) -> None:
+    """The operator's key `tenant:…` holds for all of the tenant's tools, which met no limit."""
+    ledger.change_limit("tenant:default", LimitChange(concurrency=8, weight=2.0))
+    submit(ledger, "a", Buffer(key="k", max_size=1, limits=(DeclaredLimit(key="api", concurrency=2),)))
+    (batch,) = dispatched(ledger)
+    claim = claimed(ledger, batch)
+
+    ledger.commit(batch.batch_id, [GOOD], fence=claim.fence, position=0, lease_s=30, pause_s=60.0)
+
+    assert {state.key: state.paused_for_ms is not None for state in ledger.limits()} == {
+        "api": True,
+        "tenant:default": False,
+    }
+
+
 def test_E2_a_call_is_tried_again_later(ledger: Ledger) -> None:
     """It leaves its batch without a result, waits in a buffer, and comes back with its attempts."""
     ledger.submit(

@@ -144,7 +144,7 @@ class RunningModel(Model):
                 self._report(batch, position + k, report, t)
         batch.done = max(batch.done, position + len(reports))
         if pause is not None:
-            self.limits.pause(batch.keys, t + pause)
+            self.limits.pause([key for key in batch.keys if not key.startswith("tenant:")], t + pause)
         if batch.done == len(batch.calls):
             self.forget(batch)
             self.end_jobs(batch.calls)

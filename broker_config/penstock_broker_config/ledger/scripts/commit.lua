@@ -8,7 +8,7 @@
 -- ARGV 1 prefix 2 batch 3 fence 4 position of the first record in the batch 5 lease ms
 --      6 keep ok ms 7 keep err ms 8 cost field 9 measured µs per call ('' = not measured), and
 --        after a space what a call is charged for in turns, if that is another figure
---      10 ms for which the batch's limits pause ('' = not at all)
+--      10 ms for which the batch's limits pause, but for its tenant's ('' = not at all)
 --      11 one letter a record: s success, f failure, r to be tried again, n nothing (its job or its time is over)
 --      12… the records; of r: "delay-ms attempts", the header and the call, a line each
 -- Returns 'ok' | 'finished' | 'stopped' | 'lost'
@@ -122,7 +122,10 @@ if ARGV[9] ~= '' then
   end
 end
 if ARGV[10] ~= '' then
-  for _, key in ipairs(b.keys) do pause_limit(prefix, key, tonumber(ARGV[10]), t) end
+  for _, key in ipairs(b.keys) do
+    -- What one tool met is nothing that its tenant's other tools should wait for.
+    if string.sub(key, 1, 7) ~= 'tenant:' then pause_limit(prefix, key, tonumber(ARGV[10]), t) end
+  end
 end
 local answer = 'ok'
 if b.d == b.n then
