@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from penstock_plugins.errors import InvalidPipelineError
 from penstock_plugins.pipelines.check import check
 from penstock_plugins.pipelines.item import ItemStatus
 from penstock_plugins.pipelines.local_run import LocalResult, run_locally
@@ -325,3 +326,71 @@ def test_L1_output_changes_the_data_and_results_have_what_the_tool_returned(way:
 
     assert ran.data == {"seen": 2, "returned": 2}
     assert not check(pipeline, lambda name: Tool(name="add", plugin="toy"))
+
+
+@pytest.mark.parametrize("name", sorted(KINDS.keys() - {"tool", "composite"}))
+def test_L1_only_calls_continue_on_error(name: str) -> None:
+    with pytest.raises(InvalidPipelineError, match="continue_on_error"):
+        Pipeline.from_dict({"name": "table", "steps": [{**KINDS[name].ok, "continue_on_error": True}]})
+
+
+class TestCatch:
+    """The kind of step that only a failure leads to, behind one that fails: all that can become of it."""
+
+    def test_L4_success_is_what_its_steps_make(self) -> None:
+        ran = Ran(FAILS, {"catch": [SEVEN]}, AFTER)
+
+        assert ran.data == {"seen": {"n": 7}, "result": {"success": True, "data": {"n": 7}}}
+        [entry] = ran.entries(1)
+        assert entry["taken"] is True
+        assert entry["error"]["code"] == "NOT_FOUND"
+        assert entry["error"]["step"] == "steps[0]"
+
+    def test_L4_failure_of_its_own_ends_the_item(self) -> None:
+        ran = Ran(FAILS, {"catch": [{"transform": "{{data.nothing}}"}]}, AFTER)
+
+        assert ran.code == "VALIDATION_ERROR"
+        assert not ran.entries(2)
+
+    def test_L4_when_false_leaves_the_failure_as_it_was(self) -> None:
+        ran = Ran(FAILS, {"catch": [SEVEN], "when": "error.code == 'TIMEOUT'"}, AFTER)
+
+        assert ran.code == "NOT_FOUND"
+        [entry] = ran.entries(1)
+        assert entry["skipped"] is True
+        assert not ran.entries(2)
+
+    def test_L1_stop_when_true_ends_the_pipeline_well(self) -> None:
+        ran = Ran(FAILS, {"catch": [SEVEN], "stop_when": "result.data.n == 7"}, FAILS)
+
+        assert ran.data == {"n": 7}
+        assert not ran.entries(2)
+
+    def test_L2_filtered_inside_of_it_the_item_leaves(self) -> None:
+        ran = Ran(FAILS, {"catch": [GOES]}, AFTER)
+
+        assert ran.result.filtered
+        assert not ran.entries(2)
+
+    def test_L4_caught_by_the_next_one(self) -> None:
+        ran = Ran(FAILS, {"catch": [{"transform": "{{data.nothing}}"}]}, HANDLER)
+
+        assert ran.data == {"code": "VALIDATION_ERROR"}
+
+    def test_L2_compensated_when_a_later_step_fails_for_good(self) -> None:
+        ran = Ran(FAILS, {"catch": [UNDOABLE]}, {**UNDOABLE, "params": {"n": 20}}, FAILS)
+
+        assert ran.code == "NOT_FOUND"
+        assert ran.undone == [{"n": 21}, {"n": 11}]
+
+
+@pytest.mark.parametrize("name", ["tool", "composite"])
+def test_L2_a_call_that_finished_is_undone_and_one_that_failed_is_not(name: str) -> None:
+    undo = {"compensate": {"tool": "toy.undo", "params": {"n": "{{result.data.n || `1`}}"}}}
+    kind = KINDS[name]
+
+    finished = Ran({**kind.ok, **undo}, FAILS)
+    taken = Ran({**kind.fails, **undo, "continue_on_error": True}, FAILS)
+
+    assert finished.undone == [{"n": kind.data["n"]}]
+    assert taken.undone == []
