@@ -1,6 +1,7 @@
 """The producer of pipelines that is killed: one map, resumed by its id, and runs of one item beside it.
 
 The map's first input waits until the map's id is in a file: who starts again finds it, or it has no items.
+Inputs come in bursts, so that a message carries some: one at a time, each would be a message in every stage.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from penstock_scheduler.producer import Producer
 from tests.chaos.feed import known_jobs
 from tests.chaos.pipeline_work import PIPELINE, input_of
 
+#: Inputs of the map that are there at once.
+BURST = 25
+
 
 def main(folder: Path, singles: int, mapped: int, seconds: float) -> None:
     """Feed items numbered from 0 one by one, and those after them as a map, all within so many seconds."""
@@ -26,7 +30,7 @@ def main(folder: Path, singles: int, mapped: int, seconds: float) -> None:
     def inputs() -> Iterator[dict[str, Any]]:
         named.wait()
         for k in range(mapped):
-            _sleep_until(float(begun) + seconds * k / mapped)
+            _sleep_until(float(begun) + seconds * (k - k % BURST) / mapped)
             yield input_of(singles + k)
 
     with Producer.connect() as producer:
