@@ -19,8 +19,13 @@ from tests.chaos.verdict import Verdict
 
 #: Scenarios that are tests, done more often.
 TESTS = {
-    "crash_points": "tests/chaos/test_crash_points.py",
-    "cut_file": "tests/chaos/test_cut_file.py",
+    "crash_points": (
+        "tests/chaos/test_crash_points.py",
+        "tests/chaos/test_pipeline_points.py",
+        "tests/chaos/test_pipeline_producer_points.py",
+        "tests/integration/foreign_canvas/test_crashes.py",
+    ),
+    "cut_file": ("tests/chaos/test_cut_file.py",),
 }
 SCENARIOS = ["everything", "pipelines", "batches", "leases", *TESTS]
 
@@ -66,13 +71,13 @@ def run(scenario: str, folder: Path, asked: argparse.Namespace, seed: int) -> Ve
     return everything(folder, broker=asked.broker, seed=seed, seconds=seconds, calls=calls)
 
 
-def run_tests(file: str, folder: Path, asked: argparse.Namespace, seed: int) -> Verdict:
-    """Run a file of tests, each of which is done so many times."""
+def run_tests(files: tuple[str, ...], folder: Path, asked: argparse.Namespace, seed: int) -> Verdict:
+    """Run files of tests, each of which is done so many times."""
     verdict = Verdict(figures={"seed": seed, "runs": asked.runs})
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file, "--timeout=100000"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, "--timeout=100000"]
     environment = {**os.environ, "CHAOS_RUNS": str(asked.runs), "CHAOS_SEED": str(seed)}
     done = subprocess.run([*command, f"--basetemp={folder / 'tests'}"], env=environment, check=False)
-    verdict.expect(done.returncode == 0, f"{file} fails")
+    verdict.expect(done.returncode == 0, f"{' '.join(files)} fails")
     return verdict
 
 

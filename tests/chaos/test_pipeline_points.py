@@ -23,7 +23,7 @@ ITEMS = 12
 #: Elements that each item fans out to.
 MEMBERS = 3
 #: Runs of each point.
-RUNS = int(os.environ.get("CHAOS_RUNS", "1"))
+RUNS = int(os.environ.get("CHAOS_RUNS", "2"))
 #: Inline calls, calls that may be started once only, a branch, calls that wait in a buffer, a fan-out; and at
 #: the end items that fail, so that what may be started once only is undone.
 PIPELINE = Pipeline.from_dict(

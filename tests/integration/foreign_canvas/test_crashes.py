@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from celery import chain, chord
 
@@ -13,6 +15,8 @@ from tests.integration.foreign_canvas.conftest import Site
 from tests.support.waiting import wait_until
 
 WAIT_S = 90
+#: Runs of each point; `make chaos SCENARIO=crash_points` makes 100.
+RUNS = int(os.environ.get("CHAOS_RUNS", "2"))
 
 #: Its run ends in another task than the one that began it.
 BOTH = (
@@ -22,9 +26,10 @@ BOTH = (
 )
 
 
+@pytest.mark.parametrize("run", range(RUNS))
 @pytest.mark.parametrize("broker", ["redis"], indirect=True)
 @pytest.mark.parametrize("point", [point for point in CANVAS_POINTS if point.startswith("worker.")])
-def test_B4_a_canvas_goes_on_wherever_a_process_ends(site: Site, point: str) -> None:
+def test_B4_a_canvas_goes_on_wherever_a_process_ends(site: Site, point: str, run: int) -> None:
     """A call and a run, each with a task of theirs behind it, and a body behind both."""
     once = site.folder / "once"
     site.worker(environment={"PENSTOCK_CRASH_AT": f"{point}:{once}"})
@@ -32,9 +37,9 @@ def test_B4_a_canvas_goes_on_wherever_a_process_ends(site: Site, point: str) -> 
     app = site.theirs
     words = app.signature("theirs.words")
     call = chain(site.sign("text.stats", {"text": "a b"}), words, app=app)
-    run = chain(BOTH.signature(site.producer, {"text": "a b c"}, app=app), words, app=app)
+    runs = chain(BOTH.signature(site.producer, {"text": "a b c"}, app=app), words, app=app)
 
-    sent = chord([call, run], app.signature("theirs.total"), app=app).apply_async()
+    sent = chord([call, runs], app.signature("theirs.total"), app=app).apply_async()
 
     assert sent.get(timeout=WAIT_S) == 5
     assert once.exists()
