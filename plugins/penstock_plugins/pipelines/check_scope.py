@@ -76,8 +76,8 @@ class Scope:
 
 _WHERE = {
     "error": "error is there only in a catch",
-    "item": "item is there only in a map",
-    "index": "index is there only in a map",
+    "item": "item is there only in a map's own steps: take it into the data for a parallel inside of it",
+    "index": "index is there only in a map's own steps: take it into the data for a parallel inside of it",
     "result": "result is there only after the step: in output, stop_when and compensate",
 }
 

@@ -42,8 +42,6 @@ class Machine:
         self._clock = clock
         self._endings = Endings(program, look)
 
-    # What is asked of it, and told to it --------------------------------------------------------------
-
     def advance(self, item: ItemState, last: int, trace: Trace) -> Instruction | None:
         """Move an item on. The instruction that it stands at and that asks for something from outside; None
         when it has come past `last`, or to its end.
@@ -67,9 +65,8 @@ class Machine:
         """
         instruction = self._code[item.pc]
         try:
-            params = (
-                item.data if instruction.value is None else value_of(item, instruction, instruction.value)
-            )
+            given = instruction.value
+            params = item.data if given is None else value_of(item, instruction, given)
             if isinstance(params, dict):
                 return params
             raise ParamsError("the params of a tool are an object, and these are none")
@@ -137,9 +134,7 @@ class Machine:
 
         Args:
             item: it stands at a GATHER.
-            members: as they ended, in the order in which `members` made them.
-            traces: what happened to each.
-            trace: of the item.
+            members: as they ended, in the order in which `members` made them, with their `traces`.
             duration_ms: from the first member's beginning to the last one's end.
         """
         instruction = self._code[item.pc]
@@ -160,8 +155,6 @@ class Machine:
         instruction = self._code[item.pc]
         trace.append(entry_of(instruction, 0.0, result=failed(failure)))
         self._endings.fail(item, instruction, failure, trace)
-
-    # One instruction ----------------------------------------------------------------------------------
 
     def _step(self, item: ItemState, instruction: Instruction, trace: Trace) -> None:
         op = instruction.op

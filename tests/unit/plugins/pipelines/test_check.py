@@ -214,9 +214,13 @@ def test_what_may_be_right_is_let_through(pipeline: Pipeline) -> None:
         (
             P.transform("{{item}} {{index}}"),
             [
-                "steps[0].transform (transform): item is there only in a map",
-                "steps[0].transform (transform): index is there only in a map",
+                "steps[0].transform (transform): item is there only in a map's own steps",
+                "steps[0].transform (transform): index is there only in a map's own steps",
             ],
+        ),
+        (
+            P.map("data", step(parallel={"a": [step(transform="{{item}}")]})),
+            ["steps[0].steps[0].parallel.a[0].transform (transform): item is there only in a map"],
         ),
         (
             P.transform("{{result.data}}"),
