@@ -36,7 +36,8 @@ def check_imports(found: Inspection, imports: Mapping[str, Mapping[str, str]]) -
                 f"It imports {function}, which is refused unless the manifest asks for '{capability}'"
             )
     for capability in sorted(asked - KNOWN_CAPABILITIES):
-        found.warnings.append(f"Nobody knows the capability '{capability}'")
+        there = ", ".join(sorted(KNOWN_CAPABILITIES))
+        found.warnings.append(f"Nobody knows the capability '{capability}': there are {there}")
 
 
 def check_grants(found: Inspection, operator: OperatorPolicy) -> None:

@@ -35,7 +35,7 @@ def inspection_shape(inspection: Inspection, trials: dict[str, Trial]) -> dict[s
     """What a check found out, for scripts."""
     return {
         **record_shape(inspection.record()),
-        "ok": inspection.ok and not any(trial.broken for trial in trials.values()),
+        "ok": inspection.ok,
         "capabilities": inspection.capabilities,
         "imports": inspection.imports,
         "batch_entry_point": inspection.batch_entry_point,
@@ -66,7 +66,7 @@ def show_inspection(inspection: Inspection, trials: dict[str, Trial]) -> None:
             (f"    {tool.name:<14}", NAME), safe(f"{', '.join(tool.parameters.get('properties', ()))}  ")
         )
         if (trial := trials.get(tool.name)) is not None:
-            line.append(f"→ {trial.text}", BAD if trial.broken else QUIET)
+            line.append(f"→ {trial.text}", BAD if trial.problem else QUIET)
         out().print(line)
         for what, said in delivery_lines(tool):
             out().print(Text.assemble((f"      {what:<8}", QUIET), safe(said)))

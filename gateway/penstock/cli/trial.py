@@ -22,8 +22,13 @@ from penstock_workers.toolchain.example_calls import EXAMPLES_NAME, Example, rea
 #: Seconds for each; a check is not for long work.
 TRIAL_S = 5.0
 _SHOWN_CHARS = 60
-#: What a plugin must not do whatever it is called with. Other failures may be those of made-up params.
-_BREACHES = frozenset({ErrorCode.INIT_FAILED, ErrorCode.INVALID_OUTPUT, ErrorCode.OUTPUT_TOO_LARGE})
+#: What a plugin must not do whatever it is called with, and what its author can do about it. Other failures
+#: may be those of made-up params.
+_BREACHES = {
+    ErrorCode.INIT_FAILED: "Let init succeed whatever the host grants",
+    ErrorCode.INVALID_OUTPUT: "Let the tool return JSON",
+    ErrorCode.OUTPUT_TOO_LARGE: "Let the tool return less, or write a larger output_bytes into [wasm.limits]",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +41,14 @@ class Trial:
     batch: str | None = None
 
     @property
-    def broken(self) -> bool:
-        """Whether this is the plugin's fault, and not that of the params."""
-        return bool(self.batch) or (self.result.error is not None and self.result.error.code in _BREACHES)
+    def problem(self) -> tuple[str, str] | None:
+        """What is the plugin's fault, and not that of the params; and what to do about it."""
+        error = self.result.error
+        if error is not None and error.code in _BREACHES:
+            return f"{error.code}: {error.message}", _BREACHES[error.code]
+        if self.batch:
+            return self.batch, "Let no call change what a later one returns, or take batch_entry_point out"
+        return None
 
     @property
     def text(self) -> str:
@@ -69,7 +79,8 @@ class Trial:
 def try_tools(settings: Settings, folder: Path, inspection: Inspection) -> dict[str, Trial]:
     """Call each tool once; in a batch as well, with its examples, where it has a batch entry point.
 
-    What its author should know of examples and of calls that all fail is added to the inspection's warnings.
+    What must be changed is added to the inspection's problems; what its author should know of examples and of
+    calls that all fail, to its warnings.
     """
     trials = {}
     examples = _examples(folder, inspection)
@@ -92,7 +103,10 @@ def try_tools(settings: Settings, folder: Path, inspection: Inspection) -> dict[
             batch = None
             if result.call_id and executor.prepare(tool.full_name).runs_together:
                 batch = disagreement(executor, tool.full_name, [params, *(one.params for one in own)])
-            trials[tool.name] = Trial(params=params, result=result, batch=batch)
+            trial = trials[tool.name] = Trial(params=params, result=result, batch=batch)
+            if trial.problem is not None:
+                message, advice = trial.problem
+                inspection.add(f"A call of {tool.name}: {message}", advice)
     if trials and not any(trial.result.success for trial in trials.values()):
         inspection.warnings.append(
             "No dry call succeeded. Params are made up where no [[example]] of a tool succeeds: write one"
@@ -110,6 +124,11 @@ def _examples(folder: Path, inspection: Inspection) -> list[Example]:
         inspection.warnings.append(
             f"There is no example to test: write [[example]] into plugin.toml or {EXAMPLES_NAME}"
         )
+    known = {name for tool in inspection.tools for name in (tool.name, tool.full_name)}
+    inspection.warnings += [
+        f"An example calls '{name}', which is no tool of this plugin"
+        for name in sorted({example.tool for example in examples} - known)
+    ]
     return examples
 
 

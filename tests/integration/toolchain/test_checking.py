@@ -125,3 +125,30 @@ def test_a_dry_call_takes_the_params_of_an_example(tmp_path: Path) -> None:
     done = penstock("plugin", "check", folder, "--json")
 
     assert json.loads(done.stdout)["dry_calls"]["slug"]["params"] == {"text": "From Ada"}
+
+
+def test_a_dry_call_that_no_params_excuse_is_a_problem(tmp_path: Path) -> None:
+    """It is named with what to do, and nothing says that the plugin can be published."""
+    limits = "[wasm.limits]\noutput_bytes = 1\n"
+    folder = text_plugin(tmp_path / "text", f'name = "text"\nVERSION\n{limits}')
+
+    shown = penstock("plugin", "check", folder)
+    told = json.loads(penstock("plugin", "check", folder, "--json").stdout)
+
+    assert shown.returncode == 1
+    assert "✘ A call of slug: OUTPUT_TOO_LARGE: " in shown.stdout
+    assert "can be published" not in shown.stdout
+    assert not told["ok"]
+    assert "output_bytes" in told["problems"][0]["advice"]
+
+
+def test_unknown_capabilities_and_tools_are_warned_of_by_name(tmp_path: Path) -> None:
+    """With the capabilities that there are."""
+    example = '[[example]]\ntool = "slugs"\nexpected = 1\n'
+    manifest = f'name = "text"\nVERSION\n[wasm]\ncapabilities = ["telepathy"]\n{example}'
+    folder = text_plugin(tmp_path / "text", manifest)
+
+    warnings = warnings_of(folder)
+
+    assert [line for line in warnings if "'telepathy': there are env, fs, http, log" in line]
+    assert "An example calls 'slugs', which is no tool of this plugin" in warnings

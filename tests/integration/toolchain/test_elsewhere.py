@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from penstock_plugins.shipped import wit_folder
-from penstock_workers.toolchain.toolchains import Command, node_modules
+from penstock_workers.toolchain.command import Command
+from penstock_workers.toolchain.toolchains import node_modules
 from tests.conformance.guests import GOOD
 
 MANIFEST = """

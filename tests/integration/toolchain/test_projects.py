@@ -17,10 +17,12 @@ from penstock_plugins.errors import BuildError, ErrorCode
 from penstock_plugins.result import ToolResult
 from penstock_workers import Executor
 from penstock_workers.local import LocalExecutor
+from penstock_workers.toolchain import command
 from penstock_workers.toolchain.build import build_plugin
 from penstock_workers.toolchain.example_calls import read_examples, run_examples
 from penstock_workers.toolchain.new_project import new_plugin
 from penstock_workers.toolchain.sections import CORE_MODULE, read_sections
+from penstock_workers.toolchain.sources import Language
 
 #: What an author adds to the template in JavaScript: a package, the host's log, and ways to fail.
 MORE_JS = """
@@ -372,9 +374,10 @@ def test_javascript_that_does_not_parse_is_told_with_its_place(tmp_path: Path) -
     (folder / "src" / "plugin.js").write_text('import { tool } from "penstock";\ntool({')
     (folder / "plugin.wasm").write_bytes(b"before")
 
-    with pytest.raises(BuildError, match=r"src/plugin\.js:2:6"):
+    with pytest.raises(BuildError, match=r"src/plugin\.js:2:6") as refused:
         build_plugin(folder)
 
+    assert "Node.js v" not in str(refused.value), "what started the bundler has nothing to say"
     assert (folder / "plugin.wasm").read_bytes() == b"before"
 
 
@@ -384,7 +387,40 @@ def test_javascript_that_needs_node_is_told_so(tmp_path: Path) -> None:
     new_plugin("broken", "js", folder)
     (folder / "src" / "plugin.js").write_text('import { readFileSync } from "node:fs"; readFileSync("x");')
 
-    with pytest.raises(BuildError, match='Could not resolve "node:fs"'):
+    with pytest.raises(BuildError, match='Could not resolve "node:fs"') as refused:
+        build_plugin(folder)
+
+    assert str(refused.value).endswith("Node's modules are not there inside of a plugin.")
+
+
+def test_python_that_does_not_parse_is_told_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the environment asks for the backtraces of what builds it."""
+    monkeypatch.setenv("RUST_BACKTRACE", "1")
+    folder = tmp_path / "broken"
+    new_plugin("broken", "python", folder)
+    (folder / "src" / "plugin.py").write_text("x = 1\ndef (:\n")
+
+    with pytest.raises(
+        BuildError, match=r"plugin\.py\", line 2\n(.*\n)+SyntaxError: invalid syntax"
+    ) as refused:
+        build_plugin(folder)
+
+    assert "PyEval" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("language", "endless"), [("js", "for (;;);"), ("python", "while True: pass")])
+def test_code_that_starts_without_end_is_stopped(
+    language: Language, endless: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would hold the build for ever."""
+    monkeypatch.setattr(command, "START_LIMIT_S", 2.0)
+    folder = tmp_path / "endless"
+    new_plugin("endless", language, folder)
+    next((folder / "src").glob("plugin.*")).write_text(endless)
+
+    with pytest.raises(BuildError, match="still starting after 2 s: what stands outside of functions"):
         build_plugin(folder)
 
 
@@ -427,5 +463,7 @@ def test_packages_with_native_code_are_refused_in_python(tmp_path: Path) -> None
     new_plugin("native", "python", folder)
     (folder / "requirements.txt").write_text("orjson==3.11.4\n")
 
-    with pytest.raises(BuildError, match="Only pure-Python packages, as wheels, can be inside"):
+    with pytest.raises(BuildError, match="Only pure-Python packages, as wheels, can be inside") as refused:
         build_plugin(folder)
+
+    assert "\npip could not install the packages that the plugin names:" in str(refused.value)

@@ -111,5 +111,6 @@ def test_pip_says_the_same(tmp_path: Path, environment: pytest.MonkeyPatch) -> N
     with untrusted_registry(tmp_path) as registry:
         untrusted = pip_error(tmp_path, environment, f"{registry}simple")
 
+    assert refused.startswith("pip could not install inflection==0.5.1:")
     assert refused.splitlines()[-1].startswith("The registry cannot be reached")
     assert "PIP_CERT (pip)" in untrusted.splitlines()[-1]

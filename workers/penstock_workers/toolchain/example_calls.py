@@ -45,7 +45,10 @@ class Example(BaseModel):
             raise ValueError("message goes with error")
         if self.expected_json is not None:
             orjson.loads(self.expected_json)
-        orjson.dumps([self.params, self.expected])  # a date in TOML is no JSON
+        try:
+            orjson.dumps([self.params, self.expected], option=orjson.OPT_PASSTHROUGH_DATETIME)
+        except TypeError as error:
+            raise ValueError("a date or time is no JSON: write it as a text, in quotes") from error
         return self
 
     def data(self) -> Any:
@@ -187,5 +190,9 @@ def _json(value: Any) -> str:
 
 def _told(problem: Any) -> str:
     where = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: no such key; there are {', '.join(Example.model_fields)}"
+    if problem["type"] == "missing":
+        return f"{where} is required"
     message = str(problem["msg"]).removeprefix("Value error, ")
     return f"{where}: {message}" if where else message

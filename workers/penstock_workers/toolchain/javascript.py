@@ -8,24 +8,31 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from pathlib import Path
 
 from penstock_plugins.errors import BuildError
 from penstock_plugins.manifest import Manifest
+from penstock_workers.toolchain.command import Command
 from penstock_workers.toolchain.sources import (
     ENTRIES,
     component_manifest,
     has_batch_entry_point,
     write_artifact,
 )
-from penstock_workers.toolchain.toolchains import Command, Say, installed, node, node_modules, npm, silent
+from penstock_workers.toolchain.toolchains import Say, installed, node, node_modules, npm, silent
 from penstock_workers.toolchain.wit import WORLD, host_functions, narrowed_wit
 from penstock_workers.toolchain.world import HOST_FUNCTIONS, HOST_INTERFACE
 
 _RUNTIME = Path(__file__).parent / "javascript_runtime" / "penstock.js"
 _LOCK = "package-lock.json"
+
+#: Where the bundler's own words end, and those of the program that started it begin.
+_STARTER = re.compile(r"^node:\w+:\d+$", re.MULTILINE)
+#: Its advice about Node's modules, which is for other surroundings.
+_FOR_NODE = re.compile(r" Are you trying to bundle for node\?.*$", re.MULTILINE)
 
 _BUNDLE = (
     "--bundle",
@@ -123,7 +130,9 @@ def _bundle(scratch: Path, tools: Path, packages: Path | None, folder: Path) -> 
         environment={"NODE_PATH": str(packages)} if packages else {},
     )
     if done.returncode != 0:
-        raise BuildError(f"The JavaScript sources of {folder} cannot be bundled:\n{done.stderr.strip()}")
+        said = _FOR_NODE.sub(" Node's modules are not there inside of a plugin.", done.stderr)
+        said = _STARTER.split(said)[0].strip()
+        raise BuildError(f"The JavaScript sources of {folder} cannot be bundled:\n{said}")
 
 
 def _componentize(scratch: Path, tools: Path, folder: Path) -> bytes:
@@ -131,6 +140,7 @@ def _componentize(scratch: Path, tools: Path, folder: Path) -> bytes:
         *("--wit", "world.wit", "--world", WORLD, "--js", "bundle.js", "--output", "plugin.wasm"),
         *("--sync", "--stub-wasi", "--opt-size", "--minify"),
         cwd=scratch,
+        starts_plugin=True,
     )
     output = scratch / "plugin.wasm"
     if done.returncode != 0 or not output.is_file():

@@ -73,6 +73,7 @@ def build_python_plugin(folder: Path, *, packed: bool = False, say: Say = silent
             cwd=scratch,
             # An environment without packages: it would find ours otherwise.
             environment={"VIRTUAL_ENV": str(scratch / "nothing")},
+            starts_plugin=True,
         )
         output = scratch / "plugin.wasm"
         if done.returncode != 0 or not output.is_file():

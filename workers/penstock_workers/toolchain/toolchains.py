@@ -10,19 +10,17 @@ import contextlib
 import fcntl
 import importlib.metadata
 import importlib.util
-import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import platformdirs
 
 from penstock_plugins.errors import BuildError
+from penstock_workers.toolchain.command import Command
 
 #: How a build says that it is about to do something that takes long.
 Say = Callable[[str], None]
@@ -46,30 +44,6 @@ _UNREACHABLE = re.compile(
 )
 #: What npm says that helps nobody here.
 _NOISE = re.compile(r"^npm (error|ERR!)\s*$|^npm (error|ERR!)\s+at |A complete log of this run")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """A program of a toolchain."""
-
-    arguments: tuple[str, ...]
-    #: What its environment has beside ours.
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-    def run(
-        self, *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """Run it to its end; what it writes is in the answer."""
-        return subprocess.run(
-            [*self.arguments, *arguments],
-            cwd=cwd,
-            env={**os.environ, **self.environment, **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-        )
 
 
 def silent(_: str) -> None:
@@ -213,8 +187,9 @@ def _python_program(requirement: str, module: str, run: tuple[str, ...], say: Sa
 def _install(command: Command, arguments: Sequence[str], cwd: Path) -> None:
     done = command.run(*arguments, cwd=cwd)
     if done.returncode != 0:
-        what = " ".join(argument for argument in arguments if not argument.startswith(("-", "/")))
-        program = Path(command.arguments[0]).name
+        named = " ".join(argument for argument in arguments if not argument.startswith(("-", "/")))
+        what = named or "the packages that the plugin names"
+        program = "pip" if "pip" in command.arguments else Path(command.arguments[0]).name
         said = done.stderr.strip() or done.stdout.strip()
         lines = [line for line in said.splitlines() if not _NOISE.search(line)]
         shown = [*lines[:4], "…", *lines[-8:]] if len(lines) > 13 else lines

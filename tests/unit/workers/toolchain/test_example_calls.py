@@ -126,13 +126,15 @@ def test_examples_of_the_manifest_are_read_as_strictly(tmp_path: Path) -> None:
         ("[[example]", "is no TOML"),
         ("[example]\ntool = 'a'", r"only tables \[\[example\]\]"),
         ("name = 1", "it also has name"),
-        ("[[example]]\nexpected = 1", "example 1: tool: Field required"),
+        ("[[example]]\nexpected = 1", "example 1: tool is required"),
+        ("[[example]]\ntool = 'a'\nexpected = 2026-11-21", "example 1: a date or time is no JSON"),
+        ("[[example]]\ntool = 'a'\nexpected = 1\nparams = {at = 12:30:00}", "example 1: a date or time"),
         ("[[example]]\ntool = 'a'", "give one of expected, expected_json and error"),
         ("[[example]]\ntool = 'a'\nexpected = 1\nerror = 'TRAP'", "give one of"),
         ("[[example]]\ntool = 'a'\nerror = 'ODD'", "example 1: error"),
         ("[[example]]\ntool = 'a'\nexpected = 1\nmessage = 'x'", "message goes with error"),
         ("[[example]]\ntool = 'a'\nexpected_json = '{'", "example 1"),
-        ("[[example]]\ntool = 'a'\nexpected = 1\nparms = {}", "parms"),
+        ("[[example]]\ntool = 'a'\nexpected = 1\nparms = {}", "parms: no such key; there are tool, params, "),
     ],
 )
 def test_what_cannot_be_an_example_is_refused(tmp_path: Path, text: str, problem: str) -> None:

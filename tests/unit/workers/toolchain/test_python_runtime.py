@@ -69,7 +69,7 @@ def test_two_tools_of_one_name_are_refused(runtime: dict[str, Any]) -> None:
         runtime["tool"](name="same")(lambda: 2)
 
 
-def _raise(error: Exception) -> Callable[[], None]:
+def _raise(error: BaseException) -> Callable[[], None]:
     def fail() -> None:
         raise error
 
@@ -104,6 +104,16 @@ def test_any_other_exception_is_told_with_its_place(runtime: dict[str, Any]) -> 
     [place] = told["details"]["traceback"]
     assert place.startswith("test_python_runtime.py:")
     assert place.endswith(" in fail")
+
+
+def test_a_tool_that_exits_has_failed(runtime: dict[str, Any]) -> None:
+    """As parsers of command lines do; it would be a trap that says nothing."""
+    runtime["tool"](name="leave")(_raise(SystemExit(3)))
+
+    content, is_error = runtime["call"]("leave", "{}")
+
+    assert is_error
+    assert json.loads(content)["message"] == "SystemExit: 3"
 
 
 def test_what_json_cannot_say_is_a_failure_and_half_characters_are_replaced(runtime: dict[str, Any]) -> None:

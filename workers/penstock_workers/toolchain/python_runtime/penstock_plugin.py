@@ -172,7 +172,7 @@ def call(name: str, args_json: str) -> tuple[str, bool]:
         return _json(declared.function(**json.loads(args_json))), False
     except Failure as failure:
         return _json(failure.content), True
-    except Exception as error:  # noqa: BLE001 -- whatever it is, it is the call's failure
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- whatever it is, it is the call's failure
         message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return _json({"message": message, "details": {"traceback": _frames(error)}}), True
 
