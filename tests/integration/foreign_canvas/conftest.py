@@ -54,9 +54,12 @@ class Site:
         )
         return self._stack.enter_context(worker)
 
-    def scheduler(self) -> Scheduler:
+    def scheduler(self, environment: Mapping[str, str] | None = None) -> Scheduler:
         """Start a scheduler of ours."""
-        return self._stack.enter_context(Scheduler(broker=self.broker, folder=self.folder / "scheduler"))
+        folder = self.folder / "scheduler"
+        return self._stack.enter_context(
+            Scheduler(broker=self.broker, folder=folder, environment=environment)
+        )
 
 
 @pytest.fixture

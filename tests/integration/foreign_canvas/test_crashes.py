@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from celery import chain, chord
 
+from penstock_broker_config.canvases import Canvases
 from penstock_broker_config.crash import CANVAS_POINTS
+from penstock_broker_config.envelope import Signer
+from penstock_broker_config.foreign import run_of_task
+from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import JobState
 from penstock_plugins.errors import ErrorCode, ToolError
 from penstock_plugins.pipelines.builder import Pipeline, tool
@@ -44,6 +49,28 @@ def test_B4_a_canvas_goes_on_wherever_a_process_ends(site: Site, point: str, run
     assert sent.get(timeout=WAIT_S) == 5
     assert once.exists()
     assert len(site.producer.jobs()) == 2
+
+
+@pytest.mark.parametrize("run", range(RUNS))
+@pytest.mark.parametrize("broker", ["redis"], indirect=True)
+def test_B4_a_scheduler_may_end_before_it_sends_a_kept_message(site: Site, run: int) -> None:
+    """As after a worker that kept the message, and was lost with what the broker had given it."""
+    signature = site.sign("text.stats", {"text": "a b"})
+    sent = signature.freeze()
+    options = {"task_id": sent.id, "root_id": sent.id, "queue": "penstock.default"}
+    message = {"task": signature.task, "args": list(signature.args), "kwargs": signature.kwargs}
+    with site.broker.redis.client() as client:
+        Canvases(client, Keys(), Signer(None)).keep(run_of_task(sent.id), message | {"options": options})
+        client.zadd(Keys().canvases, {run_of_task(sent.id): 1})  # as if its time had come
+
+    crashed = site.scheduler(environment={"PENSTOCK_CRASH_AT": "scheduler.after_due_canvas"})
+    status = crashed.wait(60)
+    site.scheduler()
+    site.worker()
+
+    assert sent.get(timeout=WAIT_S)["words"] == 2
+    assert status == -signal.SIGKILL
+    assert len(site.producer.jobs()) == 1
 
 
 def test_B4_a_call_whose_worker_was_killed_goes_on_in_another(site: Site) -> None:
