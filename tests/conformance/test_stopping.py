@@ -9,17 +9,25 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
+import pytest
+
 from penstock_plugins.errors import ErrorCode
 from penstock_workers.executor import PreparedTool
 from penstock_workers.guard import CallGuard
 from penstock_workers.outcome import Outcome
 from tests.conformance.guest import LOOP, guest
 from tests.conformance.guests import GOOD
-from tests.conformance.house import House
+from tests.conformance.house import WAYS, House
 from tests.support.waiting import wait_until
 
 ENDLESS = guest("endless", call=LOOP, limits={"timeout_s": 60})
 INIT_ENDLESS = guest("init-endless", init=LOOP, limits={"timeout_s": 60})
+
+
+@pytest.fixture(params=WAYS.values(), ids=list(WAYS))
+def house(request: pytest.FixtureRequest) -> House:
+    """A process's guests, on each way into wasmtime."""
+    return House(way=request.param)
 
 
 def _in_background(work: Callable[[], object]) -> threading.Thread:
@@ -42,9 +50,8 @@ def _cancel_when_running(guard: CallGuard, token: str) -> None:
     assert guard.cancel(token)
 
 
-def test_running_call_is_cancelled() -> None:
+def test_running_call_is_cancelled(house: House) -> None:
     """A cancel from another thread ends a guest that would run for a minute, in the call and in `init`."""
-    house = House()
     for endless in (ENDLESS, INIT_ENDLESS):
         canceller = _in_background(partial(_cancel_when_running, house.guard, endless.name))
 
@@ -56,18 +63,15 @@ def test_running_call_is_cancelled() -> None:
     assert house.call(GOOD).failure is None
 
 
-def test_cancel_of_another_call_does_nothing() -> None:
+def test_cancel_of_another_call_does_nothing(house: House) -> None:
     """A token that does not run is nobody's, before, during and after a call."""
-    house = House()
-
     assert not house.guard.cancel("nobody")
     assert house.call(GOOD).failure is None
     assert not house.guard.cancel(GOOD.name)
 
 
-def test_cancel_never_hits_the_next_call() -> None:
+def test_cancel_never_hits_the_next_call(house: House) -> None:
     """Cancels that come around the end of their call leave the calls of others alone."""
-    house = House()
     prepared = house.prepare(GOOD)
     over = threading.Event()
 
@@ -88,10 +92,8 @@ def test_cancel_never_hits_the_next_call() -> None:
     assert codes <= {ErrorCode.CANCELLED}
 
 
-def test_call_gets_no_more_than_the_time_that_is_left() -> None:
+def test_call_gets_no_more_than_the_time_that_is_left(house: House) -> None:
     """The smallest of the tool's time, the submission's and what is left counts; nothing left is no call."""
-    house = House()
-
     soon = _invoke(house.prepare(ENDLESS), "a", left_s=0.05)
     submitted = _invoke(house.prepare(ENDLESS, timeout_s=0.05), "b", left_s=30)
     never = _invoke(house.prepare(ENDLESS), "c", left_s=-1)
@@ -109,7 +111,7 @@ def test_host_call_that_does_not_come_back_ends_the_process() -> None:
     script = """
 import threading
 from penstock_workers.guard import CallGuard
-from tests.conformance.house import House
+from tests.conformance.house import WAYS, House
 from tests.conformance.guest import guest
 from tests.conformance.wat import Data, content
 from penstock_workers import host
