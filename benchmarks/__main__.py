@@ -25,7 +25,8 @@ from penstock.redis_binary import find_redis_server
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 CHARTS = HERE / "charts"
-PROFILE = HERE / "profile.md"
+#: What was written by hand, in this order.
+BY_HAND = (HERE / "chaos.md", HERE / "profile.md")
 DOCUMENT = HERE.parent / "BENCHMARKS.md"
 
 COMMANDS = ("run", "render", "compare")
@@ -93,8 +94,8 @@ def _render() -> int:
         if name in CASES:
             drawn = draw_charts(name, CASES[name], measured, CHARTS)
             charts[name] = chart_paths(drawn, CHARTS, DOCUMENT)
-    profile = PROFILE.read_text(encoding="utf-8") if PROFILE.exists() else ""
-    DOCUMENT.write_text(render(results, CASES, charts=charts, profile=profile), encoding="utf-8")
+    by_hand = "\n".join(file.read_text(encoding="utf-8") for file in BY_HAND)
+    DOCUMENT.write_text(render(results, CASES, charts=charts, by_hand=by_hand), encoding="utf-8")
     print(f"{DOCUMENT.name} is written, with {sum(map(len, charts.values()))} charts")
     return 0
 

@@ -1,4 +1,4 @@
-"""Writes BENCHMARKS.md from a file of results: goals, figures with their commands, charts, profiles."""
+"""Writes BENCHMARKS.md from a file of results: goals, figures with commands and charts, chaos, profiles."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ runs the same as a WebAssembly component, each call in a fresh instance.
 
 
 def render(
-    results: Results, cases: Mapping[str, Case], *, charts: Mapping[str, list[str]], profile: str
+    results: Results, cases: Mapping[str, Case], *, charts: Mapping[str, list[str]], by_hand: str
 ) -> str:
     """The text of BENCHMARKS.md.
 
@@ -30,15 +30,15 @@ def render(
         results: what was measured.
         cases: all there are, in the order of the document.
         charts: paths of the charts of each case, as the document links them.
-        profile: summaries of profiles, written by hand; may be empty.
+        by_hand: what chaos runs and profiles have shown; may be empty.
     """
     parts = [_INTRODUCTION, _machine(results.machine), _goals(results, cases)]
     for name, case in cases.items():
         measured = results.cases.get(name)
         if measured is not None:
             parts.append(_case(name, case, measured, charts.get(name, [])))
-    if profile:
-        parts.append(profile.strip() + "\n")
+    if by_hand:
+        parts.append(by_hand.strip() + "\n")
     return "\n".join(parts)
 
 

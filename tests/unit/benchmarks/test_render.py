@@ -27,12 +27,12 @@ SMALL = Goal(part=1, text="things are small", figure="things, MB", at_most=5)
 CASE = Case(run=things, full=10, quick=1, goals=(FAST, SMALL), durability=EVERY_SECOND)
 
 
-def document(figures: Figures, *, profile: str = "", size: int = 10) -> str:
+def document(figures: Figures, *, by_hand: str = "", size: int = 10) -> str:
     """BENCHMARKS.md for one case with these figures."""
     measured = Measured(size=size, took_s=1.4, at="2026-01-01 00:00", load_before=0.25, figures=figures)
     results = Results(machine=MACHINE, cases={"things": measured})
     return render(
-        results, {"things": CASE}, charts={"things": ["benchmarks/charts/things.svg"]}, profile=profile
+        results, {"things": CASE}, charts={"things": ["benchmarks/charts/things.svg"]}, by_hand=by_hand
     )
 
 
@@ -86,9 +86,9 @@ def test_points_come_back_in_the_order_of_x() -> None:
     assert points(figures, "a") == [(100.0, 1.0), (2000.0, 2.0), (1_000_000.0, 3.0)]
 
 
-def test_profiles_that_were_written_by_hand_come_last() -> None:
+def test_what_was_written_by_hand_comes_last() -> None:
     """They explain the figures above them."""
-    text = document({"things, MB": 1.0}, profile="## Profiles\n\nMost of it is JSON.\n")
+    text = document({"things, MB": 1.0}, by_hand="## Profiles\n\nMost of it is JSON.\n")
 
     assert text.endswith("## Profiles\n\nMost of it is JSON.\n")
 
