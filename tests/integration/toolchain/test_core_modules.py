@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +22,8 @@ from penstock_workers.toolchain.c import build_core_adapter
 from penstock_workers.toolchain.core_abi import ADAPTER, CoreIdentity, ask_core_module, wrap_core_abi
 from penstock_workers.toolchain.toolchains import toolchain_cache, zig
 from tests.support.guests import CompiledPlugin
+
+GUIDE = Path(__file__).parents[3] / "plugins" / "AUTHORS.md"
 
 #: Built with no header of ours and no flag of ours: any compiler gives the same.
 SOURCE = """
@@ -308,3 +312,25 @@ def test_a_reactor_is_initialized_before_it_is_asked() -> None:
 def test_the_adapter_that_is_kept_is_what_its_source_gives() -> None:
     """`python -m penstock_workers.toolchain --core-adapter` writes it again."""
     assert ADAPTER.read_bytes() == build_core_adapter()
+
+
+def test_what_the_guide_says_of_core_modules_works_as_it_stands(tmp_path: Path) -> None:
+    """Its source, and its commands in a shell."""
+    guide = GUIDE.read_text()
+    source = re.search(r"^```c\n(#define EXPORT.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    commands = re.search(r"^```\n(python -m ziglang cc .*?)^```", guide, re.MULTILINE | re.DOTALL)
+    assert source
+    assert commands
+    (tmp_path / "demo.c").write_text(source[1])
+
+    done = subprocess.run(
+        ["bash", "-euc", commands[1]],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "hello"
