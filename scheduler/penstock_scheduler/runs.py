@@ -59,10 +59,12 @@ class Runs:
             0,
             total=1,
             single=True,
-            idempotency=None if key is None else (key, params_digest(input_text(given))),
+            idempotency=None if key is None else (key, params_digest(_asked(target, given))),
         )
         self._toolbox.notice(submitted.catalog_version)
-        if submitted.job_id != sender.job_id:  # the key was used before, perhaps with another plan
+        if (
+            submitted.job_id != sender.job_id
+        ):  # the key was used before, perhaps with other releases of the tools
             first = submitted.job_id
             return Ticket.from_record((yield from ask(lambda wire: wire.ledger.job(first))))
         return _ticket(found, sender.job_id, single=True)
@@ -205,6 +207,17 @@ def check_run_options(options: CallOptions | SubmitOptions) -> None:
                 f"{name} is for calls of a tool: a pipeline says such things of its steps, "
                 "and deadline_s is for the whole run"
             )
+
+
+def _asked(target: Target, given: Any) -> bytes:
+    """What an idempotency key of a run stands for: its input and, unless it is a tool's, the pipeline itself.
+
+    A composite is the same call in another release, as every tool is.
+    """
+    text = input_text(given)
+    if target.composite:
+        return text
+    return b'{"pipeline":"%s","input":%s}' % (target.pipeline.digest().encode(), text)
 
 
 def _ticket(found: Planned, run: str, *, single: bool) -> Ticket:

@@ -79,6 +79,17 @@ class TestSubmit:
             producer.submit(TITLES, {"text": "b"}, idempotency_key="k")
         assert again.result(WAIT_S).data == first.result(WAIT_S).data
 
+    def test_I8_the_same_key_with_another_pipeline_is_a_conflict(
+        self, system: Broker, producer: Producer
+    ) -> None:
+        """Its name and its input are not all that was asked for."""
+        other = Pipeline("titles").pipe("text.slug", params={"text": "{{input.text}}"})
+        first = producer.submit(TITLES, {"text": "a"}, idempotency_key="named alike")
+
+        with pytest.raises(ConflictError):
+            producer.submit(other, {"text": "a"}, idempotency_key="named alike")
+        assert producer.submit(TITLES, {"text": "a"}, idempotency_key="named alike").id == first.id
+
     def test_J2_cancel_stops_a_running_step(self, system: Broker, producer: Producer) -> None:
         """The result says CANCELLED, and the worker goes on."""
         job = producer.submit(Pipeline("endless").pipe("lab.forever"), {})
