@@ -34,7 +34,7 @@ class CacheCounters:
 
 
 class WarmCache:
-    """Linked plugins by digest. Made after the fork; evicts the one that was not used for longest."""
+    """Linked plugins by digest, of one process. Evicts the one that was not used for longest."""
 
     def __init__(
         self,
@@ -101,6 +101,16 @@ class WarmCache:
         """Keep these once they are loaded, and no longer the ones that were pinned before."""
         with self._lock:
             self._pinned = set(digests)
+            self._make_room()
+
+    def adopt(self, plugin: WarmPlugin) -> None:
+        """Hold a plugin that was loaded before, with the settings that the source prepares it for."""
+        with self._lock:
+            digest = plugin.record.digest
+            if plugin.metered:
+                self._metered.add(digest)
+            self._warm[digest, plugin.metered] = (plugin, plugin.size_bytes)
+            self._bytes += plugin.size_bytes
             self._make_room()
 
     def _load(self, key: _Key) -> WarmPlugin:

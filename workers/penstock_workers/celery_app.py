@@ -102,7 +102,8 @@ class SafePool(bootsteps.StartStopStep):
 def _connect_signals(plan: WorkerPlan) -> None:
     @signals.worker_before_create_process.connect(weak=False)
     def prepare(**_: object) -> None:
-        preload.before_fork(plan.settings.sandbox_path)
+        preload.before_fork(plan.settings.sandbox_path, then=plan.load_inherited)
+        plan.inherited.before_fork(plan.artifacts)
 
     @signals.worker_process_init.connect(weak=False)
     def start(**_: object) -> None:

@@ -1,7 +1,7 @@
 """The wasmtime engine: which features of WebAssembly exist for a guest, and how a guest can be stopped.
 
-An engine, and everything that comes from it, is made after the fork: a compile or a thread of wasmtime
-before the fork hangs the child. `EngineSettings` itself needs no wasmtime, so that the worker's parent
+A compile or a thread of wasmtime before a fork hangs the child; so an engine is made after it, or by
+`inherited`, which only loads. `EngineSettings` itself needs no wasmtime, so that the worker's parent
 process can name artifacts without loading it.
 """
 
@@ -85,7 +85,7 @@ class EngineSettings:
 PLAIN = EngineSettings()
 METERED = EngineSettings(fuel=True)
 
-#: Engines that this process has made, inherited by a fork: a worker refuses to fork after the first.
+#: Engines that this process has made, inherited by a fork: a worker refuses those that are not its own.
 _made = 0
 
 
@@ -97,7 +97,7 @@ def engines_made() -> int:
 def new_engine(
     settings: EngineSettings = PLAIN, *, parallel: bool = True, pool: Pool | None = None
 ) -> Engine:
-    """An engine of these settings. Never before a fork.
+    """An engine of these settings. Before a fork only as `inherited` does it.
 
     Args:
         settings: what its artifacts depend on.

@@ -41,7 +41,7 @@ class WarmTool:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class WarmPlugin:
-    """A plugin that only waits for a call. Belongs to one engine, and to one process."""
+    """A plugin that only waits for a call. Belongs to one engine, and to one process or its copies."""
 
     record: PluginRecord
     engine: Engine

@@ -2,7 +2,7 @@
 
 A page that both have is there once, until one of them writes to it. Python's collector writes to every object
 that it looks at; so what is there before the fork is taken out of its sight. Importing wasmtime maps its
-library and runs nothing of it: engines are made after the fork.
+library and runs nothing of it; what is loaded with it before the fork is `inherited`'s.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from penstock_workers.paths import SandboxPath
 
 #: What a pool process would import itself, most of it when the first call comes.
@@ -42,13 +44,14 @@ _MODULES = (
 _IN_TRACEBACKS = ("celery.app.trace", "penstock_workers.celery_app")
 
 
-def before_fork(path: SandboxPath = "auto") -> None:
+def before_fork(path: SandboxPath = "auto", *, then: Callable[[], None] | None = None) -> None:
     """In the worker's parent, before it makes a pool process.
 
     It freezes only the first time: what it makes while it runs may become garbage, and must then be found.
 
     Args:
         path: how calls are to reach wasmtime; whether they can is found out in a process of its own.
+        then: what else is made once, after the imports and before the freeze.
     """
     if gc.get_freeze_count():
         _forget_lookups()
@@ -59,6 +62,8 @@ def before_fork(path: SandboxPath = "auto") -> None:
         linecache.getlines(str(import_module(name).__file__))
     if path != "public":
         import_module("penstock_workers.paths").settle_before_fork()
+    if then is not None:
+        then()
     gc.collect()
     gc.freeze()
     _forget_lookups()

@@ -47,10 +47,10 @@ def refuse_late_faulthandler(engines: int, *, enabled: bool) -> None:
 
 
 def refuse_wasmtime_before_fork(engines: int) -> None:
-    """Nothing of wasmtime may run before the fork: its threads do not survive it, and compiling hangs.
+    """Nothing of wasmtime may run before the fork but what loads: threads do not survive it, compiling hangs.
 
     Args:
-        engines: how many this process has made so far.
+        engines: how many were made so far, without the worker's own.
 
     Raises:
         UnsafeStartError: there are some.

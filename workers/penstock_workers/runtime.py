@@ -23,6 +23,7 @@ from penstock_workers.bench import Bench
 from penstock_workers.finished import FinishedBatches
 from penstock_workers.foreign.calls import ForeignCalls
 from penstock_workers.identity import process_name
+from penstock_workers.inherited import InheritedPlugins
 from penstock_workers.known import KnownPlugins
 from penstock_workers.lease import LeaseKeeper
 from penstock_workers.pipelines.steps import StepRunner
@@ -48,10 +49,17 @@ class WorkerPlan:
     ledger: Ledger
     #: Records and schemas, of what is warm.
     known: KnownPlugins
+    #: Plugins that are loaded before the fork.
+    inherited: InheritedPlugins = field(default_factory=InheritedPlugins)
     #: One byte of shared memory: not 0 when the worker stops.
     stop_flag: mmap.mmap = field(default_factory=lambda: mmap.mmap(-1, 1))
     #: What pool processes have finished, for the parent.
     finished: FinishedBatches = field(default_factory=FinishedBatches)
+
+    def load_inherited(self) -> None:
+        """Load what is warm, for all pool processes. In the parent, before the first fork."""
+        path = self.settings.sandbox_path
+        self.inherited.load(self.warm, self.artifacts, path=path, known=self.known)
 
     def stop(self) -> None:
         """Tell the pool processes to give their batches back."""
@@ -72,10 +80,10 @@ class Runtime:
 
 
 def start_runtime(plan: WorkerPlan) -> Runtime:
-    """Make everything that a pool process needs, and load what is to be warm. Call it after the fork.
+    """Make everything that a pool process needs, and load what is warm and not inherited. After the fork.
 
     Raises:
-        UnsafeStartError: something of wasmtime ran before the fork.
+        UnsafeStartError: somebody else than `inherited` made an engine before the fork.
         ConfigurationError: the lean path was asked for and does not fit this wasmtime.
     """
     from penstock_workers.artifacts.client import ArtifactClient
@@ -89,7 +97,8 @@ def start_runtime(plan: WorkerPlan) -> Runtime:
     from penstock_workers.standstill import StandstillWatch
 
     plan.artifacts.after_fork_child()
-    refuse_wasmtime_before_fork(engines_made())
+    inherited = plan.inherited
+    refuse_wasmtime_before_fork(engines_made() - inherited.engines)
     # Must stand before the first engine: enabled later, it turns a guest's trap into the worker's crash.
     refuse_late_faulthandler(engines_made(), enabled=faulthandler.is_enabled())
     if not faulthandler.is_enabled():
@@ -99,18 +108,23 @@ def start_runtime(plan: WorkerPlan) -> Runtime:
     guard = CallGuard(grace_s=settings.overrun_grace_s)
     StandstillWatch().start()
     process = process_name()
-    linker = PluginLinker(settings.sandbox_path, known=plan.known)
+    linker = inherited.linker or PluginLinker(settings.sandbox_path, known=plan.known)
     source = ArtifactClient(plan.artifact_socket, known=plan.known)
     cache = WarmCache(source, max_bytes=settings.warm_bytes, link=linker.link)
     sink = FileSink(settings.guest_log_file) if settings.guest_log_file else None
     executor = Executor(cache, operator_policy=settings.operator_policy, guard=guard, log_sink=sink)
     cache.pin(plan.warm)
     for digest in plan.warm:
+        plugin = inherited.get(digest)
+        if plugin is not None:
+            cache.adopt(plugin)
+            continue
         try:
             cache.get(digest)
         except PenstockError as error:
             # Its calls will say so, each for itself. The other plugins are served all the same.
             logger.warning("A plugin cannot be loaded: %s", error, extra={"action": "warm", "digest": digest})
+    inherited.hand_over()
     keeper = LeaseKeeper(plan.ledger, plan.client, guard, lease_s=settings.lease_s, process=process)
     keeper.start()
     bench = Bench(

@@ -135,7 +135,10 @@ def run_worker(
             without_mingle=True,
             without_heartbeat=False,
         )
-        worker.start()
+        try:
+            worker.start()
+        finally:
+            plan.inherited.close()
         return int(worker.exitcode or 0)
 
 

@@ -1,6 +1,6 @@
 """Hands native code from the worker's parent to its pool processes, over a private socket.
 
-The parent runs no guest and makes nothing with wasmtime. It alone holds the key; a pool process gets a
+The parent runs no guest and compiles nothing itself. It alone holds the key; a pool process gets a
 descriptor of memory that was checked and that nobody can change. It asks by path rather than through
 something inherited, so that processes that are forked later, or spawned, ask in the same way.
 """
@@ -34,6 +34,7 @@ from penstock_workers.engine import EngineSettings
 if TYPE_CHECKING:
     from penstock_plugins.catalog import Catalog
     from penstock_plugins.record import PluginRecord
+    from penstock_workers.artifacts.source import OpenedArtifact
 
 logger = logging.getLogger(__name__)
 
@@ -113,6 +114,14 @@ class ArtifactServer:
             ArtifactError: it could not be compiled or kept.
         """
         self._shelf.take(digest, settings).close()
+
+    def open(self, digest: str, settings: EngineSettings | None = None) -> OpenedArtifact:
+        """The same for this process itself, which closes it. Raises as `prepare` does."""
+        return self._shelf.take(digest, settings)
+
+    def digests(self) -> frozenset[str]:
+        """What is at hand, so that nobody waits for it."""
+        return self._shelf.digests()
 
     def prepare_all(self, records: Iterable[PluginRecord]) -> Preparation:
         """Prepare these; what fails is reported, logged, and tried again by `refresh`."""
