@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -153,6 +154,16 @@ def wait_for(job: Job[ToolResult]) -> ToolResult:
                 status.start()
 
 
+def undoing_lines(details: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What became of the steps that were to be undone when a pipeline failed, with a style for each line."""
+    undone, not_undone = details.get("undone"), details.get("not_undone")
+    if isinstance(undone, list) and undone:
+        yield f"  undone: {', '.join(str(step) for step in undone)}", ""
+    if isinstance(not_undone, list) and not_undone:
+        why = [f"{one.get('step')} ({one.get('message')})" for one in not_undone if isinstance(one, dict)]
+        yield f"  could not be undone: {', '.join(why)}", WARN
+
+
 def show_result(result: ToolResult) -> None:
     """A result for people: what the tool returned on stdout, what happened on stderr."""
     metadata = result.metadata
@@ -169,6 +180,8 @@ def show_result(result: ToolResult) -> None:
         for violation in (result.error.details or {}).get("errors", ())[:10]:
             if isinstance(violation, dict):
                 err().print(Text(safe(f"  {violation.get('path')}: {violation.get('message')}")))
+        for said, style in undoing_lines(result.error.details or {}):
+            err().print(Text(safe(said), style))
     parts = [f"took {span(metadata.execution_ms / 1000)}"]
     if metadata.queued_ms:
         parts.append(f"waited {span(metadata.queued_ms / 1000)}")

@@ -29,6 +29,13 @@ steps:
   - tool: lab.once-only
   - tool: lab.shaky
 """
+ORDER = """
+name: order
+steps:
+  - {name: pay, tool: lab.echo, compensate: {tool: lab.echo, params: {n: 1}}}
+  - {name: ship, tool: lab.echo, compensate: {tool: lab.shaky, params: {n: 1}}}
+  - tool: lab.shaky
+"""
 COMPOSITE = """
 name: title
 description: Makes a title's id.
@@ -110,6 +117,19 @@ def test_run_prints_what_comes_out_and_tree_shows_how(cli: CommandLine) -> None:
     assert [step["left"] for step in tree.json["steps"]] == [1, 1, 1]
     assert [entry["step"] for entry in trace.json["trace"]] == ["steps[0]", "steps[1]", "steps[2]"]
     assert text.out.splitlines()[0].startswith("titles  succeeded  1 of 1 items done")
+
+
+def test_L2_a_failure_says_what_was_undone_and_what_was_not(cli: CommandLine) -> None:
+    """On the terminal as well as in JSON."""
+    (cli.folder / "order.yaml").write_text(ORDER)
+
+    done = cli("pipeline", "run", "order.yaml", "n:=1")
+
+    assert (done.code, done.out) == (1, "")
+    assert done.err.splitlines()[1:] == [
+        "  undone: steps[0]",
+        "  could not be undone: steps[1] (not here)",
+    ]
 
 
 def test_rows_go_through_and_failures_are_beside(cli: CommandLine) -> None:
@@ -203,6 +223,23 @@ def test_L1_a_composite_is_called_like_any_tool(cli: CommandLine) -> None:
     assert refused.code == 2
     assert '"text" is a required' in refused.err
     assert {line["data"]["slug"] for line in lines(cli.folder / "out.jsonl")} == {"one", "two"}
+
+
+def test_I8_a_composite_in_another_release_is_the_same_call(cli: CommandLine) -> None:
+    """As with every tool: a key stands for the tool's name and its params."""
+    folder = cli.folder / "keyed"
+    folder.mkdir()
+    found = []
+    for version, text in (("1.0.0", COMPOSITE), ("1.1.0", COMPOSITE.replace("Makes", "Still makes"))):
+        (folder / "plugin.toml").write_text(
+            f'name = "keyed"\nversion = "{version}"\n[composite]\nfiles = ["title.yaml"]\n'
+        )
+        (folder / "title.yaml").write_text(text)
+        assert cli("plugin", "publish", folder).code == 0
+        found.append(cli("call", "keyed.title", "text=To be", "--idempotency-key", "k", "--detach"))
+
+    first, again = found
+    assert (first.code, again.code, again.out) == (0, 0, first.out)
 
 
 def test_a_run_that_failed_is_resumed_when_its_tool_was_mended(cli: CommandLine) -> None:
