@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +15,18 @@ from penstock_plugins.pipelines.check import check
 from penstock_plugins.pipelines.compiler import compile_plan
 from penstock_plugins.pipelines.model import Pipeline
 from penstock_plugins.pipelines.plan import Plan, PlannedTool
-from penstock_plugins.pipelines.program import Program
+from penstock_plugins.pipelines.program import Op, Program
 from penstock_plugins.pipelines.stages import Stage, StageKind, stages_of
 from penstock_plugins.pipelines.traits import tool_names
 
 #: Where a chain that is sent ends: what comes behind is not known before.
 _UNFORESEEN = frozenset({StageKind.ROUTE, StageKind.FAN})
+
+#: What does a step's own work.
+_STEPS = frozenset({Op.CALL, Op.TRANSFORM, Op.FILTER, Op.BRANCH, Op.FAN, Op.GATHER})
+
+#: Where a path goes into steps that only some items come to.
+_PERHAPS = re.compile(r"\.(?:if_true|if_false|catch)\[")
 
 #: The queue of a tool's calls, from the worker pool that its plugin asks for.
 ChooseQueue = Callable[[str | None], str]
@@ -43,6 +50,19 @@ class Planned:
             if stage.kind in _UNFORESEEN:
                 break
         return steps
+
+    def paths_at(self, program: int, stage: str) -> frozenset[str]:
+        """Where the steps of a stage are in what was written. Empty: it is none of these, as when undoing.
+
+        Of several in one task, those that need not run stand for the branch or catch that they are in.
+        """
+        if not stage.isdigit() or program >= len(self.programs):
+            return frozenset()
+        code = self.programs[program].code
+        stages = self.stages if program == 0 else stages_of(self.plan, self.programs[program])
+        found = [code[one.first : one.last + 1] for one in stages if one.name == stage]
+        paths = frozenset(step.path for steps in found for step in steps if step.op in _STEPS)
+        return paths if len(paths) == 1 else frozenset(_PERHAPS.split(path)[0] for path in paths)
 
     @property
     def cost_names(self) -> list[list[str]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from penstock_broker_config import crash
 from penstock_broker_config.envelope import Signer
-from penstock_broker_config.ledger import JobRecord, RunSpec
+from penstock_broker_config.ledger import JobRecord, JobState, RunSpec, top_flow
 from penstock_broker_config.settings import Settings
 from penstock_plugins.errors import ConfigurationError, JobNotFoundError
 from penstock_plugins.index import ToolIndex
@@ -109,7 +109,14 @@ class Runs:
         record = yield from ask(lambda wire: wire.ledger.job(job_id))
         found = yield from self.plan_of(record)
         counters = yield from ask(lambda wire: wire.ledger.steps(job_id))
-        return tree_of(found.plan, counters, record)
+        return tree_of(found.plan, counters, record, at=(yield from self._at(found, record)))
+
+    def _at(self, found: Planned, record: JobRecord) -> Flow[frozenset[str] | None]:
+        """Where the one item of a run is, which the counters say of the steps behind it only."""
+        if not record.single or record.state is not JobState.RUNNING:
+            return None
+        position = yield from ask(lambda wire: wire.ledger.position(top_flow(record.id, 0)))
+        return frozenset() if position is None else found.paths_at(*position)
 
     def plan_of(self, record: JobRecord) -> Flow[Planned]:
         """The plan of a run.

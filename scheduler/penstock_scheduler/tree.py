@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,8 @@ class StepStatus:
     #: Milliseconds that it took for all items, and for one.
     total_ms: float = 0.0
     mean_ms: float = 0.0
-    #: waiting (nothing came to it), running (the run goes on), done, or failed (of some items).
+    #: waiting (nothing came to it), running (the run goes on; of one item: it is in the task that has this
+    #: step), done, or failed (of some items).
     state: str = "waiting"
     #: The steps inside it by the key that leads there: `if_true`, `steps`, `parallel.NAME`, `composite`.
     bodies: Mapping[str, tuple[StepStatus, ...]]
@@ -99,28 +100,35 @@ class RunTree:
             yield from step.walk()
 
 
-def tree_of(plan: Plan, counters: Mapping[str, int], record: JobRecord) -> RunTree:
+def tree_of(
+    plan: Plan, counters: Mapping[str, int], record: JobRecord, *, at: Collection[str] | None = None
+) -> RunTree:
     """The tree of a run.
 
     Args:
         plan: what it runs.
         counters: `PATH|what` → how many, as the ledger has them.
         record: of the job.
+        at: paths of the steps where its only item is now. None: nobody knows, or there are many.
     """
+    counting = _Counting(plan, counters, ended=record.state.final, at=at)
     return RunTree(
         job=record.id,
         pipeline=plan.label,
         state=record.state,
         progress=Progress.from_record(record),
-        steps=_Counting(plan, counters, ended=record.state.final).sequence(plan.pipeline.steps, "steps"),
+        steps=counting.sequence(plan.pipeline.steps, "steps"),
     )
 
 
 class _Counting:
-    def __init__(self, plan: Plan, counters: Mapping[str, int], *, ended: bool) -> None:
+    def __init__(
+        self, plan: Plan, counters: Mapping[str, int], *, ended: bool, at: Collection[str] | None
+    ) -> None:
         self._plan = plan
         self._counters = counters
         self._ended = ended
+        self._at = at
         self._left = MAX_STEPS
 
     def sequence(self, steps: tuple[Step, ...], path: str) -> tuple[StepStatus, ...]:
@@ -157,13 +165,21 @@ class _Counting:
             not_undone=count["not_undone"],
             total_ms=round(total_ms, 3),
             mean_ms=round(total_ms / (entered - count["skipped"]), 3) if entered > count["skipped"] else 0.0,
-            state=self._state(entered, count["failed"]),
+            state=self._state(path, entered, count["failed"], bodies),
             bodies=bodies,
         )
 
-    def _state(self, entered: int, failed: int) -> str:
+    def _state(
+        self, path: str, entered: int, failed: int, bodies: Mapping[str, tuple[StepStatus, ...]]
+    ) -> str:
         if failed:
             return "failed"
+        if self._at is not None and not self._ended:
+            inside = any(step.state == "running" for body in bodies.values() for step in body)
+            if inside or path in self._at:
+                return "running"
+            in_fan = any(path.startswith((f"{fan}.", f"{fan} >")) for fan in self._at)
+            return "waiting" if entered == 0 else "running" if in_fan else "done"
         if entered == 0:
             return "waiting"
         return "done" if self._ended else "running"

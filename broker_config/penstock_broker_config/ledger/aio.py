@@ -9,7 +9,7 @@ import redis.asyncio
 
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger.buffering import Buffer, BufferedCall
-from penstock_broker_config.ledger.flow_reading import read_resumable
+from penstock_broker_config.ledger.flow_reading import POSITION, read_position, read_resumable
 from penstock_broker_config.ledger.flow_records import FlowStep, Resumable, RunSpec
 from penstock_broker_config.ledger.flowing import FlowRequests
 from penstock_broker_config.ledger.producing import ProducerRequests
@@ -155,6 +155,10 @@ class AsyncLedger:
         """See `Ledger.steps`."""
         fields = await self._redis.hgetall(self.keys.steps(run))
         return {name.decode(): int(count) for name, count in fields.items()}
+
+    async def position(self, flow: str) -> tuple[int, str] | None:
+        """See `Ledger.position`."""
+        return read_position(await self._redis.hmget(self.keys.flow(flow), POSITION))
 
     async def resumable(self, run: str) -> Resumable:
         """See `Ledger.resumable`."""

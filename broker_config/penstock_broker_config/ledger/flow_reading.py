@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from penstock_broker_config.ledger.flow_records import (
@@ -16,6 +16,15 @@ from penstock_broker_config.ledger.flow_records import (
     StageDone,
 )
 from penstock_broker_config.ledger.requests import text
+
+#: Fields of a flow that say where it is: its program and its stage.
+POSITION = ["p", "at"]
+
+
+def read_position(fields: Sequence[bytes | None]) -> tuple[int, str] | None:
+    """Program and stage, from the values of `POSITION`."""
+    program, stage = fields
+    return None if program is None or stage is None else (int(program), stage.decode())
 
 
 def read_resumable(fields: Mapping[bytes, bytes]) -> Resumable:

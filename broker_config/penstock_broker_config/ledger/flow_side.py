@@ -8,7 +8,7 @@ from typing import Any, cast
 import redis
 
 from penstock_broker_config.keys import Keys
-from penstock_broker_config.ledger.flow_reading import read_resumable
+from penstock_broker_config.ledger.flow_reading import POSITION, read_position, read_resumable
 from penstock_broker_config.ledger.flow_records import (
     Advance,
     Advanced,
@@ -189,6 +189,10 @@ class FlowSide(Scripted):
         """`LABEL|what` → count, over all items of a run."""
         fields = cast("dict[bytes, bytes]", self._redis.hgetall(self.keys.steps(run)))
         return {name.decode(): int(count) for name, count in fields.items()}
+
+    def position(self, flow: str) -> tuple[int, str] | None:
+        """The program and the stage that a flow is at, or waits for. None: it has ended."""
+        return read_position(cast("list[bytes | None]", self._redis.hmget(self.keys.flow(flow), POSITION)))
 
     def resumable(self, run: str) -> Resumable:
         """What another run can go on from; complete when the run has ended and its flows are closed."""

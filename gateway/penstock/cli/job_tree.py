@@ -199,6 +199,8 @@ def _step_rows(step: StepStatus, depth: int) -> Iterator[list[Text]]:
     label = Text("  " * depth + safe(step.label), _STATES[step.state])
     if step.tool is not None and step.tool != step.label:
         label.append(f" {safe(step.tool)}", QUIET)
+    if step.state == "running" and not step.entered:  # counted when it ends
+        label.append("  running", NAME)
     counts: list[Any] = [step.entered, step.left, step.failed, step.filtered, step.skipped]
     cells = [Text(f"{count:,}" if count else "", BAD if n == 2 else "") for n, count in enumerate(counts)]
     times = [Text(span(ms / 1000) if step.entered else "", QUIET) for ms in (step.mean_ms, step.total_ms)]

@@ -102,6 +102,17 @@ class TestSubmit:
         assert error.code is ErrorCode.CANCELLED
         assert producer.submit(TITLES, {"text": "a"}).result(WAIT_S).success
 
+    def test_L6_a_tree_says_where_its_item_is(self, system: Broker, producer: Producer) -> None:
+        """While a step runs that never ends; nothing runs once it was cancelled."""
+        endless = Pipeline("endless").pipe("lab.once-only").pipe("lab.forever").pipe("lab.echo")
+        job = producer.submit(endless, {}, fuse=False)
+        wait_until(lambda: job.tree().steps[0].entered == 1, WAIT_S, "the first step has ended")
+
+        assert [step.state for step in job.tree().steps] == ["done", "running", "waiting"]
+        assert job.cancel()
+        job.result(WAIT_S)
+        assert [step.state for step in job.tree().steps] == ["done", "waiting", "waiting"]
+
     def test_I1_a_deadline_ends_a_run(self, system: Broker, producer: Producer) -> None:
         """As TIMEOUT, wherever it is."""
         job = producer.submit(Pipeline("endless").pipe("lab.forever"), {}, deadline_s=1.0)

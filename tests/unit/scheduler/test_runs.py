@@ -35,9 +35,9 @@ def text_plugin() -> PluginRecord:
     )
 
 
-def planned(pipeline: Pipeline = LINE) -> Planned:
+def planned(pipeline: Pipeline = LINE, *, fuse: bool = True) -> Planned:
     """Its plan."""
-    return make_plan(pipeline, ToolIndex([text_plugin()]), lambda pool: "penstock.default")
+    return make_plan(pipeline, ToolIndex([text_plugin()]), lambda pool: "penstock.default", fuse=fuse)
 
 
 class RunLedger(ScriptedLedger):
@@ -165,6 +165,40 @@ def test_the_tree_has_every_step_where_it_was_written() -> None:
     assert (branch.state, branch.bodies["if_true"][0].tool) == ("waiting", "text.stats")
     assert branch.bodies["if_true"][0].mean_ms == 0.0
     assert orjson.loads(orjson.dumps(tree.to_dict()))["steps"][0]["bodies"]["steps"][0]["failed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("fuse", "states"),
+    [
+        (False, ["done", "running", "running", "waiting", "waiting"]),
+        (True, ["done", "running", "waiting", "waiting", "running"]),  # nobody knows which arm, nor how far
+    ],
+)
+def test_the_tree_of_one_item_says_where_it_is(*, fuse: bool, states: list[str]) -> None:
+    """From the stage that its flow is at; of steps behind it from the counters."""
+    stats = {"text": "a"}
+    arms = {key: [tool("text.stats", params=stats)] for key in ("if_true", "if_false")}
+    pipeline = (
+        Pipeline("long")
+        .pipe("text.stats", params=stats)
+        .branch("true", if_true=arms["if_true"], if_false=arms["if_false"])
+        .pipe("text.stats", params=stats)
+    )
+    found = planned(pipeline, fuse=fuse)
+    code = found.programs[0].code
+    [stage] = [
+        stage.name
+        for stage in found.stages
+        if "steps[1].if_true[0]" in {one.path for one in code[stage.first : stage.last + 1]}
+    ]
+    counters = {"steps[0]|in": 1, "steps[0]|out": 1, "steps[1]|in": 1, "steps[1]|out": 1}
+    record = job_record(state=JobState.RUNNING, accepted=1)
+
+    tree = tree_of(found.plan, counters, record, at=found.paths_at(0, stage))
+
+    assert [step.path for step in tree.walk()][2:4] == ["steps[1].if_true[0]", "steps[1].if_false[0]"]
+    assert [step.state for step in tree.walk()] == states
+    assert found.paths_at(0, "u3") == found.paths_at(7, "0") == frozenset()
 
 
 def test_a_step_that_is_sent_has_its_queue_and_row() -> None:
