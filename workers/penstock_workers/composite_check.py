@@ -25,22 +25,23 @@ def check_composites(found: Inspection, others: ToolIndex | None) -> None:
         found.add(problem, "Mend the file")
     if problems:
         return
-    if others is None:
-        found.warnings.append("Whether there are the tools that it calls is checked when it is published")
-        found.tools = composite_tools(found.bundle, pipelines, lambda _: Traits())
-        return
     # Imported here: most plugins have no pipelines.
     from penstock_plugins.pipelines.check import check
-    from penstock_plugins.pipelines.traits import traits_of
+    from penstock_plugins.pipelines.traits import check_calls_end, traits_of
 
     name = found.bundle.manifest.name
-    find = find_in(others, {f"{name}.{tool}": pipeline for tool, pipeline in pipelines.items()})
-    for file, pipeline in zip(found.bundle.manifest.artifacts, pipelines.values(), strict=True):
-        for wrong in check(pipeline, find):
-            found.add(f"{file}: {wrong}", "Mend the file, or publish what it calls first")
-    if not found.ok:
-        return
+    own = {f"{name}.{tool}": pipeline for tool, pipeline in pipelines.items()}
     try:
-        found.tools = composite_tools(found.bundle, pipelines, lambda one: traits_of(one, find))
+        check_calls_end(own)
+        if others is None:
+            found.warnings.append("Whether there are the tools that it calls is checked when it is published")
+            found.tools = composite_tools(found.bundle, pipelines, lambda _: Traits())
+            return
+        find = find_in(others, own)
+        for file, pipeline in zip(found.bundle.manifest.artifacts, pipelines.values(), strict=True):
+            for wrong in check(pipeline, find):
+                found.add(f"{file}: {wrong}", "Mend the file, or publish what it calls first")
+        if found.ok:
+            found.tools = composite_tools(found.bundle, pipelines, lambda one: traits_of(one, find))
     except LoopLimitError as error:
-        found.add(error.message, "Let no composite call itself")
+        found.add(error.message, "Let no composite call itself, and fewer call each other")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from penstock_plugins.errors import LoopLimitError, ToolNotFoundError
 from penstock_plugins.pipelines.check import FindTool
 from penstock_plugins.pipelines.model import Pipeline, ToolStep, walk
-from penstock_plugins.tool import Traits
+from penstock_plugins.tool import Tool, Traits
 
 #: Composites inside each other at most (X-2).
 MAX_COMPOSITE_DEPTH = 8
@@ -29,7 +29,19 @@ def traits_of(pipeline: Pipeline, find_tool: FindTool) -> Traits:
         ToolNotFoundError: there is no such tool.
         LoopLimitError: composites are too deep inside each other, or one inside of itself.
     """
-    return _union(list(_tools_traits(pipeline, find_tool, 1)))
+    return _union(list(_tools_traits(pipeline, find_tool, ())))
+
+
+def check_calls_end(pipelines: Mapping[str, Pipeline]) -> None:
+    """Whether these composites, by full name, call each other as deep as may be at most.
+
+    Raises:
+        LoopLimitError: they do not; names them.
+    """
+    none = Tool(name="tool", plugin="other")
+    for name, pipeline in pipelines.items():
+        for _ in _tools_traits(pipeline, lambda name: pipelines.get(name, none), (name,)):
+            pass
 
 
 def _union(found: list[Traits]) -> Traits:
@@ -42,17 +54,22 @@ def _union(found: list[Traits]) -> Traits:
     )
 
 
-def _tools_traits(pipeline: Pipeline, find_tool: FindTool, depth: int) -> Iterator[Traits]:
-    if depth > MAX_COMPOSITE_DEPTH:
-        raise LoopLimitError(f"Composite tools are inside each other more than {MAX_COMPOSITE_DEPTH} deep")
+def _tools_traits(pipeline: Pipeline, find_tool: FindTool, inside: tuple[str, ...]) -> Iterator[Traits]:
+    """`inside` are the composites that lead here."""
     for name in tool_names(pipeline):
         tool = find_tool(name)
         if tool is None:
             raise ToolNotFoundError(f"Unknown tool: {name}")
-        if isinstance(tool, Pipeline):
-            yield _union(list(_tools_traits(tool, find_tool, depth + 1)))
-        else:
+        if not isinstance(tool, Pipeline):
             yield tool.traits
+            continue
+        chain = (*inside, name)
+        if name in inside:
+            raise LoopLimitError(f"Composite tools are inside of themselves: {' > '.join(chain)}")
+        if len(chain) > MAX_COMPOSITE_DEPTH:
+            too_deep = f"more than {MAX_COMPOSITE_DEPTH} deep: {' > '.join(chain)}"
+            raise LoopLimitError(f"Composite tools are inside each other {too_deep}")
+        yield _union(list(_tools_traits(tool, find_tool, chain)))
 
 
 def _named(pipeline: Pipeline) -> Iterator[str]:

@@ -62,7 +62,19 @@ def test_the_names_of_tools_are_said_once_in_their_order() -> None:
 
 def test_a_composite_inside_of_itself_is_refused() -> None:
     """And an unknown tool."""
-    with pytest.raises(LoopLimitError, match="more than 8 deep"):
+    with pytest.raises(LoopLimitError, match=r"inside of themselves: t\.self > t\.self"):
         traits(Pipeline("p").pipe("t.self"))
     with pytest.raises(ToolNotFoundError, match=r"Unknown tool: t\.nothing"):
         traits(Pipeline("p").pipe("t.nothing"))
+
+
+def test_X2_composites_are_8_deep_at_most() -> None:
+    """Those that lead too deep are named."""
+    chain = {
+        f"t.c{n}": Pipeline(f"c{n}", parameters={"type": "object"}).pipe(f"t.c{n + 1}") for n in range(8)
+    }
+    chain["t.c8"] = Pipeline("c8", parameters={"type": "object"}).pipe("t.pure")
+
+    assert traits_of(chain["t.c0"], lambda name: TOOLS.get(name) or chain.get(name)) == PURE
+    with pytest.raises(LoopLimitError, match=r"more than 8 deep: t\.c0 > t\.c1 > .* > t\.c8$"):
+        traits_of(Pipeline("p").pipe("t.c0"), lambda name: TOOLS.get(name) or chain.get(name))
