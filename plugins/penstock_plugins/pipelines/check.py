@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from penstock_plugins.errors import ToolNotFoundError
 from penstock_plugins.pipelines.check_params import cannot_fit
@@ -51,6 +51,7 @@ from penstock_plugins.tool import Tool
 MAX_PROBLEMS = 100
 #: What a name of a tool means. None, or the error itself: there is none.
 FindTool: TypeAlias = Callable[[str], Tool | Pipeline | None]
+_Made = TypeVar("_Made", bound=Compiled)
 
 
 def step_name(number: int, step: StepPart) -> str:
@@ -206,6 +207,8 @@ class _Checker:
         compiled = self._compiled(at, key, lambda where: compile_condition(text, step=where, key=key))
         if compiled is not None:
             self._names(at, key, compiled, scope)
+            if why := compiled.never_holds():
+                at.problem(self.problems, key, why)
 
     def _template(self, at: _At, key: str, value: Any, scope: Scope) -> Shape:
         compiled = self._compiled(at, key, lambda where: compile_template(value, step=where, key=key))
@@ -214,7 +217,7 @@ class _Checker:
         self._names(at, key, compiled, scope)
         return shape_of(value, lambda path: found_at(path, scope))
 
-    def _compiled(self, at: _At, key: str, make: Callable[[str], Compiled]) -> Compiled | None:
+    def _compiled(self, at: _At, key: str, make: Callable[[str], _Made]) -> _Made | None:
         try:
             return make(at.name)
         except ValueError as error:

@@ -81,6 +81,16 @@ class CompiledCondition:
         except ValueError as error:
             raise self._place.refused(str(error)) from None
 
+    def never_holds(self) -> str | None:
+        """Why it has no value for any item, though it names nothing of one. None: it may have."""
+        if self.paths:
+            return None
+        try:
+            self._condition.test({})
+        except ValueError as error:
+            return str(error)
+        return None
+
 
 class CompiledList:
     """A reference to a list, such as that of a `map`."""

@@ -235,6 +235,9 @@ def test_what_may_be_right_is_let_through(pipeline: Pipeline) -> None:
         ),
         (P, ["steps: there must be one step at least"]),
         # expressions
+        (P.filter("'text'"), ["steps[0].filter (filter): it gives neither true nor false"]),
+        (P.pipe("t.any", when="1 + 1"), ["steps[0].when (t.any): it gives neither true nor false"]),
+        (P.branch("1 / 0 == 1"), ["steps[0].branch (branch): it divides by zero"]),
         (P.filter("a b"), ["steps[0].filter (filter): character 1: there is no a"]),
         (
             P.transform({"x": "{{"}),
