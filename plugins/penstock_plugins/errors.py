@@ -33,7 +33,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from penstock_plugins.pipelines.model_problems import Problem
 
 
 class ErrorCode(StrEnum):
@@ -313,9 +316,12 @@ class InvalidPipelineError(PenstockError):
 
     exit_code = 2
 
-    def __init__(self, problems: str | Sequence[str] = (), path: str = "") -> None:
+    def __init__(self, problems: str | Sequence[str | Problem] = (), path: str = "") -> None:
+        given = (problems,) if isinstance(problems, str) else tuple(problems)
         #: Every problem found, not only the first.
-        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
+        self.problems: tuple[str, ...] = tuple(map(str, given))
+        #: Those whose places are known, for programs. Empty on the other side of Celery.
+        self.found: tuple[Problem, ...] = tuple(one for one in given if not isinstance(one, str))
         self.path = path
         where = f"{path}: " if path else ""
         super().__init__(where + "; ".join(self.problems))

@@ -100,7 +100,7 @@ def make_plan(
         InvalidPipelineError: it cannot run; has every problem, each with its step.
         LoopLimitError: composites are too deep inside each other, or one inside of itself.
     """
-    problems = [str(problem) for problem in check(pipeline, find_in(index))]
+    problems = check(pipeline, find_in(index))
     if problems:
         raise InvalidPipelineError(problems, composite or pipeline.name)
     pinned = _Pinning(index, choose_queue)
@@ -161,7 +161,7 @@ class _Pinning:
     def _check(self, name: str, pipeline: Pipeline) -> None:
         # What it calls may have changed since it was published.
         if problems := check(pipeline, self._find):
-            raise InvalidPipelineError([str(problem) for problem in problems], name)
+            raise InvalidPipelineError(problems, name)
 
     def _number(self, resolved: ResolvedTool) -> int:
         tool = resolved.tool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ from rich.text import Text
 from penstock.cli.console import BAD, GOOD, NAME, QUIET, out, print_json, safe, say_note
 from penstock.cli.exits import FAILED, OK
 from penstock.cli.options import AsJson, flag
-from penstock.cli.pipeline_files import LocalFolders, read_file, refuse_problems
+from penstock.cli.pipeline_files import LocalFolders, problems_of, read_file, refuse_problems
 from penstock.cli.pipeline_run import run
 from penstock.cli.result_files import check_writable
 from penstock.cli.session import settings_of
@@ -54,7 +55,7 @@ def check(
     try:
         pipeline = read_file(file)
     except InvalidPipelineError as error:
-        return _say_wrong(file, [_problem(text) for text in error.problems], as_json)
+        return _say_wrong(file, problems_of(error), as_json)
     if not with_tools:
         return _say_checked(file, pipeline, None, as_json)
     if local:
@@ -146,8 +147,6 @@ def _say_checked(file: Path, pipeline: Pipeline, index: ToolIndex | None, as_jso
 def _say_fine(summary: dict[str, Any], as_json: bool) -> None:
     traits = summary.pop("traits", None)
     if as_json:
-        from dataclasses import asdict
-
         print_json({**summary, **({} if traits is None else {"traits": asdict(traits)}), "problems": []})
         return
     head = f" {summary['version']}  {counted(summary['steps'], 'step')}"
@@ -164,8 +163,7 @@ def _say_fine(summary: dict[str, Any], as_json: bool) -> None:
 
 def _say_wrong(file: Path, problems: list[Problem], as_json: bool) -> int:
     if as_json:
-        shapes = [{"path": one.path, "step": one.step, "message": one.message} for one in problems]
-        print_json({"ok": False, "problems": shapes})
+        print_json({"ok": False, "problems": [asdict(one) for one in problems]})
         return FAILED
     out().print(Text(str(file), NAME))
     for one in problems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from penstock.cli.console import BAD, NAME, err, print_json, safe
 
 if TYPE_CHECKING:
     from penstock_plugins.errors import InvalidPipelineError
-    from penstock_plugins.pipelines.model import Pipeline
+    from penstock_plugins.pipelines.model import Pipeline, Problem
 
 LocalFolders = Annotated[
     list[Path] | None,
@@ -35,10 +36,17 @@ def read_file(file: Path) -> Pipeline:
         raise typer.BadParameter(f"{file}: {error.strerror}") from error
 
 
+def problems_of(error: InvalidPipelineError) -> list[Problem]:
+    """Each with its place, where that is known."""
+    from penstock_plugins.pipelines.model import Problem
+
+    return list(error.found) or [Problem(path="", step="", message=text) for text in error.problems]
+
+
 def refuse_problems(file: Path, error: InvalidPipelineError, *, as_json: bool) -> int:
     """Say all that is wrong with a pipeline that was to be run."""
     if as_json:
-        problems = [{"path": "", "step": "", "message": text} for text in error.problems]
+        problems = [asdict(one) for one in problems_of(error)]
         print_json({"ok": False, "problems": problems})
         return error.exit_code
     err().print(Text.assemble(("Error: ", BAD), (str(file), NAME), " cannot run:"))

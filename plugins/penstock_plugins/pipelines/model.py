@@ -170,7 +170,7 @@ class Pipeline(Part):
             written = len(pipeline.canonical())
         except ValidationError as error:
             found = problems_in(error, shape, tuple(Pipeline.model_fields))
-            raise InvalidPipelineError([str(problem) for problem in found], path) from error
+            raise InvalidPipelineError(found, path) from error
         except (TypeError, ValueError, RecursionError) as error:  # text that is no Unicode
             raise InvalidPipelineError(f"it cannot travel as JSON: {error}", path) from error
         if written > MAX_PIPELINE_BYTES:

@@ -92,6 +92,24 @@ def test_check_names_every_problem_with_its_step(cli: CommandLine) -> None:
     assert [tool["tool"] for tool in fine.json["tools"]] == ["text.slug"]
 
 
+@pytest.mark.parametrize(
+    ("steps", "where"),
+    [
+        ("[{name: a, tool: text.slag}]", ("steps[0].tool", "a")),
+        ("[{name: a, tool: text.slug, params: 5, toll: 1}]", ("steps[0].toll", "a")),
+    ],
+)
+def test_run_names_places_as_check_does(cli: CommandLine, steps: str, where: tuple[str, str]) -> None:
+    """In JSON; whether its tools or the file itself are wrong."""
+    (cli.folder / "wrong.yaml").write_text(f"name: wrong\nsteps: {steps}\n")
+
+    run, check = (cli("pipeline", command, "wrong.yaml", "--json") for command in ("run", "check"))
+
+    assert (run.code, check.code) == (2, 1)
+    assert run.json == check.json
+    assert (where[0], where[1]) in {(one["path"], one["step"]) for one in run.json["problems"]}
+
+
 def test_show_draws_a_tree_and_an_svg(cli: CommandLine) -> None:
     """Of the file alone."""
     tree, svg = (
