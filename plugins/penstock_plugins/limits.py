@@ -29,7 +29,7 @@ class Limits:
     log_lines: int = 256
     log_bytes: int = 64 * 1024
     #: Bytes of the params' JSON text.
-    params_bytes: int = 256 * 1024
+    params_bytes: int = MIB
 
     def narrowed(self, other: Limits) -> Limits:
         """The smaller of the two, field by field: a later layer only narrows."""

@@ -72,7 +72,10 @@ def _dump(params: Any) -> bytes:
 
 def _check_size(use: ToolUse, text: bytes) -> None:
     if len(text) > use.params_bytes:
-        raise _refused(f"the params have {len(text)} bytes as JSON; the tool takes {use.params_bytes}")
+        raise _refused(
+            f"the params have {len(text)} bytes as JSON; the tool takes {use.params_bytes} "
+            "(its plugin's params_bytes, at most the operator's)"
+        )
 
 
 def _refused(message: str) -> ParamsError:

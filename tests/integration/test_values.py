@@ -18,6 +18,7 @@ from penstock_broker_config.values import CHUNK_BYTES, ORPHAN_MS, RedisValues, U
 from penstock_plugins.errors import ConfigurationError, ErrorCode, ParamsError, ValueLostError
 from penstock_scheduler import AsyncProducer, Producer
 from tests.support.brokers import Broker
+from tests.support.lab import publish_lab
 from tests.support.penstock_processes import Scheduler, Worker
 from tests.support.publishing import publish_shipped
 from tests.support.redis_server import RedisServer
@@ -125,9 +126,11 @@ def test_a_url_that_cannot_be_used_is_refused() -> None:
 
 @pytest.fixture(params=["redis", "url"])
 def system(request: pytest.FixtureRequest, broker: Broker, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A scheduler and a worker with `text` and `markdown`; yields a producer's settings."""
+    """A scheduler and a worker with `text`, `markdown` and `lab`; yields a producer's settings."""
     for name in ("text", "markdown"):
         publish_shipped(broker.redis, name)
+    with broker.redis.client() as client:
+        publish_lab(client)
     environment = {}
     if request.param == "url":
         environment["PENSTOCK_VALUES_URL"] = f"file://{tmp_path / 'values'}"
@@ -166,6 +169,15 @@ def test_large_values_of_an_async_producer(system: dict[str, str]) -> None:
             return len((await job.result(wait_s=60)).data["html"])
 
     assert asyncio.run(run()) > INLINE_BYTES
+
+
+def test_a_plugin_need_not_ask_for_large_values(system: dict[str, str]) -> None:
+    """`lab` says nothing of limits; it takes 1 MiB of params."""
+    params = {"text": LARGE}
+    with Producer(load_settings(**system)) as producer:
+        assert producer.submit("lab.echo", params).result(wait_s=60).data == params
+        with pytest.raises(ParamsError, match="the tool takes 1048576"):
+            producer.submit("lab.echo", {"text": "x" * 1024 * 1024})
 
 
 def test_what_is_larger_than_a_tool_takes_is_refused(system: dict[str, str]) -> None:
