@@ -105,6 +105,23 @@ def test_both_brokers_are_reached(broker: Broker, tmp_path: Path) -> None:
     assert found["broker"][0].level is Level.OK
 
 
+def test_the_visibility_timeout_is_told_also_when_it_is_fine(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """With what it is compared with; advice only where calls may take longer."""
+    fine, long = (
+        by_topic(list(examine(load_settings(redis_url=redis_server.url, cache_dir=tmp_path, **more))))[
+            "broker"
+        ][-1]
+        for more in ({}, {"limits": {"timeout_s": 7200}})
+    )
+
+    assert (fine.level, fine.advice) == (Level.OK, "")
+    assert "the visibility timeout" in fine.message
+    assert long.level is Level.WARNING
+    assert "A call may take 7200 s" in long.message
+
+
 def test_a_cache_that_others_may_write_is_a_problem(redis_server: RedisServer, tmp_path: Path) -> None:
     """Who writes it runs code in every worker."""
     (tmp_path / "artifacts").mkdir(mode=0o755)

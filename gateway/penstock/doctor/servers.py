@@ -104,14 +104,22 @@ def check_broker(settings: Settings, _: redis.Redis) -> Iterator[Finding]:
         )
         return
     yield Finding(about="broker", level=Level.OK, message=f"The broker at {redacted(url)} answers")
+    if is_redis(url):
+        yield _visibility_timeout(settings)
+
+
+def _visibility_timeout(settings: Settings) -> Finding:
     longest = settings.operator_policy("").limits.timeout_s
-    if is_redis(url) and longest + settings.overrun_grace_s > VISIBILITY_TIMEOUT_S:
-        yield Finding(
-            about="broker",
-            level=Level.WARNING,
-            message=f"A call may take {longest:g} s, and doorbells come again after {VISIBILITY_TIMEOUT_S} s",
-            advice="Nothing runs twice at a time, but workers look in vain: lower limits.timeout_s",
-        )
+    good = longest + settings.overrun_grace_s <= VISIBILITY_TIMEOUT_S
+    return Finding(
+        about="broker",
+        level=Level.OK if good else Level.WARNING,
+        message=f"A call may take {longest:g} s, and doorbells come again after {VISIBILITY_TIMEOUT_S} s"
+        " (the visibility timeout)",
+        advice=""
+        if good
+        else "Nothing runs twice at a time, but workers look in vain: lower limits.timeout_s",
+    )
 
 
 def check_clock(_: Settings, client: redis.Redis) -> Iterator[Finding]:
