@@ -68,11 +68,7 @@ def check(
         else:
             show_unusable(folder, problems)
         return FAILED
-    trials: dict[str, Trial] = {}
-    if call and inspection.ok and inspection.bundle.manifest.composite is None:
-        from penstock.cli.trial import try_tools  # runs guests: needs wasmtime
-
-        trials = try_tools(settings_of(context), folder, inspection)
+    trials = _try(context, folder, inspection) if call else {}
     if as_json:
         print_json(inspection_shape(inspection, trials))
     else:
@@ -85,12 +81,15 @@ def publish(
     context: typer.Context,
     folders: Annotated[list[Path] | None, typer.Argument(metavar="[DIR]...", help="Plugin folders.")] = None,
     shipped: Annotated[bool, flag("--shipped", help="Also the plugins that Penstock ships.")] = False,
+    call: Annotated[
+        bool, flag(help="Also make the dry calls of `check`; of shipped plugins none are.")
+    ] = True,
     as_json: AsJson = False,
 ) -> int:
     """Publish plugins to the shared catalog. Workers take them up without a restart.
 
-    Each is checked first: exit code 1 when something must be changed. The same name and version can be
-    published again only with the same content.
+    Each is checked first, as `penstock plugin check` does it: exit code 1 when something must be changed. The
+    same name and version can be published again only with the same content.
 
     [bold]Example[/bold]
 
@@ -108,7 +107,7 @@ def publish(
     code = OK
     for folder in chosen:
         try:
-            published.append(_publish(context, folder))
+            published.append(_publish(context, folder, call=call))
         except (ManifestError, BundleError) as error:  # what `plugin check` says, with its exit code
             say_error(explain(error)[0])
             code = max(code, FAILED)
@@ -186,10 +185,20 @@ def _inspect_bundle(context: typer.Context, bundle: Bundle, others: ToolIndex | 
     )
 
 
-def _publish(context: typer.Context, folder: Path) -> PluginRecord:
+def _try(context: typer.Context, folder: Path, inspection: Inspection) -> dict[str, Trial]:
+    """The dry calls, by tool; none where something is wrong already, and of composites."""
+    if not inspection.ok or inspection.bundle.manifest.composite is not None:
+        return {}
+    from penstock.cli.trial import try_tools  # runs guests: needs wasmtime
+
+    return try_tools(settings_of(context), folder, inspection)
+
+
+def _publish(context: typer.Context, folder: Path, *, call: bool) -> PluginRecord:
     from penstock_plugins.bundle import read_bundle
     from penstock_plugins.errors import BundleError
     from penstock_plugins.index import ToolIndex
+    from penstock_plugins.shipped import shipped_plugins
 
     bundle = read_bundle(folder)
     with open_catalog(context) as catalog:
@@ -198,6 +207,9 @@ def _publish(context: typer.Context, folder: Path) -> PluginRecord:
     if known:  # it was checked when it was published
         return known[0]
     inspection = _inspect_bundle(context, bundle, ToolIndex(records))
+    # Shipped plugins were called before they were shipped, some of them to see them fail.
+    if call and folder.resolve().parent != shipped_plugins().resolve():
+        _try(context, folder, inspection)
     if inspection.problems:
         raise BundleError("\n  ".join([f"{folder} was not published:", *map(str, inspection.problems)]))
     with open_catalog(context) as catalog:

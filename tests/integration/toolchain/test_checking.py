@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from penstock_plugins.shipped import shipped_plugins
+from tests.support.redis_server import RedisServer
 
 WRONG = """
 name = 3
@@ -140,6 +141,24 @@ def test_a_dry_call_that_no_params_excuse_is_a_problem(tmp_path: Path) -> None:
     assert "can be published" not in shown.stdout
     assert not told["ok"]
     assert "output_bytes" in told["problems"][0]["advice"]
+
+
+def test_I5_publish_refuses_what_check_refuses(tmp_path: Path, redis_server: RedisServer) -> None:
+    """In the same words: dry calls are part of both, unless their author says otherwise."""
+    limits = "[wasm.limits]\noutput_bytes = 1\n"
+    folder = text_plugin(tmp_path / "text", f'name = "text"\nVERSION\n{limits}')
+    where = {"PENSTOCK_REDIS_URL": redis_server.url, "PENSTOCK_BROKER_URL": redis_server.url}
+
+    checked = json.loads(penstock("plugin", "check", folder, "--json").stdout)
+    published = penstock("plugin", "publish", folder, **where)
+    listed = json.loads(penstock("plugin", "list", "--json", **where).stdout)
+    without = penstock("plugin", "publish", "--no-call", folder, **where)
+
+    assert published.returncode == 1
+    assert listed == []
+    for problem in checked["problems"]:
+        assert f"{problem['message']}. {problem['advice']}" in published.stderr
+    assert without.returncode == 0, without.stderr
 
 
 def test_unknown_capabilities_and_tools_are_warned_of_by_name(tmp_path: Path) -> None:
