@@ -39,7 +39,7 @@ def describe(item: Any, model: type[BaseModel]) -> str:
         return message
     if (advice := _ADVICE.get(item["type"])) is not None:
         message = f"{message.replace('Input should be', 'must be')}: {advice}"
-    return f"Invalid manifest: {where}: {message}"
+    return f"Invalid manifest: {where}: {message}" if item["loc"] else f"Invalid manifest: {message}"
 
 
 def _other_keys(location: tuple[int | str, ...], model: type[BaseModel]) -> str:

@@ -76,7 +76,13 @@ class Toolbox:
 
         Raises:
             ToolNotFoundError: there is none, or several; the message names the candidates.
+            TypeError: it is no name.
         """
+        if not isinstance(name, str):
+            raise TypeError(
+                f'say what is to be called as "plugin.tool", or give a penstock.Pipeline '
+                f"(Pipeline.from_dict, of a dict), not {type(name).__name__}"
+            )
         return (yield from self._make(lambda shelf: _use(shelf, shelf.index.resolve(name))))
 
     def with_tools(self, make: Callable[[ToolIndex], T]) -> Flow[T]:

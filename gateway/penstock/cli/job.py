@@ -18,7 +18,9 @@ from penstock.cli.words import span
 if TYPE_CHECKING:
     from penstock_broker_config.ledger import JobRecord
 
-app = typer.Typer(name="job", help="Look at jobs, and cancel them.", no_args_is_help=True)
+app = typer.Typer(
+    name="job", help="Look at jobs, cancel them, and resume runs of pipelines.", no_args_is_help=True
+)
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from penstock_plugins.errors import CatalogError, ParamsError, ToolNotFoundError
@@ -43,6 +45,17 @@ def test_the_catalog_is_read_once() -> None:
 
     assert [use.full_name for use in uses] == ["text.stats"] * 3
     assert wire.reads == 1
+
+
+@pytest.mark.parametrize("name", [{"name": "p", "steps": []}, 5, None, b"text.stats"])
+def test_what_is_no_name_is_refused_in_words(name: Any) -> None:
+    """Programs without types give all kinds of things; nothing is asked for."""
+    wire = wire_with(plugin("text", "1.0.0", "stats"))
+
+    with pytest.raises(TypeError, match=r"plugin\.tool.* or give a penstock\.Pipeline"):
+        wire.run(Toolbox().find(name))
+
+    assert wire.reads == 0
 
 
 def test_what_the_manifest_says_of_a_tool_comes_with_it() -> None:
