@@ -176,11 +176,12 @@ def judge_recovery(
         verdict: gets the figures.
         witness: the file.
         struck: who was hurt, from when to when, by what.
-        until: from when on there may have been nothing to do.
+        until: from when on there may have been nothing to do, as there is after the last execution.
     """
     begun: dict[str, list[float]] = defaultdict(list)
     for execution in read_executions(witness):
         begun[execution.who].append(execution.begun_s)
+    until = min(until, max((times[-1] for times in begun.values()), default=until))
     # Whoever hurts Redis hurts everybody.
     waits = []
     for who, hurt, well, what in struck:
