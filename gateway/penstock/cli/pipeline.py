@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -96,6 +97,22 @@ def show(
         print_json(pipeline.to_dict())
     else:
         out().print(Text(draw_text(pipeline)))
+    return OK
+
+
+@app.command()
+def schema() -> int:
+    """Print the JSON Schema of pipelines' files, by which editors complete and underline them.
+
+    [bold]Example[/bold]
+
+      penstock pipeline schema > pipeline.schema.json
+
+    In a file's first line then: # yaml-language-server: $schema=pipeline.schema.json
+    """
+    from penstock_plugins.pipelines.json_schema import SCHEMA_FILE
+
+    sys.stdout.write(SCHEMA_FILE.read_text())
     return OK
 
 

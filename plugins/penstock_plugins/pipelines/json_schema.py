@@ -1,6 +1,7 @@
 """The published JSON Schema of a pipeline's file, for editors: generated from the model.
 
-`python -m penstock_plugins.pipelines.json_schema` prints it; `pipeline.schema.json` beside this keeps it.
+`python -m penstock_plugins.pipelines.json_schema` makes it; `pipeline.schema.json` beside this keeps it, and
+`penstock pipeline schema` prints that.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from penstock_plugins.pipelines.model_steps import STEP_MODELS
 
 #: Where the schema is kept; it is shipped with the package.
 SCHEMA_FILE = Path(__file__).with_name("pipeline.schema.json")
+#: A name and no address: nothing is fetched.
+_ID = "urn:penstock:pipeline"
 
 
 def pipeline_schema() -> dict[str, Any]:
@@ -31,6 +34,7 @@ def pipeline_schema() -> dict[str, Any]:
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": _ID,
         **schema,
         "title": "Penstock pipeline",
         "description": "Several calls of tools and what happens between them.",

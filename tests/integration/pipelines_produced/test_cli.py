@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from penstock_plugins.pipelines.json_schema import pipeline_schema
 from tests.support.command_line import CommandLine, Up
 from tests.support.lab import lab_bundle
 from tests.support.waiting import wait_until
@@ -108,6 +109,15 @@ def test_run_names_places_as_check_does(cli: CommandLine, steps: str, where: tup
     assert (run.code, check.code) == (2, 1)
     assert run.json == check.json
     assert (where[0], where[1]) in {(one["path"], one["step"]) for one in run.json["problems"]}
+
+
+def test_schema_prints_what_editors_need(tmp_path: Path) -> None:
+    """Wherever Penstock is installed; nothing is connected to."""
+    done = CommandLine(tmp_path)("pipeline", "schema")
+
+    assert (done.code, done.err) == (0, "")
+    assert done.json == pipeline_schema()
+    assert done.json["$id"] == "urn:penstock:pipeline"
 
 
 def test_show_draws_a_tree_and_an_svg(cli: CommandLine) -> None:

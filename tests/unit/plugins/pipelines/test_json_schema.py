@@ -25,6 +25,16 @@ def test_the_kept_schema_is_that_of_the_model() -> None:
     assert SCHEMA_FILE.read_text() == schema_text()
 
 
+def test_the_shipped_pipeline_names_the_schema_for_editors() -> None:
+    """In its first line, by a path that leads there from the source tree."""
+    file = SCHEMA_FILE.parents[2] / "examples" / "repository" / "summary.yaml"
+
+    said, _, where = file.read_text().splitlines()[0].partition("$schema=")
+
+    assert said == "# yaml-language-server: "
+    assert (file.parent / where).resolve() == SCHEMA_FILE
+
+
 @pytest.mark.parametrize(
     "step",
     [
