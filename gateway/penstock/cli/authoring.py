@@ -98,6 +98,7 @@ def run_tests(context: typer.Context, folder: _Folder = Path(), as_json: AsJson 
     """
     from penstock.cli.trial import SilentSink
     from penstock_workers import Executor  # runs guests: needs wasmtime
+    from penstock_workers.toolchain.built_from import stale
     from penstock_workers.toolchain.example_calls import EXAMPLES_NAME, read_examples, run_examples
 
     if not folder.is_dir():
@@ -107,6 +108,8 @@ def run_tests(context: typer.Context, folder: _Folder = Path(), as_json: AsJson 
         raise typer.BadParameter(
             f"{folder}: no [[example]] in plugin.toml or {EXAMPLES_NAME}: there is nothing to test"
         )
+    if warning := stale(folder):
+        say_note(f"! {warning}")
     settings = settings_of(context)
     with Executor.local(
         folder,

@@ -68,6 +68,9 @@ def check(
         else:
             show_unusable(folder, problems)
         return FAILED
+    from penstock_workers.toolchain.built_from import stale
+
+    inspection.warnings += filter(None, [stale(folder)])
     trials = _try(context, folder, inspection) if call else {}
     if as_json:
         print_json(inspection_shape(inspection, trials))
@@ -199,8 +202,11 @@ def _publish(context: typer.Context, folder: Path, *, call: bool) -> PluginRecor
     from penstock_plugins.errors import BundleError
     from penstock_plugins.index import ToolIndex
     from penstock_plugins.shipped import shipped_plugins
+    from penstock_workers.toolchain.built_from import stale
 
     bundle = read_bundle(folder)
+    if warning := stale(folder):
+        say_note(f"! {warning}")
     with open_catalog(context) as catalog:
         records = catalog.records()
     known = [record for record in records if record.digest == bundle.digest]

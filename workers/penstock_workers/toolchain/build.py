@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from penstock_workers.toolchain.built_from import digest_of_sources, remember
 from penstock_workers.toolchain.c import build_c_plugin
 from penstock_workers.toolchain.javascript import build_js_plugin
 from penstock_workers.toolchain.python import build_python_plugin
@@ -33,4 +34,8 @@ def build_plugin(folder: Path, *, packed: bool = False, say: Say = silent) -> Pa
         ManifestError: the manifest is missing or cannot be used.
         BuildError: there is nothing to build, or the toolchain refuses it; its messages are in the error.
     """
-    return _BUILDERS[language_of(folder)](folder, packed=packed, say=say)
+    build = _BUILDERS[language_of(folder)]
+    sources = digest_of_sources(folder)  # before: what changes during the build is not in its artifact
+    artifact = build(folder, packed=packed, say=say)
+    remember(folder, artifact, sources)
+    return artifact

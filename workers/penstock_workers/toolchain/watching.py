@@ -7,8 +7,8 @@ from pathlib import Path
 
 from penstock_plugins.bundle import MANIFEST_NAME
 
-#: What an artifact is built from, beside `src/`.
-_FILES = (MANIFEST_NAME, "package.json", "package-lock.json", "requirements.txt")
+#: What an artifact is built from, beside `src/` and the manifest.
+_FILES = ("package.json", "package-lock.json", "requirements.txt")
 
 
 def changes(folder: Path, *, pause: Callable[[], object]) -> Iterator[None]:
@@ -28,14 +28,19 @@ def changes(folder: Path, *, pause: Callable[[], object]) -> Iterator[None]:
         pause()
 
 
+def source_files(folder: Path) -> list[Path]:
+    """What an artifact is built from, the manifest aside."""
+    found = [*(folder / name for name in _FILES), *(folder / "src").rglob("*")]
+    return [path for path in found if path.is_file() and "__pycache__" not in path.parts]
+
+
 def _state(folder: Path) -> dict[str, tuple[int, int]]:
     """Time and size of each source that is there."""
     state = {}
-    for path in [*(folder / name for name in _FILES), *(folder / "src").rglob("*")]:
+    for path in [folder / MANIFEST_NAME, *source_files(folder)]:
         try:
             about = path.stat()
         except FileNotFoundError:
             continue
-        if path.is_file() and "__pycache__" not in path.parts:
-            state[str(path)] = (about.st_mtime_ns, about.st_size)
+        state[str(path)] = (about.st_mtime_ns, about.st_size)
     return state
