@@ -46,7 +46,8 @@ class ItemState:
     #: What it carries.
     data: Any = None
     status: ItemStatus = ItemStatus.RUNNING
-    #: Of its own frame, then of each composite that it is in: the input, and what was carried before.
+    #: Of its own frame, then of each composite that it is in: the input, what was carried before, and of a
+    #: composite when it was entered, in seconds since 1970.
     frames: list[list[Any]] = field(default_factory=list)
     #: Results of steps that expressions read, by slot.
     slots: dict[int, Any] = field(default_factory=dict)
@@ -115,7 +116,7 @@ class ItemState:
                 pc=_natural(shape["p"]),
                 data=shape["d"],
                 status=ItemStatus(shape.get("st", "r")),
-                frames=[[given, before] for given, before in shape["f"]],
+                frames=[[given, before, *map(float, entered[:1])] for given, before, *entered in shape["f"]],
                 slots={int(slot): value for slot, value in shape.get("s", {}).items()},
                 errors={int(at): value for at, value in shape.get("e", {}).items()},
                 undo=[
@@ -129,6 +130,11 @@ class ItemState:
             )
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise EnvelopeError(f"An item of a pipeline is damaged: {str(error)[:200]}") from error
+
+
+def ms_inside(frame: list[Any], now_s: float) -> float:
+    """How long an item has been in a composite, waiting between its stages included."""
+    return 1000.0 * max(0.0, now_s - frame[2]) if len(frame) > 2 else 0.0
 
 
 def failure_from(shape: Any) -> ToolFailure:

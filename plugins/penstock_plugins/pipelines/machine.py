@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from penstock_plugins.errors import ParamsError, ToolError
-from penstock_plugins.pipelines.item import ItemState, ItemStatus
+from penstock_plugins.pipelines.item import ItemState, ItemStatus, ms_inside
 from penstock_plugins.pipelines.machine_ending import Endings, Look
 from penstock_plugins.pipelines.machine_gathering import gathered
 from penstock_plugins.pipelines.machine_values import value_of
@@ -32,15 +32,22 @@ class Machine:
         program: it.
         clock: seconds; for the durations of steps that are no calls.
         look: what is told of each step's end, and may end an item there, successfully.
+        now: seconds since 1970; for the durations of composites, which may take several tasks.
     """
 
     def __init__(
-        self, program: Program, *, clock: Callable[[], float] = time.perf_counter, look: Look | None = None
+        self,
+        program: Program,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+        look: Look | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.program = program
         self._code = program.code
         self._clock = clock
-        self._endings = Endings(program, look)
+        self._now = now
+        self._endings = Endings(program, look, now)
 
     def advance(self, item: ItemState, last: int, trace: Trace) -> Instruction | None:
         """Move an item on. The instruction that it stands at and that asks for something from outside; None
@@ -188,7 +195,7 @@ class Machine:
             given = item.data if instruction.value is None else value_of(item, instruction, instruction.value)
             if instruction.schema is not None:
                 instruction.schema.check(given)
-            item.frames.append([given, item.data])
+            item.frames.append([given, item.data, round(self._now(), 6)])
             item.data = given
             item.pc += 1
             return
@@ -214,7 +221,8 @@ class Machine:
         frame, inner = item.frames.pop(), item.data
         item.data = frame[1]
         result = {"success": True, "data": inner}
-        self._endings.ended(item, instruction, entry_of(instruction, 0.0, result=result), result, None, trace)
+        entry = entry_of(instruction, ms_inside(frame, self._now()), result=result)
+        self._endings.ended(item, instruction, entry, result, None, trace)
         if item.failure is not None:  # it may go on here, later
             item.frames.append(frame)
             item.data = inner

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from penstock_plugins.errors import ToolError
-from penstock_plugins.pipelines.item import ItemState, ItemStatus, UndoCall
+from penstock_plugins.pipelines.item import ItemState, ItemStatus, UndoCall, ms_inside
 from penstock_plugins.pipelines.machine_failing import Failing
 from penstock_plugins.pipelines.machine_values import value_of
 from penstock_plugins.pipelines.program import Instruction, Program
@@ -20,10 +20,11 @@ Look: TypeAlias = Callable[[ItemState, str], bool]
 class Endings:
     """Ends the steps of one program."""
 
-    def __init__(self, program: Program, look: Look | None = None) -> None:
+    def __init__(self, program: Program, look: Look | None, now: Callable[[], float]) -> None:
+        self._now = now
         self._kept = program.kept
         self._look = look
-        self._failing = Failing(program)
+        self._failing = Failing(program, now)
 
     def ended(
         self,
@@ -74,7 +75,8 @@ class Endings:
         if taken is not None:
             leave, failure = taken
             result = failed(failure)
-            self.ended(item, leave, entry_of(leave, 0.0, result=result), result, failure, trace)
+            took_ms = ms_inside(frames[leave.depth + 1], self._now())
+            self.ended(item, leave, entry_of(leave, took_ms, result=result), result, failure, trace)
         if item.failure is not None:
             item.pc, item.data, item.frames = pc, data, frames
 

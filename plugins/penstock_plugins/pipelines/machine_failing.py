@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from penstock_plugins.errors import ErrorCode, ToolError
-from penstock_plugins.pipelines.item import ItemState, ItemStatus
+from penstock_plugins.pipelines.item import ItemState, ItemStatus, ms_inside
 from penstock_plugins.pipelines.machine_undoing import undoing_ended
 from penstock_plugins.pipelines.machine_values import value_of
 from penstock_plugins.pipelines.program import Instruction, Op, Program, Scope
@@ -16,7 +17,8 @@ from penstock_plugins.result import ToolFailure
 class Failing:
     """Takes the failures of one program's steps outwards."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, now: Callable[[], float]) -> None:
+        self._now = now
         self._program = program
         self._code = program.code
 
@@ -36,7 +38,8 @@ class Failing:
                 if taker.continue_on_error:
                     _leave_to(item, scope)
                     return taker, failure
-                trace.append(entry_of(taker, 0.0, result=failed(failure)))
+                took_ms = ms_inside(item.frames[scope.depth + 1], self._now())
+                trace.append(entry_of(taker, took_ms, result=failed(failure)))
                 at = taker
             elif self._is_caught(item, taker, scope, at, failure, trace):
                 return None

@@ -7,12 +7,14 @@ from typing import Any
 import orjson
 import pytest
 
+from penstock_plugins.errors import ErrorCode
 from penstock_plugins.pipelines.compiler import compile_plan
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
 from penstock_plugins.pipelines.local_run import LocalResult, run_locally
 from penstock_plugins.pipelines.machine import Machine
 from penstock_plugins.pipelines.model import Pipeline
 from penstock_plugins.pipelines.plan import Plan, PlannedTool
+from penstock_plugins.pipelines.trace import Trace
 from penstock_plugins.result import ToolFailure
 from tests.support.pipelines.strategies import plan_of, toy
 
@@ -124,3 +126,26 @@ def test_L4_a_catch_that_does_not_want_a_failure_is_in_the_trace_as_skipped() ->
         ("catch", None, True),
         ("transform", None, None),
     ]
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["works", "fails"])
+@pytest.mark.parametrize("ends", [{}, {"continue_on_error": True}], ids=["", "continue"])
+def test_L2_a_composite_took_from_its_entering_to_its_leaving(*, fails: bool, ends: dict[str, Any]) -> None:
+    """Also when the item travels between its steps, to a machine of another process."""
+    program = compile_plan(plan({**COMPOSITE, **ends}))[0]
+    seconds = [1_800_000_000.0]
+    trace: Trace = []
+    item, calls = ItemState.fresh({"n": 0}), 0
+
+    while item.status is ItemStatus.RUNNING:
+        machine = Machine(program, now=lambda: seconds[0])
+        if machine.advance(item, len(program.code), trace) is not None:
+            calls += 1
+            seconds[0] += 1.5
+            failure = ToolFailure(code=ErrorCode.NOT_FOUND, message="no") if fails else None
+            machine.call_ended(item, params={}, data={"n": 1}, failure=failure, duration_ms=1.0, trace=trace)
+            item = ItemState.from_json(orjson.loads(orjson.dumps(item.to_json())))
+
+    [whole] = [entry for entry in trace if entry.get("tool") == "toy.both"]
+    assert calls > 0
+    assert whole["duration_ms"] == 1500.0 * calls
