@@ -188,7 +188,7 @@ def judge_recovery(
         if not who.startswith("w"):
             continue
         others = [(start, end) for name, start, end, _ in struck if name in (who, "redis") and start != hurt]
-        peace = min((start for start, end in others if end > well), default=until)
+        peace = min([start for start, end in others if end > well] + [until])
         first = min((start for start in begun[who] if start >= well), default=math.inf)
         # Without peace for so long, nothing is known of it, unless it consumed all the same.
         if first <= peace or peace - well >= CONSUMES_WITHIN_S:
