@@ -82,9 +82,10 @@ def _goal(goal: Goal, value: float | None, case: str) -> str:
 
 def _case(name: str, case: Case, measured: Measured, charts: list[str]) -> str:
     quick = measured.size < case.full
+    load = "unknown" if measured.load_before is None else f"{measured.load_before:.1f}"
     taken = (
         f"`python -m benchmarks {name}` · {measured.size:,} · {measured.took_s:.0f} s · {measured.at} UTC"
-        f" · load before {measured.load_before:.1f} · Redis: {case.durability}\n"
+        f" · load before {load} · Redis: {case.durability}\n"
     )
     lines = [
         f"## {name}\n",

@@ -42,7 +42,8 @@ class Measured:
     #: When it had ended, in UTC.
     at: str
     #: Processes that ran or waited in the minute before it began: well below 1 on a quiet machine.
-    load_before: float
+    #: None: unknown.
+    load_before: float | None
     figures: Figures
 
 

@@ -41,6 +41,10 @@ class SleepingTool(PreparedTool):
         # Nothing of PreparedTool is used but its shape.
         self._sleep_s = sleep_s
 
+    @property
+    def runs_together(self) -> bool:
+        return False
+
     def invoke(self, params_json: str | bytes, *, token: str, timeout_s: float | None = None) -> Outcome:
         if self._sleep_s:
             time.sleep(self._sleep_s)
