@@ -18,9 +18,9 @@ from tests.support.redis_server import RedisServer
 ALL = {**GUESTS, **REFUSED}
 
 
-@pytest.fixture(scope="module")
-def producer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Producer]:
-    """A producer, and one worker with one pool process that has every guest in its catalog."""
+@pytest.fixture(scope="module", params=["auto", "public"])
+def producer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Producer]:
+    """A producer, and one worker with one pool process that has every guest in its catalog; on both paths."""
     folder = tmp_path_factory.mktemp("hostile")
     with RedisServer(folder / "redis", shared=True) as server:
         with server.client() as client:
@@ -40,6 +40,7 @@ def producer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Producer]:
             environment={
                 "PENSTOCK_CAPABILITIES": '["log", "env"]',
                 "PENSTOCK_OVERRUN_GRACE_S": "20",
+                "PENSTOCK_SANDBOX_PATH": request.param,
             },
         )
         worker.shared = True
