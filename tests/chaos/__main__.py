@@ -74,7 +74,18 @@ def run(scenario: str, folder: Path, asked: argparse.Namespace, seed: int) -> Ve
 def run_tests(files: tuple[str, ...], folder: Path, asked: argparse.Namespace, seed: int) -> Verdict:
     """Run files of tests, each of which is done so many times."""
     verdict = Verdict(figures={"seed": seed, "runs": asked.runs})
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, "--timeout=100000"]
+    spread = ["-n", str(asked.jobs), "--dist=worksteal"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        *files,
+        "--timeout=100000",
+        *spread,
+    ]
     environment = {**os.environ, "CHAOS_RUNS": str(asked.runs), "CHAOS_SEED": str(seed)}
     done = subprocess.run([*command, f"--basetemp={folder / 'tests'}"], env=environment, check=False)
     verdict.expect(done.returncode == 0, f"{' '.join(files)} fails")
@@ -88,6 +99,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--runs", type=int, default=100, help="of crash_points and cut_file")
+    parser.add_argument("--jobs", type=int, default=2, help="of crash_points and cut_file: tests at once")
     parser.add_argument(
         "--calls", type=int, help="calls or items, how many; by default as many as take about that long"
     )

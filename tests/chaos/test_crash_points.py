@@ -34,8 +34,8 @@ from tests.support.redis_server import RedisServer, missing_redis
 from tests.support.waiting import wait_until
 
 CALLS = 12
-#: Calls of batches that take long enough for a renewal.
-MANY = 300
+#: Calls of `limited`, each of which works for some 20 ms, in batches that take several times a short lease.
+MANY = 90
 #: Runs of each point; `make chaos SCENARIO=crash_points` makes 100.
 RUNS = int(os.environ.get("CHAOS_RUNS", "2"))
 SETTINGS = {
@@ -243,7 +243,10 @@ def test_B4_a_pool_process_may_end_anywhere(stage: Stage, point: str, run: int) 
 def test_B4_a_pool_process_may_end_after_it_renewed_its_lease(stage: Stage, run: int) -> None:
     """Also that of a limited batch, whose slot was renewed with it."""
     stage.worker("worker.after_renew", PENSTOCK_LEASE_S="0.5")
-    job = stage.submit_waiting(limited=True, count=MANY) if run % 2 else stage.submit_silently(count=MANY)
+    if run % 2:
+        job = stage.submit_waiting("limited", limited=True, count=MANY)
+    else:
+        job = stage.submit_silently("limited", count=MANY)
     stage.scheduler()
 
     stage.finished(job)
