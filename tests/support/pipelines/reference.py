@@ -15,17 +15,20 @@ class Reference:
     def __init__(self, call: Any, composites: Any) -> None:
         self.call, self.composites = call, composites
         self.undo: list[Any] = []
-        self.undone: list[Any] = []
         self.trace: list[tuple[str, str, str]] = []
 
     def run(self, pipeline: Any, given: Any) -> tuple[str, Any]:
+        ended = self.ended(pipeline.steps, "steps", given)
+        self.undone = self.undo[::-1] if ended[0] == "failed" else []
+        self.trace += [("compensate", at, "ok") for at, _, _ in self.undone]
+        return ended
+
+    def ended(self, steps: Any, path: str, given: Any, **more: Any) -> tuple[str, Any]:
         try:
-            return "ok", self.frame(pipeline.steps, given, "steps")
+            return "ok", self.frame(steps, given, path, **more)
         except Filtered:
             return "filtered", None
         except Failed as failed:
-            self.undone = self.undo[::-1]
-            self.trace += [("compensate", at, "ok") for at, _, _ in self.undone]
             return "failed", failed.args[0]
 
     def frame(self, steps: Any, given: Any, path: str, **more: Any) -> Any:
@@ -35,76 +38,65 @@ class Reference:
         return env["data"]
 
     def sequence(self, steps: Any, env: Any, path: str) -> None:
-        results: list[Any] = []
+        results: list[Any] = [None] * len(steps)
         failed: Failed | None = None
         for number, step in enumerate(steps):
-            here, at, catches = {**env, "results": results[:]}, f"{path}[{number}]", step.kind == "catch"
-            results.append(None)
-            if failed is not None:
-                here["error"] = {"code": failed.args[0]}
-                if not catches:
-                    continue
+            at, catches = f"{path}[{number}]", step.kind == "catch"
+            if failed is not None and not catches:
+                continue
+            known = {"error": {"code": failed.args[0]}} if failed else {}
+            here = {**env, "results": results[:number], **known}
             try:
-                comes = not catches or failed is not None
-                if not comes or not holds(step.when, here, without=True, quietly=catches):
+                if (catches and failed is None) or not holds(step.when, here, quietly=catches):
                     self.trace.append((step.kind, at, "skipped"))
-                    if failed is None:
-                        env["steps"][step.name] = None
+                    env["steps"] |= {} if failed else {step.name: None}
                     continue
-                result, data = self.step(step, here, env, at)
+                result, data = (self.tool if step.kind == "tool" else self.step)(step, here, env, at)
                 stops = holds(step.stop_when, {**here, "data": data, "result": result}, without=False)
             except Failed as error:
                 if not error.noted:
                     self.trace.append((step.kind, at, "failed"))
                 failed, error.noted = error, True
                 continue
-            failed, env["data"], results[-1], env["steps"][step.name] = None, data, result, result
-            if step.kind not in {"branch", "catch"}:
-                self.trace.append((step.kind, at, "ok" if result["success"] else "failed"))
+            failed, env["data"], results[number], env["steps"][step.name] = None, data, result, result
+            state = "ok" if result["success"] else "failed"
+            self.trace += [] if step.kind in {"branch", "catch"} else [(step.kind, at, state)]
             if stops:
                 raise Stopped
         if failed is not None:
             raise failed
 
     def step(self, step: Any, here: Any, env: Any, at: str) -> tuple[Any, Any]:
-        data = here["data"]
-        if step.kind == "tool":
-            return self.tool(step, here, at)
-        if step.kind == "transform":
-            data = value(step.transform, here)
-        elif step.kind == "filter" and not holds(step.filter, here, without=True):
+        data = value(step.transform, here) if step.kind == "transform" else here["data"]
+        if step.kind == "filter" and not holds(step.filter, here):
             self.trace.append((step.kind, at, "filtered"))
             raise Filtered
-        elif step.kind in {"branch", "catch"}:
-            arm, state, inside = "catch", "taken", {**env, "error": here.get("error")}
-            if step.kind == "branch":
-                arm = state = "if_true" if holds(step.branch, here, without=True) else "if_false"
-                inside = env
-            self.trace.append((step.kind, at, state))
+        if step.kind in {"branch", "catch"}:
+            arm = "catch" if step.kind == "catch" else "if_true" if holds(step.branch, here) else "if_false"
+            self.trace.append((step.kind, at, "taken" if arm == "catch" else arm))
             try:
-                self.sequence(getattr(step, arm), inside, f"{at}.{arm}")
+                self.sequence(getattr(step, arm), here, f"{at}.{arm}")
             finally:
-                data = env["data"] = inside["data"]
+                data = env["data"] = here["data"]
         elif step.kind == "map":
-            given = [{"given": e, "item": e, "index": n} for n, e in enumerate(elements(step.map, here))]
-            ended = self.members([(step.steps, f"{at}.steps", more) for more in given])
-            data = [data for data, filtered in ended if not filtered]
+            items = enumerate(elements(step.map, here))
+            ended = [self.ended(step.steps, f"{at}.steps", e, item=e, index=n) for n, e in items]
+            data = [data for state, data in gathered(ended) if state == "ok"]
         elif step.kind == "parallel":
-            bodies = [(body, f"{at}.{key}", {"given": data}) for key, body in step.bodies().items()]
-            data = dict(zip(step.parallel, [data for data, _ in self.members(bodies)], strict=True))
+            ended = [self.ended(body, f"{at}.{key}", data) for key, body in step.bodies().items()]
+            data = dict(zip(step.parallel, [data for _, data in gathered(ended)], strict=True))
         return {"success": True, "data": data}, data
 
-    def tool(self, step: Any, here: Any, at: str) -> tuple[Any, Any]:
+    def tool(self, step: Any, here: Any, _env: Any, at: str) -> tuple[Any, Any]:
         try:
             data = self.called(step, here, at)
         except Failed as failed:
             if not step.continue_on_error:
                 raise
             result = {"success": False, "error": {"code": failed.args[0]}}
-            if not step.has_default:
-                return result, here["data"]
-            result["data"] = value(step.default, {**here, "result": result})
-            return result, result["data"]
+            if step.has_default:
+                result["data"] = value(step.default, {**here, "result": result})
+            return result, result.get("data", here["data"])
         seen = {**here, "result": {"success": True, "data": data}}
         if step.compensate is not None:
             self.undo.append((at, step.compensate.tool, value(step.compensate.params, seen)))
@@ -119,15 +111,8 @@ class Reference:
         except Failed:
             raise Failed("COMPOSITE_STEP_FAILED") from None
 
-    def members(self, members: Any) -> list[tuple[Any, bool]]:
-        ended, codes = [], []
-        for steps, path, more in members:
-            try:
-                ended.append((self.frame(steps, path=path, **more), False))
-            except Filtered:
-                ended.append((None, True))
-            except Failed as failed:
-                codes.append(failed.args[0])
-        if codes:
-            raise Failed(codes[0])
-        return ended
+
+def gathered(ended: Any) -> Any:
+    if failed := [code for state, code in ended if state == "failed"]:
+        raise Failed(failed[0])
+    return ended

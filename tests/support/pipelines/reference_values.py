@@ -35,7 +35,7 @@ def elements(reference: str, env: dict[str, Any]) -> list[Any]:
     return found
 
 
-def holds(condition: str | None, env: dict[str, Any], *, without: bool, quietly: bool = False) -> bool:
+def holds(condition: str | None, env: dict[str, Any], *, without: bool = True, quietly: bool = False) -> bool:
     """Whether a condition is true. `without`: what none is; `quietly`: one without a value is false."""
     try:
         if condition is None:
