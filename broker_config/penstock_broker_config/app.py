@@ -11,10 +11,11 @@ from typing import Any
 from celery import Celery
 
 from penstock_broker_config.foreign import OurCelery, plain_app
+from penstock_broker_config.location import located
 from penstock_broker_config.queues import DEFAULT, declare
 from penstock_broker_config.redis_transport import OurAMQP
 from penstock_broker_config.sentinel import is_sentinel, kombu_options
-from penstock_broker_config.settings import Settings, located
+from penstock_broker_config.settings import Settings
 from penstock_broker_config.tls import broker_ssl
 from penstock_broker_config.urls import AMQP_SCHEMES, for_kombu, scheme_of
 

@@ -12,7 +12,6 @@ import os
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import orjson
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -24,16 +23,14 @@ from pydantic_settings import (
 
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import Bounds, DispatchTerms, Retention
-from penstock_broker_config.urls import check_broker_url, check_redis_url, is_redis
-from penstock_plugins.errors import ConfigurationError, UnreachableError
+from penstock_broker_config.urls import check_broker_url, check_redis_url
+from penstock_plugins.errors import ConfigurationError
 from penstock_plugins.limits import Limits
 from penstock_plugins.policy import OperatorPolicy
 
 PROJECT_FILE = Path("penstock.toml")
 #: Variables of ours that are no settings.
 OTHER_VARIABLES = frozenset({"PENSTOCK_DEBUG"})
-#: What `penstock up` writes into the state folder.
-RUNNING_FILE = "up.json"
 
 
 class _Table(BaseModel):
@@ -293,43 +290,3 @@ def _problem(item: Any, given: dict[str, Any]) -> str:
         source = f"{PROJECT_FILE} or {Settings.user_file}"
     what = "unknown setting" if item["type"] == "extra_forbidden" else item["msg"]
     return f"{path}: {what} (from {source})"
-
-
-def located(settings: Settings) -> Settings:
-    """The settings with both URLs filled in: from each other, or from the system that `penstock up` runs.
-
-    Raises:
-        UnreachableError: nothing is configured and nothing runs.
-        ConfigurationError: the broker is no Redis and `redis_url` is missing.
-    """
-    broker, store = settings.broker_url, settings.redis_url
-    if broker is None and store is None:
-        running = running_system(settings)
-        if running is None:
-            raise UnreachableError(
-                "No broker is configured and none is running here: "
-                "run `penstock up`, or set PENSTOCK_BROKER_URL"
-            )
-        broker, store = running.get("broker_url"), running["redis_url"]
-    if store is None:
-        if broker is None or not is_redis(broker):
-            raise ConfigurationError(
-                "redis_url is missing: the broker is no Redis, and state and results live in one; "
-                "set PENSTOCK_REDIS_URL"
-            )
-        store = broker
-    return settings.model_copy(update={"broker_url": broker or store, "redis_url": store})
-
-
-def running_system(settings: Settings) -> dict[str, Any] | None:
-    """What `penstock up` wrote about itself on this machine; None when it does not run."""
-    try:
-        running = orjson.loads((settings.state_dir / RUNNING_FILE).read_bytes())
-        store, broker = running["redis_url"], running.get("broker_url")
-        check_redis_url(store)
-        if broker is not None:
-            check_broker_url(broker)
-        os.kill(running["pid"], 0)
-    except (OSError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, ConfigurationError):
-        return None  # whoever wrote that file, it names no system of ours that runs
-    return dict(running)

@@ -12,8 +12,9 @@ from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.driver_info import DriverInfo
 from redis.retry import Retry
 
+from penstock_broker_config.location import located
 from penstock_broker_config.sentinel import is_sentinel, sentinel_address
-from penstock_broker_config.settings import Settings, located
+from penstock_broker_config.settings import Settings
 from penstock_broker_config.urls import redacted, scheme_of
 from penstock_plugins.errors import UnreachableError, UnsafeStartError
 

@@ -22,7 +22,8 @@ from penstock.pidlock import PidLock
 from penstock.shipped import shipped_folders
 from penstock.supervisor import FIRST_BACKOFF_S, Child, Supervisor
 from penstock.tether import tethered
-from penstock_broker_config.settings import RUNNING_FILE, Settings
+from penstock_broker_config.location import RUNNING_FILE
+from penstock_broker_config.settings import Settings
 from penstock_broker_config.urls import is_redis, redacted
 from penstock_plugins.errors import PenstockError
 

@@ -16,8 +16,9 @@ from penstock_broker_config.doorbell import Doorbell
 from penstock_broker_config.envelope import Signer
 from penstock_broker_config.heartbeat import HeartbeatFile
 from penstock_broker_config.ledger import Ledger, ReapTerms
+from penstock_broker_config.location import located
 from penstock_broker_config.logs import configure_logging
-from penstock_broker_config.settings import Settings, located
+from penstock_broker_config.settings import Settings
 from penstock_broker_config.store import check_store, connect_store
 from penstock_broker_config.values import open_values
 from penstock_scheduler.beat import Beat

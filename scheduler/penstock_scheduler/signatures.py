@@ -8,7 +8,8 @@ import orjson
 
 from penstock_broker_config.envelope import Signer
 from penstock_broker_config.foreign import CALL_TASK, PIPELINE_TASK, SIGNATURE, send_options
-from penstock_broker_config.settings import Settings, located
+from penstock_broker_config.location import located
+from penstock_broker_config.settings import Settings
 from penstock_plugins.errors import ConfigurationError, ParamsError
 from penstock_plugins.pipelines.expressions import compile_template
 from penstock_plugins.pipelines.model import Pipeline

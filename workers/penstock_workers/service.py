@@ -19,10 +19,11 @@ from celery.platforms import SecurityWarning  # type: ignore[attr-defined]  # mi
 from penstock_broker_config.hosts import announce_host
 from penstock_broker_config.ledger import Ledger
 from penstock_broker_config.ledger.worker_side import WORKER_SCRIPTS
+from penstock_broker_config.location import located
 from penstock_broker_config.logs import configure_logging
 from penstock_broker_config.redis_artifacts import RedisArtifacts
 from penstock_broker_config.redis_catalog import RedisCatalog
-from penstock_broker_config.settings import Settings, located
+from penstock_broker_config.settings import Settings
 from penstock_broker_config.store import check_store, connect_impatiently, connect_store
 from penstock_plugins.errors import PenstockError
 from penstock_plugins.policy import narrow

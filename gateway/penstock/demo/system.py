@@ -14,7 +14,8 @@ from pathlib import Path
 from penstock.loglines import LogLine
 from penstock.tether import tethered
 from penstock.up import PENSTOCK
-from penstock_broker_config.settings import Settings, load_settings, running_system
+from penstock_broker_config.location import running_system
+from penstock_broker_config.settings import Settings, load_settings
 from penstock_plugins.errors import PenstockError, UnreachableError
 
 #: Seconds for Redis, the scheduler and the worker to be ready; compiling the plugins is part of it.

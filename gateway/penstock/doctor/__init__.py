@@ -13,7 +13,8 @@ from penstock.doctor.finding import Finding, Level
 from penstock.doctor.hosts import check_cache, check_fleet, check_keys, check_plugins
 from penstock.doctor.servers import check_broker, check_clock, check_durability, check_redis
 from penstock.doctor.work import check_limits, check_pending, check_values
-from penstock_broker_config.settings import Settings, located
+from penstock_broker_config.location import located
+from penstock_broker_config.settings import Settings
 from penstock_broker_config.store import connect_store
 from penstock_broker_config.urls import redacted
 from penstock_plugins.errors import PenstockError

@@ -8,7 +8,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from penstock_broker_config.settings import Settings, load_settings, located
+from penstock_broker_config.location import located
+from penstock_broker_config.settings import Settings, load_settings
 from penstock_plugins.errors import ConfigurationError, UnreachableError
 
 
