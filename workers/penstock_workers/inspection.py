@@ -7,25 +7,22 @@ workers have to ask the guest again; `penstock plugin check` prints it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
-
-import orjson
+from typing import TYPE_CHECKING
 
 from penstock_plugins.composites import composites_in
 from penstock_plugins.errors import CompileError, ManifestError, PermissionDeniedError
-from penstock_plugins.manifest import TOOL_NAME, ToolTable
 from penstock_plugins.policy import KNOWN_CAPABILITIES, OperatorPolicy, narrow
 from penstock_plugins.record import PluginRecord
 from penstock_plugins.requirements import check_host, host_version
 from penstock_plugins.result import ToolFailure
-from penstock_plugins.schema import check_schema
 from penstock_plugins.tool import Tool
 from penstock_workers.artifacts.compiler import compile_wasm
 from penstock_workers.artifacts.identity import ArtifactIdentity
 from penstock_workers.batch_check import check_batch_entry_point
 from penstock_workers.composite_check import check_composites
+from penstock_workers.declared_tools import check_info, read_tools
 from penstock_workers.engine import METERED, PLAIN, EngineSettings, new_engine
 from penstock_workers.guard import CallGuard
 from penstock_workers.host import CallNotes
@@ -33,7 +30,7 @@ from penstock_workers.import_check import check_grants, check_imports
 from penstock_workers.plugin import link_component
 from penstock_workers.surroundings import RealSurroundings
 from penstock_workers.text import clean
-from penstock_workers.world import HOST, export_problems, imports_of
+from penstock_workers.world import export_problems, imports_of
 
 if TYPE_CHECKING:
     from wasmtime import Engine
@@ -41,10 +38,6 @@ if TYPE_CHECKING:
     from penstock_plugins.bundle import Bundle
     from penstock_plugins.index import ToolIndex
     from penstock_workers.artifacts.store import ArtifactStore
-    from penstock_workers.guest import PluginInfo, ToolDef
-
-#: Bytes of one tool's schema.
-MAX_SCHEMA_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,8 +202,8 @@ def look_at(
     if isinstance(loaded, ToolFailure):
         found.add(loaded.message, "Run `init` and `list-tools` on their own to see why")
     else:
-        _check_info(found, loaded.info)
-        found.tools = _read_tools(found, loaded.tools)
+        check_info(found, loaded.info)
+        found.tools = read_tools(found, loaded.tools)
         check_batch_entry_point(found, plugin, asked)
 
 
@@ -228,81 +221,3 @@ def _check_host(found: Inspection) -> None:
         found.add(error.message)
     else:
         found.warnings += [warning] if warning else []
-
-
-def _check_info(found: Inspection, info: PluginInfo) -> None:
-    manifest = found.bundle.manifest
-    for what, theirs, ours in (
-        ("name", info.name, manifest.name),
-        ("version", info.version, manifest.version),
-    ):
-        if theirs != ours:
-            found.add(
-                f"Its init says the {what} is '{clean(theirs, 128)}', the manifest says '{ours}'",
-                "Let them agree",
-            )
-
-
-def _read_tools(found: Inspection, listed: list[ToolDef]) -> list[Tool]:
-    manifest = found.bundle.manifest
-    names = [tool.name for tool in listed]
-    if not names:
-        found.add("It declares no tools", "Return at least one from `list-tools`")
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        found.add(f'Tool "{clean(name, 128)}" is declared twice', "Give each tool a name of its own")
-    if manifest.tools:
-        declared = {table.name for table in manifest.tools}
-        for name in sorted(declared - set(names)):
-            found.add(f"The manifest declares the tool '{name}', the guest does not", "Let them agree")
-        for name in sorted(set(names) - declared):
-            found.add(f"The guest has the tool '{clean(name, 128)}', the manifest does not", "Add [[tool]]")
-    pure = _imports_only_log(found.imports)
-    tools = (_read_tool(found, tool, pure) for tool in listed)
-    return [tool for tool in tools if tool is not None]
-
-
-def _read_tool(found: Inspection, listed: ToolDef, pure: bool) -> Tool | None:
-    manifest = found.bundle.manifest
-    if not TOOL_NAME.fullmatch(listed.name):
-        found.add(
-            f"'{clean(listed.name, 128)}' is no name for a tool",
-            "Begin with a letter; use letters, digits, - and _",
-        )
-        return None
-    table = manifest.tool_table(listed.name) or ToolTable(name=listed.name)
-    try:
-        parameters = _schema(listed.parameters_json)
-    except (ManifestError, ValueError) as error:
-        found.add(f"The parameters of {listed.name} cannot be used: {clean(str(error))}", "Mend its schema")
-        return None
-    return Tool(
-        name=listed.name,
-        plugin=manifest.name,
-        version=manifest.version,
-        label=clean(listed.label, 256),
-        description=table.description or "\n".join(map(clean, listed.description[:8192].splitlines())),
-        parameters=parameters,
-        traits=table.traits(proved_idempotent=pure),
-        delivery=table.delivery(),
-    )
-
-
-def _schema(text: str) -> dict[str, Any]:
-    """The schema that a guest declares.
-
-    Raises:
-        ManifestError: it is no JSON Schema of an object.
-        ValueError: it is no JSON, or too long.
-    """
-    if len(text.encode()) > MAX_SCHEMA_BYTES:
-        raise ValueError(f"the schema is longer than {MAX_SCHEMA_BYTES} bytes")
-    parameters = orjson.loads(text)
-    check_schema(parameters)
-    if not isinstance(parameters, dict):
-        raise ManifestError("the schema must be an object")
-    return parameters
-
-
-def _imports_only_log(imports: Mapping[str, list[str]]) -> bool:
-    """Whether the same call must always give the same result: there is nothing else that it could ask."""
-    return all(name == HOST and set(functions) <= {"log"} for name, functions in imports.items())
