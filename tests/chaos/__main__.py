@@ -16,6 +16,7 @@ from tests.chaos.focused import batches, leases
 from tests.chaos.pipeline_scenario import pipelines
 from tests.chaos.scenarios import everything
 from tests.chaos.verdict import Verdict
+from tests.support.forked import SWITCH
 
 #: Scenarios that are tests, done more often.
 TESTS = {
@@ -86,7 +87,7 @@ def run_tests(files: tuple[str, ...], folder: Path, asked: argparse.Namespace, s
         "--timeout=100000",
         *spread,
     ]
-    environment = {**os.environ, "CHAOS_RUNS": str(asked.runs), "CHAOS_SEED": str(seed)}
+    environment = {**os.environ, "CHAOS_RUNS": str(asked.runs), "CHAOS_SEED": str(seed), SWITCH: "1"}
     done = subprocess.run([*command, f"--basetemp={folder / 'tests'}"], env=environment, check=False)
     verdict.expect(done.returncode == 0, f"{' '.join(files)} fails")
     return verdict

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from tests.support import undertaker
+from tests.support.forked import Forked, can_be_forked
 from tests.support.waiting import wait_until
 
 #: Seconds for a start and for a stop, generous because the machine may be busy.
@@ -59,7 +60,7 @@ class Process:
         self.environment = dict(environment or {})
         self.shared = shared
         self._ready = ready
-        self._popen: subprocess.Popen[bytes] | None = None
+        self._popen: subprocess.Popen[bytes] | Forked | None = None
         #: Whether the group is gone. Its number may then be another's.
         self._swept = True
         #: Where the log of the present run starts: a restarted process appends.
@@ -77,17 +78,7 @@ class Process:
         if self.running:
             raise RuntimeError(f"{self.name} runs already")
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self.log_file.open("ab") as log:
-            self._run_starts_at = log.tell()
-            self._popen = subprocess.Popen(
-                self.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self.folder,
-                env={**os.environ, **self.environment},
-                start_new_session=True,
-            )
+        self._popen = self._begin({**os.environ, **self.environment})
         self._swept = False
         open_processes.add(self)
         if self not in witnesses:
@@ -99,6 +90,21 @@ class Process:
             self.kill()
             raise
         return self
+
+    def _begin(self, environment: dict[str, str]) -> subprocess.Popen[bytes] | Forked:
+        with self.log_file.open("ab") as log:
+            self._run_starts_at = log.tell()
+            if can_be_forked(self.argv, environment):
+                return Forked(self.argv, log=self.log_file, cwd=self.folder, env=environment)
+            return subprocess.Popen(
+                self.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                env=environment,
+                start_new_session=True,
+            )
 
     def wait_until_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Wait until the present run has written its `ready` text."""
@@ -244,7 +250,7 @@ class Process:
         self._swept = True
         _undertaker.ended(self._popen.pid)
 
-    def _required(self) -> subprocess.Popen[bytes]:
+    def _required(self) -> subprocess.Popen[bytes] | Forked:
         if self._popen is None:
             raise RuntimeError(f"{self.name} was never started")
         return self._popen
