@@ -11,6 +11,7 @@ import signal
 
 #: Those that only runs of pipelines meet.
 PIPELINE_POINTS = (
+    "producer.before_open_run",
     "producer.after_open_run",
     "producer.before_begin",
     "producer.after_begin",
@@ -22,6 +23,7 @@ PIPELINE_POINTS = (
     "worker.after_inner_run",
     "worker.before_advance",
     "worker.after_advance",
+    "worker.before_plant",
     "worker.after_plant",
     "worker.before_fan",
     "worker.after_fan",
@@ -29,6 +31,8 @@ PIPELINE_POINTS = (
     "worker.after_replace",
     "worker.before_leave",
     "worker.after_leave",
+    "worker.before_renew_flow",
+    "worker.after_renew_flow",
 )
 
 #: Those that only canvases of others meet.
@@ -41,37 +45,75 @@ CANVAS_POINTS = (
     "worker.before_take_canvas",
     "worker.after_take_canvas",
     "worker.before_settle",
+    "scheduler.before_due_canvas",
     "scheduler.after_due_canvas",
+)
+
+#: Those beside the way of a call: periodic submissions, operators, what is put aside, what is collected.
+HOUSEKEEPING_POINTS = (
+    "value.before_put",
+    "value.after_chunk",
+    "value.after_put",
+    "scheduler.before_periodic",
+    "scheduler.after_periodic",
+    "scheduler.after_advance",
+    "collector.before_collect",
+    "collector.after_collect",
+    "collector.after_artifact",
+    "collector.after_values",
+    "producer.before_drop",
+    "producer.after_drop",
+    "operator.before_clear",
+    "operator.after_clear",
+    "operator.before_cancel",
+    "operator.after_cancel",
+    "operator.before_schedule",
+    "operator.after_schedule",
+    "operator.before_unschedule",
+    "operator.after_unschedule",
+    "operator.before_publish",
+    "operator.after_upload",
+    "operator.after_publish",
+    "operator.before_remove",
+    "operator.after_remove",
 )
 
 #: Every point, in the order in which a call meets them.
 CRASH_POINTS = (
+    "producer.before_open",
     "producer.after_open",
     "producer.before_submit",
     "producer.after_submit",
     "producer.after_ring",
     "producer.before_enqueue",
     "producer.after_enqueue",
+    "producer.before_flush",
     "producer.after_flush",
     "producer.before_seal",
     "producer.after_seal",
+    "producer.before_cancel",
     "producer.after_cancel",
     "producer.after_replay",
     "worker.before_claim",
     "worker.after_claim",
+    "worker.before_renew",
     "worker.after_renew",
     "worker.before_commit",
     "worker.after_commit",
     "worker.after_next_claim",
     "worker.before_release",
+    "worker.after_release",
+    "scheduler.before_dispatch",
     "scheduler.after_dispatch",
     "scheduler.after_dispatch_ring",
+    "scheduler.before_reap",
     "scheduler.after_reap",
     "scheduler.after_ring",
     "operator.before_limit",
     "operator.after_limit",
     *PIPELINE_POINTS,
     *CANVAS_POINTS,
+    *HOUSEKEEPING_POINTS,
 )
 
 _armed: str = ""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import redis
 
+from penstock_broker_config import crash
 from penstock_broker_config.keys import Keys
 from penstock_plugins.bundle import MANIFEST_NAME, MAX_BUNDLE_BYTES, Bundle, bundle_from
 from penstock_plugins.catalog import (
@@ -54,9 +55,11 @@ class RedisCatalog:
         if self._is_published(bundle):
             return self.record(bundle.digest)
         token = secrets.token_hex(8)
+        crash.reach("operator.before_publish")
         uploads = {path: self._keys.catalog_upload(bundle.digest, path, token) for path in bundle.files}
         for path, content in bundle.files.items():
             self._upload(uploads[path], content)
+        crash.reach("operator.after_upload")
         try:
             # Of two that publish one version at the same time, the first decides.
             self._redis.transaction(
@@ -66,6 +69,7 @@ class RedisCatalog:
             # Also after a transaction whose answer was lost on the way: then the plugin is there.
             if not self._is_published(bundle):
                 raise
+        crash.reach("operator.after_publish")
         return self.record(bundle.digest)
 
     def record(self, digest: str) -> PluginRecord:

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import redis
 
+from penstock_broker_config import crash
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.references import References, find_references
 from penstock_plugins.bundle import is_digest
@@ -81,7 +82,7 @@ class Removal:
         self._collect: Any = client.register_script(_COLLECT)
 
     def remove(self, name: str, version: str, *, force: bool = False) -> References:
-        """Take one release out of the catalog.
+        """Take one release out of the catalog; one that was removed, and whose files wait, once more.
 
         Args:
             name: of the plugin.
@@ -98,7 +99,7 @@ class Removal:
         keys = self._keys
         found = cast("bytes | None", self._redis.hget(keys.catalog_names, f"{name}@{version}"))
         if found is None:
-            raise CatalogError(f"There is no {name}@{version} in the catalog: see `penstock plugin list`")
+            return self._remove_again(f"{name}@{version}", force=force)
         digest = found.decode(errors="replace")
         references = find_references(self._redis, keys, [digest])
         jobs = references.jobs.get(digest, [])
@@ -109,14 +110,26 @@ class Removal:
                 f"{name}@{version} is not removed: {what} to it ({shown}). Let them end, cancel them"
                 " (`penstock job cancel`), or say --force: then their calls end TOOL_NOT_READY"
             )
+        crash.reach("operator.before_remove")
         self._remove(
             keys=[keys.catalog_names, keys.catalog_records, keys.catalog_removed, keys.catalog_version],
             args=[f"{name}@{version}", digest, self._now_ms()],
         )
+        crash.reach("operator.after_remove")
         if force:
             removed = self._removed()
             if digest in removed:
                 self._delete(digest, removed[digest])
+        return references
+
+    def _remove_again(self, label: str, *, force: bool) -> References:
+        """What was removed by somebody who ended before he was told so, or before its files were gone."""
+        removed = {digest: entry for digest, entry in self._removed().items() if entry.label == label}
+        if not removed:
+            raise CatalogError(f"There is no {label} in the catalog: see `penstock plugin list`")
+        references = find_references(self._redis, self._keys, removed)
+        for digest, entry in removed.items() if force else ():
+            self._delete(digest, entry)
         return references
 
     def collect(self, *, dry_run: bool = False, scan: bool = False) -> Collected:
@@ -157,7 +170,13 @@ class Removal:
         if not entry.paths:  # its record cannot be read
             files = [key for key in self._files_in_redis() if _digest_of(key, self._keys) == digest]
         keys = [self._keys.catalog_records, self._keys.catalog_removed, *files]
-        self._collect(keys=keys, args=[digest, entry.raw])
+        self._ask_to_collect(keys, digest, entry.raw)
+
+    def _ask_to_collect(self, keys: list[str], digest: str, judged: bytes | str) -> int:
+        crash.reach("collector.before_collect")
+        gone = int(self._collect(keys=keys, args=[digest, judged]))
+        crash.reach("collector.after_collect")
+        return gone
 
     def _collect_strays(self, known: set[str], *, dry_run: bool) -> int:
         strays = 0
@@ -167,7 +186,7 @@ class Removal:
             if digest is None or digest in known or self._redis.ttl(key) != -1:
                 continue
             keys = [self._keys.catalog_records, self._keys.catalog_removed, key]
-            strays += 1 if dry_run else int(self._collect(keys=keys, args=[digest, ""]))
+            strays += 1 if dry_run else self._ask_to_collect(keys, digest, "")
         return strays
 
     def _collect_artifacts(self, known: set[str], *, dry_run: bool) -> int:
@@ -178,6 +197,7 @@ class Removal:
         gone = [name for name in gone if name[:16] not in prefixes]
         for name in gone if not dry_run else ():
             self._redis.unlink(self._keys.artifact(name))
+            crash.reach("collector.after_artifact")
             self._redis.zrem(self._keys.artifacts, name)
         return len(gone)
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 
 import redis
 
+from penstock_broker_config import crash
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import run_of
 from penstock_broker_config.settings import Settings
@@ -70,9 +71,12 @@ class RedisValues:
         reference = refer(value)
         digest, _ = digest_and_size(reference)
         keys = self._keys.values(job_id), self._keys.job(run_of(job_id))
+        crash.reach("value.before_put")
         for start in range(0, len(value), CHUNK_BYTES):
             chunk = value[start : start + CHUNK_BYTES]
             self._put(keys, [f"{digest}:{start // CHUNK_BYTES}", chunk, ORPHAN_MS, VALUES_MS])
+            crash.reach("value.after_chunk")
+        crash.reach("value.after_put")
         return reference
 
     def get(self, job_id: str, reference: bytes) -> bytes:
@@ -119,10 +123,13 @@ class UrlValues:
         reference = refer(value)
         digest, _ = digest_and_size(reference)
         folder = f"{self._root}/{_safe(job_id)}"
+        crash.reach("value.before_put")
         self._fs.makedirs(folder, exist_ok=True)
         # Moved into place: nobody reads half of it.
         self._fs.pipe_file(f"{folder}/.{digest}", value)
+        crash.reach("value.after_chunk")
         self._fs.mv(f"{folder}/.{digest}", f"{folder}/{digest}")
+        crash.reach("value.after_put")
         return reference
 
     def get(self, job_id: str, reference: bytes) -> bytes:
@@ -146,6 +153,7 @@ class UrlValues:
         gone = without & self._doomed
         for name in gone:
             self._fs.rm(f"{self._root}/{name}", recursive=True)
+            crash.reach("collector.after_values")
         self._doomed = without - gone
         return len(gone)
 

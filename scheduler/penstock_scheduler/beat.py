@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 
+from penstock_broker_config import crash
 from penstock_plugins.errors import OverloadedError, PenstockError, UnreachableError
 from penstock_scheduler.producer import Producer
 from penstock_scheduler.timetable import Periodic, Timetable
@@ -38,7 +39,9 @@ class Beat:
             wanted, next_ms = times_to_run(entry, due_ms, now_ms)
             try:
                 for moment_ms in wanted:
+                    crash.reach("scheduler.before_periodic")
                     self._submit(entry, moment_ms)
+                    crash.reach("scheduler.after_periodic")
                     submitted += 1
             except (UnreachableError, OverloadedError) as error:
                 logger.warning("%s is due and waits: %s", entry.name, error, extra={"action": "beat_waits"})
@@ -47,6 +50,7 @@ class Beat:
                 # Its next time may find the tool published, or the entry put right.
                 logger.error("%s is not submitted: %s", entry.name, error, extra={"action": "beat_refused"})  # noqa: TRY400
             self._timetable.advance(entry.name, due_ms, next_ms)
+            crash.reach("scheduler.after_advance")
         return submitted
 
     def _submit(self, entry: Periodic, moment_ms: int) -> None:

@@ -28,6 +28,7 @@ class CanvasReaper:
             redis.RedisError: the ledger does not answer.
         """
         sent = 0
+        crash.reach("scheduler.before_due_canvas")
         for run, sealed in self._canvases.due():
             crash.reach("scheduler.after_due_canvas")
             try:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from penstock_broker_config import crash
 from penstock_broker_config.dead_letters import DeadLetter, LetterFilter
 from penstock_broker_config.envelope import Signer
 from penstock_broker_config.ledger import BatchHeader, CallEntry
@@ -42,7 +43,10 @@ def read_letter(call_id: str) -> Flow[DeadLetter]:
 def drop_letters(call_ids: Iterable[str]) -> Flow[int]:
     """Forget these letters; returns how many there were."""
     chosen = list(call_ids)
-    return (yield from ask(lambda wire: wire.dead_letters.drop(chosen)))
+    crash.reach("producer.before_drop")
+    dropped = yield from ask(lambda wire: wire.dead_letters.drop(chosen))
+    crash.reach("producer.after_drop")
+    return dropped
 
 
 def check_letter(letter: DeadLetter, signer: Signer) -> BatchHeader:

@@ -55,6 +55,7 @@ class Dispatcher:
         Raises:
             redis.RedisError: the ledger does not answer.
         """
+        crash.reach("scheduler.before_dispatch")
         found = self._ledger.dispatch(self._terms)
         for batch in found.batches:
             crash.reach("scheduler.after_dispatch")

@@ -114,6 +114,7 @@ class Operations:
         submission = yield from self._compose(use, options, new_job_id())
         header = submission.header
         self._announce(header)
+        crash.reach("producer.before_open")
         yield from ask(
             lambda wire: wire.ledger.open_job(
                 header.job,
@@ -189,6 +190,7 @@ class Operations:
 
     def cancel(self, job_id: str) -> Flow[bool]:
         """End a job now."""
+        crash.reach("producer.before_cancel")
         cancelled = yield from ask(lambda wire: wire.ledger.cancel(job_id))
         crash.reach("producer.after_cancel")
         return cancelled
@@ -214,6 +216,7 @@ class Operations:
         """What waits under a batch key leaves now; returns how many calls that are."""
         use = yield from self._toolbox.find(tool)
         whose = tenant or self._settings.tenant
+        crash.reach("producer.before_flush")
         calls = yield from ask(
             lambda wire: wire.ledger.flush(tenant=whose, tool=use.full_name, key=batch_key)
         )

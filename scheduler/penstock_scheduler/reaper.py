@@ -34,7 +34,9 @@ class Reaper:
         Raises:
             redis.RedisError: the ledger does not answer.
         """
-        overdue = self._ledger.reap(self._terms, deep_queues=self._deep())
+        deep = self._deep()
+        crash.reach("scheduler.before_reap")
+        overdue = self._ledger.reap(self._terms, deep_queues=deep)
         rung = 0
         for batch in overdue:
             crash.reach("scheduler.after_reap")

@@ -74,6 +74,7 @@ class Runs:
         check_run_options(options)
         found = yield from self.plan(target, options)
         sender = yield from self.sender(found, options, new_job_id())
+        crash.reach("producer.before_open_run")
         yield from ask(lambda wire: wire.ledger.open_run(sender.spec, deadline_s=sender.deadline_s))
         crash.reach("producer.after_open_run")
         return MapPlan(

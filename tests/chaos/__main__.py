@@ -24,6 +24,8 @@ TESTS = {
         "tests/chaos/test_crash_points.py",
         "tests/chaos/test_pipeline_points.py",
         "tests/chaos/test_pipeline_producer_points.py",
+        "tests/chaos/test_housekeeping_points.py",
+        "tests/chaos/test_operator_points.py",
         "tests/integration/foreign_canvas/test_crashes.py",
     ),
     "cut_file": ("tests/chaos/test_cut_file.py",),

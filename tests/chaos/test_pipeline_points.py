@@ -24,6 +24,10 @@ ITEMS = 12
 MEMBERS = 3
 #: Runs of each point.
 RUNS = int(os.environ.get("CHAOS_RUNS", "2"))
+#: Items that a stage's inner job works on for several times a short lease, of some 25 ms each.
+LONG, TURNS = 60, 24_000_000
+#: Points that only a stage meets which takes long.
+RENEWALS = ("worker.before_renew_flow", "worker.after_renew_flow")
 #: Inline calls, calls that may be started once only, a branch, calls that wait in a buffer, a fan-out; and at
 #: the end items that fail, so that what may be started once only is undone.
 PIPELINE = Pipeline.from_dict(
@@ -61,10 +65,7 @@ PIPELINE = Pipeline.from_dict(
 def line(durable_redis: RedisServer, tmp_path: Path) -> Iterator[Line]:
     """A Redis of the test's own; no processes yet."""
     with ExitStack() as stack:
-        line = Line(durable_redis, tmp_path, stack)
-        publish_witness(line.client, Keys())
-        publish_lab(line.client)
-        yield line
+        yield Line(durable_redis, tmp_path, stack)
 
 
 def executions(log: Path) -> Counter[tuple[str, int, int]]:
@@ -101,9 +102,13 @@ def check(line: Line, run: str) -> Counter[tuple[str, int, int]]:
 
 
 @pytest.mark.parametrize("run", range(RUNS))
-@pytest.mark.parametrize("point", [point for point in PIPELINE_POINTS if point.startswith("worker.")])
+@pytest.mark.parametrize(
+    "point", [point for point in PIPELINE_POINTS if point.startswith("worker.") and point not in RENEWALS]
+)
 def test_B4_a_pool_process_may_end_anywhere_in_a_pipeline(line: Line, point: str, run: int) -> None:
     """The stage is entered again, what it had done is found; compensations run once."""
+    publish_witness(line.client, Keys())
+    publish_lab(line.client)
     line.worker(point, processes=1)
     line.scheduler()
 
@@ -111,3 +116,29 @@ def test_B4_a_pool_process_may_end_anywhere_in_a_pipeline(line: Line, point: str
 
     check(line, started)
     assert line.marker.exists(), "the crash point was not reached"
+
+
+@pytest.mark.parametrize("run", range(RUNS))
+@pytest.mark.parametrize("point", RENEWALS)
+def test_B4_a_pool_process_may_end_where_it_renews_the_lease_of_a_flow(
+    line: Line, point: str, run: int
+) -> None:
+    """While a batch runs for the flow, whose calls may be started once only: of those one may be cut off."""
+    publish_witness(line.client, Keys(), turns=TURNS)
+    line.worker(point, processes=1, PENSTOCK_LEASE_S="0.5")
+    line.scheduler()
+    step = {"tool": "witness.once", "params": {"n": "{{input.n}}", "s": "once"}}
+
+    started = line.begin(
+        Pipeline.from_dict({"name": "long", "steps": [step]}), [{"n": n} for n in range(LONG)], chunk=LONG
+    )
+
+    results = enumerate(line.results(started, wait_s=90))
+    failed = {n: result.error.code for n, result in results if result.error is not None}
+    seen = executions(line.log)
+    assert line.marker.exists(), "the crash point was not reached"
+    assert list(failed.values()) in ([], ["INTERRUPTED"])
+    # What a call says is written when it ends.
+    assert set(seen) >= {("once", n, 0) for n in range(LONG) if n not in failed}
+    assert set(seen.values()) == {1}
+    assert line.client.zcard(Keys().open) == 0

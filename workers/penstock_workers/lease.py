@@ -129,6 +129,7 @@ class LeaseKeeper:
             if hold.ended is not None or self._is_fresh(hold):
                 continue
             asked_at, running = time.monotonic(), hold.running
+            crash.reach("worker.before_renew")
             try:
                 answer = self._ledger.renew(
                     hold.batch_id,
@@ -156,11 +157,13 @@ class LeaseKeeper:
         if flow.ended is not None or self._is_fresh(flow):
             return
         asked_at = time.monotonic()
+        crash.reach("worker.before_renew_flow")
         try:
             answer = self._ledger.renew(flow.batch_id, fence=flow.fence, lease_s=self._lease_s)
         except redis.RedisError as error:
             logger.warning("A lease could not be renewed: %s", error, extra={"flow": flow.batch_id})
             return
+        crash.reach("worker.after_renew_flow")
         if answer is Commit.OK:
             flow.extended_at = asked_at
         else:

@@ -146,6 +146,7 @@ class Recording:
             return
         crash.reach("worker.before_release")
         patiently(lambda: self._bench.ledger.release(self._hold.batch_id, fence=self._hold.fence))
+        crash.reach("worker.after_release")
         self.abandon()
 
     def abandon(self) -> None:

@@ -72,8 +72,12 @@ def cancel(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> No
 
       penstock job cancel 7f3c…
     """
+    from penstock_broker_config import crash
+
     with open_ledger(context) as ledger:
+        crash.reach("operator.before_cancel")
         cancelled = ledger.cancel(job_id)
+        crash.reach("operator.after_cancel")
         record = ledger.job(job_id)
     if as_json:
         print_json({"job": job_id, "cancelled": cancelled, "state": record.state.value})

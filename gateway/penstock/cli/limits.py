@@ -12,7 +12,6 @@ from rich.text import Text
 
 from penstock.cli.console import GOOD, NAME, QUIET, WARN, out, print_json, print_table, safe
 from penstock.cli.options import AsJson, flag
-from penstock.cli.session import settings_of
 from penstock.cli.system import open_ledger
 from penstock.cli.words import seconds_of, span
 
@@ -134,7 +133,6 @@ def change(
             "say what to change: --concurrency, --rate, --burst, --pause-until, --weight"
         )
     with open_ledger(context) as ledger:
-        crash.arm(settings_of(context).crash_at)
         if pause_s is not None:
             given = replace(given, paused_until_ms=ledger.clock_ms() + int(pause_s * 1000))
         crash.reach("operator.before_limit")
@@ -155,9 +153,13 @@ def clear(context: typer.Context, key: Key, as_json: AsJson = False) -> None:
 
       penstock limits clear tool:web.fetch
     """
+    from penstock_broker_config import crash
+
     _check_key(key)
     with open_ledger(context) as ledger:
+        crash.reach("operator.before_clear")
         left = ledger.clear_limit(key)
+        crash.reach("operator.after_clear")
     if as_json:
         print_json({"key": key, "declared": left})
     else:

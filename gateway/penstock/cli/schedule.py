@@ -65,6 +65,7 @@ def add(
       penstock schedule add nightly text.slug text=Hello --cron "30 2 * * *" --timezone Europe/Berlin
       penstock schedule add often text.slug text=Hello --every 15m --catch-up skip
     """
+    from penstock_broker_config import crash
     from penstock_plugins.schema import ParamsSchema
     from penstock_scheduler.timetable import Periodic
 
@@ -87,7 +88,9 @@ def add(
     ParamsSchema(found.parameters).check(typed)
     entry = Periodic(**{**asdict(times), "params": typed})
     with _timetable(context) as timetable:
+        crash.reach("operator.before_schedule")
         due_ms = timetable.put(entry)
+        crash.reach("operator.after_schedule")
     if as_json:
         print_json(_shape(entry, due_ms))
     else:
@@ -135,8 +138,12 @@ def remove(context: typer.Context, name: Name) -> int:
 
       penstock schedule remove nightly
     """
+    from penstock_broker_config import crash
+
     with _timetable(context) as timetable:
+        crash.reach("operator.before_unschedule")
         removed = timetable.remove(name)
+        crash.reach("operator.after_unschedule")
     what = "removed" if removed else "there is no such entry"
     out().print(Text.assemble((safe(name), NAME), f"  {what}"))
     return OK if removed else FAILED

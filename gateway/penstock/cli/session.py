@@ -27,7 +27,10 @@ def settings_of(context: typer.Context, **arguments: Any) -> Settings:
     Raises:
         ConfigurationError: an unknown key or a bad value; names the key and its source.
     """
-    from penstock_broker_config.settings import load_settings  # slow to load: not for `--help`
+    from penstock_broker_config import crash  # slow to load, with the settings: not for `--help`
+    from penstock_broker_config.settings import load_settings
 
     session = context.ensure_object(Session)
-    return load_settings(broker_url=session.broker_url, redis_url=session.redis_url, **arguments)
+    settings = load_settings(broker_url=session.broker_url, redis_url=session.redis_url, **arguments)
+    crash.arm(settings.crash_at)
+    return settings

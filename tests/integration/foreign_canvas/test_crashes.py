@@ -53,7 +53,8 @@ def test_B4_a_canvas_goes_on_wherever_a_process_ends(site: Site, point: str, run
 
 @pytest.mark.parametrize("run", range(RUNS))
 @pytest.mark.parametrize("broker", ["redis"], indirect=True)
-def test_B4_a_scheduler_may_end_before_it_sends_a_kept_message(site: Site, run: int) -> None:
+@pytest.mark.parametrize("point", [point for point in CANVAS_POINTS if point.startswith("scheduler.")])
+def test_B4_a_scheduler_may_end_before_it_sends_a_kept_message(site: Site, point: str, run: int) -> None:
     """As after a worker that kept the message, and was lost with what the broker had given it."""
     signature = site.sign("text.stats", {"text": "a b"})
     sent = signature.freeze()
@@ -63,7 +64,7 @@ def test_B4_a_scheduler_may_end_before_it_sends_a_kept_message(site: Site, run: 
         Canvases(client, Keys(), Signer(None)).keep(run_of_task(sent.id), message | {"options": options})
         client.zadd(Keys().canvases, {run_of_task(sent.id): 1})  # as if its time had come
 
-    crashed = site.scheduler(environment={"PENSTOCK_CRASH_AT": "scheduler.after_due_canvas"})
+    crashed = site.scheduler(environment={"PENSTOCK_CRASH_AT": point})
     status = crashed.wait(60)
     site.scheduler()
     site.worker()

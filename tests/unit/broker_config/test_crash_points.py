@@ -11,6 +11,8 @@ ROOT = Path(__file__).parents[3]
 SCRIPTS = ROOT / "broker_config/penstock_broker_config/ledger/scripts"
 #: What scripts share; nobody runs these by themselves.
 LIBRARIES = {"batches", "buffers", "flows", "jobs", "limits"}
+#: Who comes to a point; whoever puts a value aside, and whoever collects.
+WHO = "producer|worker|scheduler|operator|value|collector"
 
 
 def _first_cells() -> list[str]:
@@ -20,7 +22,7 @@ def _first_cells() -> list[str]:
 
 def test_each_crash_point_has_its_row_and_no_other_has_one() -> None:
     """Who notices, and what happens."""
-    named = re.findall(r"`((?:producer|worker|scheduler|operator)\.[a-z_]+)`", " ".join(_first_cells()))
+    named = re.findall(rf"`((?:{WHO})\.[a-z_]+)`", " ".join(_first_cells()))
 
     assert sorted(named) == sorted(CRASH_POINTS)
 

@@ -110,6 +110,7 @@ class FanOuts:
                 )
             )
             base += len(states)
+        crash.reach("worker.before_plant")
         word = patiently(lambda: self._bench.ledger.plant(work.of, members))
         crash.reach("worker.after_plant")
         if word is not Advance.OK:
