@@ -9,9 +9,8 @@ from tests.chaos.cast import BrokerName, cast
 from tests.chaos.network import missing_network
 from tests.chaos.pipeline_verdict import judge_items, judge_remains
 from tests.chaos.pipeline_work import is_limited
-from tests.chaos.scenarios import DRAINED_WITHIN_S, wait_for_the_end
-from tests.chaos.storm import Storm, plan_storm
 from tests.chaos.verdict import OVERLAP_S, Verdict, judge_limits, judge_recovery
+from tests.chaos.weather import Weather, rage_over
 
 #: Of so many items one is a run of its own.
 _SINGLES = 25
@@ -44,37 +43,26 @@ def pipelines(
         overlap_s: for how long a worker that stood still may be beyond a limit.
         say: is told how it goes.
     """
-    verdict = Verdict()
-    missing = missing_network()
+    verdict = Verdict(figures={"broker": broker})
     singles = items // _SINGLES
     mapped = items - singles
     with cast(
         folder,
         broker=broker,
         processes=processes,
-        networks=missing is None,
+        networks=missing_network() is None,
         turns=_TURNS,
         feeder="tests.chaos.pipeline_feed",
         feed=(str(singles), str(mapped), f"{seconds * 0.8:.1f}"),
     ) as on_stage:
-        faults = plan_storm(
-            seed,
-            seconds=seconds,
-            workers=on_stage.workers,
-            schedulers=on_stage.schedulers,
-            apart=list(on_stage.namespaces),
-            intensity=intensity,
+        storm, last = rage_over(
+            on_stage,
+            verdict,
+            Weather(seed=seed, seconds=seconds, intensity=intensity),
+            singles=singles,
+            say=lambda line: say(f"{broker}, {items} items; {line}"),
         )
-        say(f"seed {seed}, {broker}: {len(faults)} faults in {seconds:g} s, {items} items")
-        if missing is not None:
-            say(f"no partitions: {missing}")
-        storm = Storm(on_stage)
-        last = storm.rage(faults)
-        drained = wait_for_the_end(on_stage, singles, last)
-        kills = sum(count for fault, count in storm.done.items() if fault.startswith("kill"))
-        verdict.figures |= {"broker": broker, "seed": seed, "storm, s": seconds, "kills": kills}
-        verdict.figures |= {"faults": dict(sorted(storm.done.items())), "drained, s": drained}
-        verdict.expect(drained is not None, f"not drained {DRAINED_WITHIN_S:g} s after the last fault")
+        verdict.figures["kills"] = sum(n for fault, n in storm.done.items() if fault.startswith("kill"))
         with on_stage.broker.redis.client() as client:
             judge_items(verdict, client, folder, singles=singles, mapped=mapped)
             judge_remains(verdict, client)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-import redis
-
-from penstock_broker_config.keys import Keys
-from tests.chaos.cast import BrokerName, Cast, cast
-from tests.chaos.feed import kind_of, known_jobs
+from tests.chaos.cast import BrokerName, cast
+from tests.chaos.feed import kind_of
 from tests.chaos.network import missing_network
-from tests.chaos.storm import Storm, plan_storm
 from tests.chaos.verdict import (
     OVERLAP_S,
     Verdict,
@@ -22,9 +17,8 @@ from tests.chaos.verdict import (
     judge_recovery,
     judge_results,
 )
+from tests.chaos.weather import Weather, rage_over
 
-#: Seconds in which everything has ended after the last fault.
-DRAINED_WITHIN_S = 120.0
 #: Doorbells per batch on average.
 DOORBELLS = 1.2
 
@@ -56,30 +50,21 @@ def everything(
         overlap_s: for how long a worker that stood still may be beyond a limit.
         say: is told how it goes.
     """
-    verdict = Verdict()
-    missing = missing_network()
+    verdict = Verdict(figures={"broker": broker})
     mapped = calls // 4
     singles = calls - mapped
     pace_s = max(0.0, seconds / singles - 0.003) * 0.7
     feed = (str(singles), str(mapped), f"{pace_s:.4f}")
-    with cast(folder, broker=broker, processes=processes, networks=missing is None, feed=feed) as on_stage:
-        faults = plan_storm(
-            seed,
-            seconds=seconds,
-            workers=on_stage.workers,
-            schedulers=on_stage.schedulers,
-            apart=list(on_stage.namespaces),
-            intensity=intensity,
+    with cast(
+        folder, broker=broker, processes=processes, networks=missing_network() is None, feed=feed
+    ) as on_stage:
+        storm, last = rage_over(
+            on_stage,
+            verdict,
+            Weather(seed=seed, seconds=seconds, intensity=intensity),
+            singles=singles,
+            say=lambda line: say(f"{broker}, {calls} calls; {line}"),
         )
-        say(f"seed {seed}, {broker}: {len(faults)} faults in {seconds:g} s, {calls} calls")
-        if missing is not None:
-            say(f"no partitions: {missing}")
-        storm = Storm(on_stage)
-        last = storm.rage(faults)
-        drained = wait_for_the_end(on_stage, singles, last)
-        verdict.figures |= {"broker": broker, "seed": seed, "storm, s": seconds}
-        verdict.figures |= {"faults": dict(sorted(storm.done.items())), "drained, s": drained}
-        verdict.expect(drained is not None, f"not drained {DRAINED_WITHIN_S:g} s after the last fault")
         with on_stage.broker.redis.client() as client:
             judge_results(verdict, client, folder, singles=singles, mapped=mapped)
         judge_executions(verdict, on_stage.witness_file, singles=singles)
@@ -94,27 +79,3 @@ def everything(
         )
         judge_recovery(verdict, on_stage.witness_file, storm.struck, until=last)
     return verdict
-
-
-def wait_for_the_end(on_stage: Cast, singles: int, last: float) -> float | None:
-    """Seconds from the last fault until every job had ended. None: too many."""
-    keys = Keys()
-    ended: set[str] = set()
-    with on_stage.broker.redis.client() as client:
-        while time.monotonic() < last + DRAINED_WITHIN_S:
-            on_stage.revive("producer")
-            if not on_stage.processes["producer"].running:
-                jobs = {*known_jobs(on_stage.folder).values(), (on_stage.folder / "map").read_text()}
-                ended |= _ended(client, keys, jobs - ended)
-                if len(known_jobs(on_stage.folder)) == singles and jobs <= ended:
-                    return round(time.monotonic() - last, 1)
-            time.sleep(0.25)
-    return None
-
-
-def _ended(client: redis.Redis, keys: Keys, jobs: set[str]) -> set[str]:
-    asked = sorted(jobs)
-    with client.pipeline(transaction=False) as pipe:
-        for job in asked:
-            pipe.hget(keys.job(job), "finished")
-        return {job for job, finished in zip(asked, pipe.execute(), strict=True) if finished}
