@@ -18,17 +18,15 @@ from penstock_broker_config.keys import Keys
 from penstock_plugins.bundle import MANIFEST_NAME, MAX_BUNDLE_BYTES, Bundle, bundle_from
 from penstock_plugins.catalog import (
     checked_digest,
-    entry_of,
     new_record,
     readable_records,
     record_of,
     refuse_other_bytes,
     unknown_digest,
     verified,
-    verified_manifest,
+    verified_record_of,
 )
 from penstock_plugins.errors import CatalogError, PenstockError
-from penstock_plugins.manifest import MAX_MANIFEST_BYTES, Manifest
 from penstock_plugins.record import PluginRecord
 from penstock_plugins.tool import Tool
 
@@ -75,12 +73,7 @@ class RedisCatalog:
     def record(self, digest: str) -> PluginRecord:
         """See `Catalog.record`."""
         text = cast("bytes | None", self._redis.hget(self._keys.catalog_records, checked_digest(digest)))
-        if text is None:  # removed, and kept for the calls that are pinned to it
-            entry = cast("bytes | None", self._redis.hget(self._keys.catalog_removed, digest))
-            if entry is None:
-                raise unknown_digest(digest)
-            text = entry.partition(b" ")[2]
-        return record_of(digest, text)
+        return record_of(digest, text or self._removed(digest))
 
     def fetch(self, digest: str) -> Bundle:
         """See `Catalog.fetch`."""
@@ -95,12 +88,14 @@ class RedisCatalog:
         except PenstockError as error:
             raise CatalogError(f"The plugin {digest[:12]} cannot be read: {error}") from error
 
-    def manifest(self, record: PluginRecord) -> Manifest:
-        """See `Catalog.manifest`."""
-        size_bytes = entry_of(record, MANIFEST_NAME).size_bytes
-        if size_bytes > MAX_MANIFEST_BYTES:
-            raise CatalogError(f"The manifest of plugin {record.digest[:12]} is too long")
-        return verified_manifest(record, self._load(record.digest, MANIFEST_NAME, size_bytes))
+    def verified_record(self, digest: str) -> PluginRecord:
+        """See `Catalog.verified_record`."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hget(self._keys.catalog_records, checked_digest(digest))
+            pipe.hget(self._keys.catalog_file(digest, MANIFEST_NAME), "0")  # it fits into one chunk
+            text, chunk = cast("list[bytes | None]", pipe.execute())
+        text = text or self._removed(digest)
+        return verified_record_of(digest, text, _chunk(digest, MANIFEST_NAME, chunk))
 
     def records(self) -> list[PluginRecord]:
         """See `Catalog.records`."""
@@ -110,6 +105,13 @@ class RedisCatalog:
     def version(self) -> int:
         """See `Catalog.version`."""
         return int(cast("Any", self._redis.get(self._keys.catalog_version)) or 0)
+
+    def _removed(self, digest: str) -> bytes:
+        """The record of a plugin that was removed, and is kept for the calls that are pinned to it."""
+        entry = cast("bytes | None", self._redis.hget(self._keys.catalog_removed, digest))
+        if entry is None:
+            raise unknown_digest(digest)
+        return entry.partition(b" ")[2]
 
     def _is_published(self, bundle: Bundle) -> bool:
         return self._refuse_taken(self._redis, bundle) and self._is_whole(bundle.digest)
@@ -160,14 +162,18 @@ class RedisCatalog:
         chunks: list[bytes] = []
         for number in range(max(1, -(-size_bytes // CHUNK_BYTES))):
             chunk = cast("bytes | None", self._redis.hget(key, str(number)))
-            if chunk is None or len(chunk) > CHUNK_BYTES:
-                raise CatalogError(f"The file {path} of plugin {digest[:12]} is damaged: publish it again")
-            chunks.append(chunk)
+            chunks.append(_chunk(digest, path, chunk))
         return b"".join(chunks)
 
 
 class _UploadLostError(CatalogError):
     """The plugin's files were lost on the way: publish it again."""
+
+
+def _chunk(digest: str, path: str, chunk: bytes | None) -> bytes:
+    if chunk is None or len(chunk) > CHUNK_BYTES:
+        raise CatalogError(f"The file {path} of plugin {digest[:12]} is damaged: publish it again")
+    return chunk
 
 
 def _name(bundle: Bundle) -> str:

@@ -48,11 +48,14 @@ class Catalog(Protocol):
         """
         ...
 
-    def manifest(self, record: PluginRecord) -> Manifest:
-        """The manifest of this record's bundle, verified against its digest; no other file is read.
+    def verified_record(self, digest: str) -> PluginRecord:
+        """What is known of a plugin, with the manifest of its bundle instead of the record's copy of it.
+
+        The manifest is verified against the digest; no other file is read.
 
         Raises:
-            CatalogError: it is missing, or not the one that belongs to the digest.
+            CatalogError: there is none with this digest, or its manifest is missing or not the one that
+                belongs to the digest.
         """
         ...
 
@@ -148,14 +151,35 @@ def record_of(digest: str, text: bytes) -> PluginRecord:
         CatalogError: it cannot be read, or is that of another plugin.
     """
     record = PluginRecord.from_json(text)
-    if record.digest != digest:
-        raise CatalogError(
-            f"The record of plugin {digest[:12]} is that of another plugin, {record.digest[:12]}: "
-            "the catalog is damaged"
-        )
-    if bundle_digest(record.files) != digest:
-        raise CatalogError(f"The record of plugin {digest[:12]} names other files: the catalog is damaged")
+    _check_belongs(record.digest, record.files, digest)
     return record
+
+
+def verified_record_of(digest: str, text: bytes, manifest: bytes) -> PluginRecord:
+    """The record that is kept under a digest, with the manifest of its bundle.
+
+    Args:
+        digest: of the plugin.
+        text: of the record, as the catalog has it.
+        manifest: its text, as the catalog has it.
+
+    Raises:
+        CatalogError: one of them cannot be read, or belongs to another plugin.
+    """
+
+    def manifest_of(named: str, files: tuple[FileEntry, ...]) -> Manifest:
+        _check_belongs(named, files, digest)
+        if hashlib.sha256(manifest).hexdigest() != _entry(files, MANIFEST_NAME, digest).sha256:
+            raise CatalogError(
+                f"The manifest of plugin {digest[:12]} was changed: the catalog is damaged; "
+                "publish the plugin again"
+            )
+        try:
+            return read_manifest(manifest, path=MANIFEST_NAME)
+        except PenstockError as error:
+            raise CatalogError(f"The plugin {digest[:12]} cannot be read: {error}") from error
+
+    return PluginRecord.from_json(text, manifest_of=manifest_of)
 
 
 def entry_of(record: PluginRecord, path: str) -> FileEntry:
@@ -164,36 +188,26 @@ def entry_of(record: PluginRecord, path: str) -> FileEntry:
     Raises:
         CatalogError: the bundle has no such file, or the record does not belong to its digest.
     """
-    if bundle_digest(record.files) != record.digest:
+    _check_belongs(record.digest, record.files, record.digest)
+    return _entry(record.files, path, record.digest)
+
+
+def _check_belongs(named: str, files: tuple[FileEntry, ...], digest: str) -> None:
+    """Refuse a record that is kept under a digest, and names another or files that it was not made of."""
+    if named != digest:
         raise CatalogError(
-            f"The record of plugin {record.digest[:12]} names other files: the catalog is damaged"
+            f"The record of plugin {digest[:12]} is that of another plugin, {named[:12]}: "
+            "the catalog is damaged"
         )
-    for entry in record.files:
+    if bundle_digest(files) != digest:
+        raise CatalogError(f"The record of plugin {digest[:12]} names other files: the catalog is damaged")
+
+
+def _entry(files: tuple[FileEntry, ...], path: str, digest: str) -> FileEntry:
+    for entry in files:
         if entry.path == path:
             return entry
-    raise CatalogError(f"The plugin {record.digest[:12]} has no file {printable(path, 80)}")
-
-
-def verified_manifest(record: PluginRecord, text: bytes) -> Manifest:
-    """The manifest, if it is the one that belongs to the record's digest.
-
-    Args:
-        record: of the plugin.
-        text: of its manifest, as the catalog has it.
-
-    Raises:
-        CatalogError: it is another one, or cannot be used.
-    """
-    entry = entry_of(record, MANIFEST_NAME)
-    if hashlib.sha256(text).hexdigest() != entry.sha256:
-        raise CatalogError(
-            f"The manifest of plugin {record.digest[:12]} was changed: the catalog is damaged; "
-            "publish the plugin again"
-        )
-    try:
-        return read_manifest(text, path=MANIFEST_NAME)
-    except PenstockError as error:
-        raise CatalogError(f"The plugin {record.digest[:12]} cannot be read: {error}") from error
+    raise CatalogError(f"The plugin {digest[:12]} has no file {printable(path, 80)}")
 
 
 def readable_records(texts: Iterable[tuple[str, bytes]]) -> list[PluginRecord]:

@@ -19,10 +19,10 @@ from penstock_plugins.catalog import (
     refuse_other_bytes,
     unknown_digest,
     verified,
-    verified_manifest,
+    verified_record_of,
 )
 from penstock_plugins.errors import CatalogError, PenstockError
-from penstock_plugins.manifest import MAX_MANIFEST_BYTES, Manifest
+from penstock_plugins.manifest import MAX_MANIFEST_BYTES
 from penstock_plugins.record import MAX_RECORD_BYTES, PluginRecord
 from penstock_plugins.tool import Tool
 
@@ -101,14 +101,18 @@ class FolderCatalog:
         except PenstockError as error:
             raise CatalogError(f"The plugin {digest[:12]} cannot be read: {error}") from error
 
-    def manifest(self, record: PluginRecord) -> Manifest:
-        """See `Catalog.manifest`."""
+    def verified_record(self, digest: str) -> PluginRecord:
+        """See `Catalog.verified_record`."""
         try:
-            with open(self._folder / checked_digest(record.digest) / MANIFEST_NAME, "rb") as file:
-                text = file.read(MAX_MANIFEST_BYTES + 1)
+            text = self._text(checked_digest(digest))
         except OSError as error:
-            raise CatalogError(f"The plugin {record.digest[:12]} cannot be read: {error}") from error
-        return verified_manifest(record, text)
+            raise unknown_digest(digest) from error
+        try:
+            with open(self._folder / digest / MANIFEST_NAME, "rb") as file:
+                manifest = file.read(MAX_MANIFEST_BYTES + 1)
+        except OSError as error:
+            raise CatalogError(f"The plugin {digest[:12]} cannot be read: {error}") from error
+        return verified_record_of(digest, text, manifest)
 
     def records(self) -> list[PluginRecord]:
         """See `Catalog.records`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,8 @@ from penstock_plugins.tool import Tool
 
 #: Schema of the JSON text. A release reads its own and says so when it meets another.
 RECORD_VERSION = 1
+#: Gives the manifest of the plugin with a digest and its files.
+ManifestOf = Callable[[str, tuple[FileEntry, ...]], Manifest]
 #: A longer record is neither written nor read: every producer reads all of them.
 MAX_RECORD_BYTES = 4 * MIB
 
@@ -75,8 +77,12 @@ class PluginRecord:
         return text.decode()
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> PluginRecord:
+    def from_json(cls, text: str | bytes, *, manifest_of: ManifestOf | None = None) -> PluginRecord:
         """The record that `to_json` wrote.
+
+        Args:
+            text: of the record.
+            manifest_of: gives its manifest, or refuses. None: the record's copy is read.
 
         Raises:
             CatalogError: it is none.
@@ -84,21 +90,23 @@ class PluginRecord:
         if len(text) > MAX_RECORD_BYTES:
             raise CatalogError(f"A plugin's record is longer than {MAX_RECORD_BYTES} bytes")
         try:
-            return _read(orjson.loads(text))
+            return _read(orjson.loads(text), manifest_of)
         except (ManifestError, LookupError, TypeError, ValueError, AttributeError) as error:
             why = printable(f"{type(error).__name__}: {error}")
             raise CatalogError(f"A plugin's record cannot be read: {why}") from error
 
 
-def _read(shape: Any) -> PluginRecord:
+def _read(shape: Any, manifest_of: ManifestOf | None) -> PluginRecord:
     if shape["v"] != RECORD_VERSION:
         raise ValueError(f"it has version {shape['v']!r}, this release reads {RECORD_VERSION}")
-    manifest = manifest_from(shape["manifest"])
+    digest = _digest(shape["digest"])
+    files = tuple(_file(*entry) for entry in shape["files"])
+    manifest = manifest_from(shape["manifest"]) if manifest_of is None else manifest_of(digest, files)
     record = PluginRecord(
-        digest=_digest(shape["digest"]),
+        digest=digest,
         manifest=manifest,
         tools=tuple(_tool(tool, manifest) for tool in shape["tools"]),
-        files=tuple(_file(*entry) for entry in shape["files"]),
+        files=files,
         imports=tuple(_text(name) for name in shape["imports"]),
         pipelines=_pipelines(shape.get("pipelines", {})),
     )

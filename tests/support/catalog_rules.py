@@ -6,8 +6,8 @@ import logging
 import os
 import threading
 from abc import ABC, abstractmethod
-from dataclasses import replace
 
+import orjson
 import pytest
 
 from penstock_plugins.bundle import MANIFEST_NAME
@@ -138,13 +138,13 @@ class CatalogRules(ABC):
         record = catalog.publish(bundle, [make_tool()])
         self.change_file(catalog, bundle.digest, bundle.manifest.wasm.module, None)
 
-        assert self.reopened(catalog).manifest(record) == bundle.manifest
+        assert self.reopened(catalog).verified_record(bundle.digest) == record
 
     @pytest.mark.parametrize("damage", ["changed", "missing", "too long"])
     def test_P6_a_manifest_that_does_not_match_is_refused(self, catalog: Catalog, damage: str) -> None:
         """Another one could give the plugin more than its author asked for."""
         bundle = make_bundle()
-        record = catalog.publish(bundle, [make_tool()])
+        catalog.publish(bundle, [make_tool()])
         text = bundle.files[MANIFEST_NAME]
         contents = {"changed": text.replace(b"1", b"2"), "missing": None, "too long": text + b"#" * (1 << 20)}
         assert contents[damage] != text
@@ -152,15 +152,42 @@ class CatalogRules(ABC):
         self.change_file(catalog, bundle.digest, MANIFEST_NAME, contents[damage])
 
         with pytest.raises(CatalogError):
-            catalog.manifest(record)
+            catalog.verified_record(bundle.digest)
 
     def test_P6_a_manifest_is_not_verified_against_a_record_that_lies(self, catalog: Catalog) -> None:
-        """The digest decides, and not what somebody says its files are."""
-        bundle, other = make_bundle(), make_bundle(module=b"other")
-        record = replace(catalog.publish(bundle, [make_tool()]), files=other.entries)
+        """The digest decides, and not what the catalog says that its files are."""
+        one, other = catalog.publish(make_bundle("a"), []), catalog.publish(make_bundle("b"), [])
+        text = one.to_json()
+        for ours, theirs in zip(one.files, other.files, strict=True):
+            text = text.replace(ours.sha256, theirs.sha256)
+        self.change_record(catalog, one.digest, text.encode())
+        self.change_file(catalog, one.digest, MANIFEST_NAME, make_bundle("b").files[MANIFEST_NAME])
 
         with pytest.raises(CatalogError, match="other files"):
-            catalog.manifest(record)
+            catalog.verified_record(one.digest)
+
+    def test_P6_what_a_record_says_of_its_manifest_does_not_count(self, catalog: Catalog) -> None:
+        """The manifest of the bundle does."""
+        bundle = make_bundle()
+        record = catalog.publish(bundle, [make_tool()])
+        text = orjson.loads(record.to_json())
+        text["manifest"]["wasm"]["capabilities"] = ["log", "env"]
+        self.change_record(catalog, bundle.digest, orjson.dumps(text))
+        assert catalog.record(bundle.digest) != record
+
+        assert catalog.verified_record(bundle.digest) == record
+
+    def test_there_is_no_verified_record_of_what_is_not_there(self, catalog: Catalog) -> None:
+        """Nor of what cannot be a digest, or is another plugin's."""
+        one, other = catalog.publish(make_bundle("a"), []), catalog.publish(make_bundle("b"), [])
+        for digest in (UNKNOWN, "../" * 21 + "x"):
+            with pytest.raises(CatalogError, match=r"no plugin|no digest"):
+                catalog.verified_record(digest)
+
+        self.change_record(catalog, one.digest, other.to_json().encode())
+
+        with pytest.raises(CatalogError, match="another plugin"):
+            catalog.verified_record(one.digest)
 
     def test_publishing_again_mends_what_was_damaged(self, catalog: Catalog) -> None:
         """As the error advises."""

@@ -51,10 +51,11 @@ _FEATURES: Mapping[str, bool] = {
 }
 
 #: What has no switch in the Python API. The asynchronous ABI is off: a guest must not wait for anything, and
-#: calls are cheaper without its bookkeeping.
+#: calls are cheaper without its bookkeeping. Unwind tables are for native debuggers; wasmtime follows frames.
 _C_SWITCHES: Mapping[str, bool] = {
     "wasm_component_model_async": False,
     "concurrency_support": False,
+    "native_unwind_info": False,
 }
 
 #: How guests are stopped.

@@ -17,7 +17,6 @@ import orjson
 from penstock_plugins.bundle import Bundle, read_bundle
 from penstock_plugins.errors import BundleError, ParamsError
 from penstock_plugins.index import ResolvedTool, ToolIndex
-from penstock_plugins.manifest import Manifest
 from penstock_plugins.policy import OperatorPolicy, narrow
 from penstock_plugins.record import PluginRecord
 from penstock_plugins.result import ResultMetadata, ToolFailure, ToolResult
@@ -245,9 +244,9 @@ class _OneBundle:
         """The bundle."""
         return self._bundle
 
-    def manifest(self, record: PluginRecord) -> Manifest:
-        """The bundle's."""
-        return self._bundle.manifest
+    def verified_record(self, digest: str) -> PluginRecord:
+        """The same: its manifest is the bundle's."""
+        return self.record(digest)
 
     def records(self) -> list[PluginRecord]:
         """The one record."""

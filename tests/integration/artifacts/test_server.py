@@ -219,7 +219,7 @@ def test_trouble_of_the_parent_arrives_in_words(
         raise RuntimeError("out of luck")
 
     monkeypatch.setattr(catalog, "fetch", fetch)
-    monkeypatch.setattr(catalog, "record", fetch)
+    monkeypatch.setattr(catalog, "verified_record", fetch)
     with (
         ArtifactServer(catalog, store, folder=sockets) as server,
         pytest.raises(ArtifactError, match="RuntimeError: out of luck"),

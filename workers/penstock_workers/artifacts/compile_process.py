@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from penstock_workers.artifacts.compile_request import BAD_INSTALLATION, BAD_MODULE, CompileRequest
+from penstock_workers.artifacts.trimming import trimmed
 from penstock_workers.engine import EngineSettings, new_engine
 
 _PR_SET_PDEATHSIG = 1
@@ -38,7 +39,7 @@ def main(request: CompileRequest) -> int:
     engine = new_engine(settings)
     try:
         compiled = Component(engine, wasm) if request.kind == "component" else Module(engine, wasm)
-        code = compiled.serialize()
+        code = trimmed(compiled.serialize())
     except WasmtimeError as error:
         return _fail(BAD_MODULE, str(error))
     with open(request.code_fd, "wb", buffering=0) as target:

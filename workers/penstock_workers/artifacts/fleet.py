@@ -26,7 +26,7 @@ from penstock_workers.artifacts.memfd import sealed_bytes
 logger = logging.getLogger(__name__)
 
 #: Separates this use of the fleet's key from every other; changes when the layout of an entry does.
-_KEY_CONTEXT = "penstock 2026-01 native code exchanged by the hosts of a fleet"
+_KEY_CONTEXT = "penstock 2026-11 native code exchanged by the hosts of a fleet"
 #: Seconds for which another host that says it compiles is waited for.
 WAIT_S = 60.0
 #: Seconds between two looks whether it is done.

@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penstock_plugins.catalog import entry_of
@@ -136,7 +136,7 @@ class Shelf:
     def _suitable(self, digest: str) -> EngineSettings:
         settings = self._own_settings.get(digest)
         if settings is None:
-            record = self._read[digest] = self._catalog.record(digest)
+            record = self._read[digest] = self._catalog.verified_record(digest)
             settings = self._own_settings[digest] = self._settings_of(record)
         return settings
 
@@ -178,11 +178,11 @@ class Shelf:
 
     def _make(self, digest: str, settings: EngineSettings) -> tuple[_Kept, Origin]:
         started = time.monotonic()
-        record = self._read.pop(digest, None) or self._catalog.record(digest)
+        # The manifest decides what the plugin may do: it is the one that was verified, not the record's copy.
+        record = self._read.pop(digest, None) or self._catalog.verified_record(digest)
         if record.digest != digest:
             raise CatalogError(f"The catalog gave another plugin than {digest[:12]}: it is damaged.")
-        manifest = self._catalog.manifest(record)
-        module, kind = manifest.wasm.module, manifest.wasm.kind
+        module, kind = record.manifest.wasm.module, record.manifest.wasm.kind
         # The digest covers the digests of the files: the module itself is needed only to compile it.
         module_sha256 = entry_of(record, module).sha256
         identity = ArtifactIdentity.of_module(
@@ -205,9 +205,7 @@ class Shelf:
             time.monotonic() - started,
             extra={"action": "artifact_ready", "digest": digest, "origin": obtained.origin},
         )
-        # The manifest decides what the plugin may do: the one that was verified, not the record's copy of it.
-        verified = replace(record, manifest=manifest)
-        return _Kept(fd=obtained.fd, size_bytes=size_bytes, record=verified), obtained.origin
+        return _Kept(fd=obtained.fd, size_bytes=size_bytes, record=record), obtained.origin
 
     def _shrink(self) -> None:
         total = sum(kept.size_bytes for kept in self._kept.values())

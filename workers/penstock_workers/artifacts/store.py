@@ -33,7 +33,7 @@ from penstock_workers.artifacts.source import Origin
 logger = logging.getLogger(__name__)
 
 #: Begins each file; changes when the layout does.
-_MAGIC = b"penstock-code-1\n"
+_MAGIC = b"penstock-code-2\n"
 _HEADER_BYTES = len(_MAGIC) + MAC_BYTES
 _SUFFIX = ".cwasm"
 #: Bytes of native code that are read; the compile process is not allowed to write as much.
