@@ -101,8 +101,8 @@ ROLES: Mapping[str, Role] = {
     ),
     # Rings, forms batches, submits periodically, and collects what was removed.
     "scheduler": Role(
-        commands=f"{_LEDGER} ttl multi exec scan",
-        keys=f"{_LEDGER_KEYS} {_QUEUES} periodic periodic:* catalog:*",
+        commands=f"{_LEDGER} ttl multi exec scan zscan",
+        keys=f"{_LEDGER_KEYS} {_QUEUES} periodic periodic:* catalog:* artifacts artifact:*",
         channels=_LEDGER_CHANNELS,
     ),
     # Sees Celery's events and asks workers; of the ledger it sees nothing. Like all who take messages with
@@ -115,7 +115,7 @@ ROLES: Mapping[str, Role] = {
     ),
     # A person at the command line: publishes and removes plugins, sets limits, asks workers, sees it all.
     "operator": Role(
-        commands=f"{_LEDGER} {_CONSUMING} {_RESULTS} rename ttl scan config|get acl|log acl|whoami",
+        commands=f"{_LEDGER} {_CONSUMING} {_RESULTS} rename ttl scan zscan config|get acl|log acl|whoami",
         keys="*",
         channels="*",
     ),

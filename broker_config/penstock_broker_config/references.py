@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from itertools import islice
+from typing import Any
 
 import redis
 
-from penstock_broker_config.dead_letters import DeadLetters, LetterFilter
+from penstock_broker_config.dead_letters import read_letter
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import FINAL_STATES
 
-#: Jobs that are read at once.
+#: Jobs, or letters, that are read at once.
 _PAGE = 1000
 
 
@@ -21,7 +22,7 @@ _PAGE = 1000
 class References:
     """Who refers to which digest."""
 
-    #: Digest → ids of jobs that have not ended, the newest first.
+    #: Digest → ids of jobs that have not ended.
     jobs: dict[str, list[str]] = field(default_factory=dict)
     #: Digest → how many dead letters.
     letters: Counter[str] = field(default_factory=Counter)
@@ -32,15 +33,17 @@ class References:
 
 
 def find_references(client: redis.Redis, keys: Keys, digests: Iterable[str]) -> References:
-    """What refers to these digests now. Every job is looked at, a thousand at a time."""
+    """What refers to these digests now: every job and every letter is looked at, a thousand at a time.
+
+    Jobs and letters come and go meanwhile, and a letter that is replayed becomes a job. So they are scanned,
+    which misses none that is there all the time, and letters are read before the jobs and again after them.
+    """
     wanted = frozenset(digests)
     found = References()
     if not wanted:
         return found
-    start = 0
-    while page := cast("list[bytes]", client.zrevrange(keys.jobs, start, start + _PAGE - 1)):
-        start += len(page)
-        ids = [job_id.decode(errors="replace") for job_id in page]
+    letters = _letters(client, keys, wanted)
+    for ids in _pages(client, keys.jobs):
         with client.pipeline(transaction=False) as pipe:
             for job_id in ids:
                 pipe.hmget(keys.job(job_id), "digest", "state", "digests")
@@ -52,9 +55,32 @@ def find_references(client: redis.Redis, keys: Keys, digests: Iterable[str]) -> 
                     continue
                 # A run of a pipeline pins many; its own digest is that of its plan.
                 for pinned in wanted.intersection([digest, *bundles.split()]):
-                    found.jobs.setdefault(pinned, []).append(job_id)
-    letters, offset = DeadLetters(client, keys), cast("int | None", 0)
-    while offset is not None:
-        some, offset = letters.page(LetterFilter(), offset=offset)
-        found.letters.update(letter.digest for letter in some if letter.digest in wanted)
+                    jobs = found.jobs.setdefault(pinned, [])
+                    if job_id not in jobs:
+                        jobs.append(job_id)
+    letters |= _letters(client, keys, wanted)
+    found.letters.update(letters.values())
     return found
+
+
+def _letters(client: redis.Redis, keys: Keys, wanted: frozenset[str]) -> dict[str, str]:
+    """The letters that are there now and pinned to one of these digests, and to which."""
+    found = {}
+    for ids in _pages(client, keys.dead):
+        with client.pipeline(transaction=False) as pipe:
+            for call_id in ids:
+                pipe.hget(keys.dead_letter(call_id), "header")
+            answers: list[Any] = pipe.execute(raise_on_error=False)
+        for call_id, answer in zip(ids, answers, strict=True):
+            if isinstance(answer, bytes):
+                digest = read_letter(call_id, {b"header": answer}).digest
+                if digest in wanted:
+                    found[call_id] = digest
+    return found
+
+
+def _pages(client: redis.Redis, key: str) -> Iterator[list[str]]:
+    """The names in a sorted set, each at least once and seldom twice; some at a time."""
+    names = (name.decode(errors="replace") for name, _ in client.zscan_iter(key, count=_PAGE))
+    while page := list(dict.fromkeys(islice(names, _PAGE))):
+        yield page

@@ -26,6 +26,7 @@ from penstock_plugins.errors import (
 from penstock_plugins.tool import Traits
 from penstock_scheduler import AsyncProducer, Producer
 from tests.conformance.worker_killer import SCHEMA
+from tests.support.clocks import skewed
 from tests.support.command_line import CommandLine
 from tests.support.ledger_worker import LedgerWorker, publish
 from tests.support.redis_server import RedisServer
@@ -323,6 +324,45 @@ def test_J3_the_command_line_lists_shows_replays_and_drops(
     assert producer.job(replayed["job"]).record().tenant == "a"
     assert (refused.code, "2 dead letters would be dropped: say --yes" in refused.err) == (2, True)
     assert dropped == {"dropped": 2}
+
+
+def test_J3_it_is_said_when_no_letter_matches(
+    client: redis.Redis, producer: Producer, cli: CommandLine
+) -> None:
+    """Nothing is wrong; but silence would look like success."""
+    publish(client, "double")
+    call = set_aside(client, producer)
+
+    replayed = cli("dead-letters", "replay", "--plugin", "nosuch", "--yes")
+    dropped = cli("dead-letters", "drop", "--plugin", "nosuch", "--yes")
+    as_json = cli("dead-letters", "drop", "--plugin", "nosuch", "--yes", "--json")
+
+    for done in (replayed, dropped):
+        assert (done.code, done.out, done.err.strip()) == (0, "", "No dead letter matches.")
+    assert as_json.json == {"dropped": 0}
+    assert producer.dead_letter(call).call_id == call
+
+
+@pytest.mark.parametrize("offset_s", [-7200, 7200])
+def test_J3_ages_go_by_the_time_that_redis_has(
+    client: redis.Redis, producer: Producer, cli: CommandLine, offset_s: int
+) -> None:
+    """The clock of the operator's machine, here two hours off, has no say in it."""
+    publish(client, "double")
+    new, old = set_aside(client, producer, n=1), set_aside(client, producer, n=2)
+    old_ms = Ledger(client, KEYS).clock_ms() - 3_600_000
+    client.hset(KEYS.dead_letter(old), "at", old_ms)
+    client.zadd(KEYS.dead, {old: old_ms})
+    client.hset(KEYS.job(old.partition(".")[0]), "created", old_ms)
+    off = CommandLine(cli.folder, {**cli.environment, **skewed(offset_s)})
+
+    late = off("dead-letters", "list", "--since", "30m", "--json").json
+    letters = [line.split("\t") for line in off("dead-letters", "list").out.splitlines()[1:]]
+    jobs = [line.split("\t") for line in off("job", "list").out.splitlines()[1:]]
+
+    assert [letter["call"] for letter in late] == [new]
+    assert {row[0]: row[-1][:3] for row in letters}[old] == "1:0"
+    assert {row[0]: row[-1][:3] for row in jobs}[old.partition(".")[0]] == "1:0"
 
 
 @pytest.mark.parametrize("under_a_url", [False, True])

@@ -14,9 +14,14 @@ import pytest
 import redis
 from redis.exceptions import NoPermissionError
 
+from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import scripts as ledger_scripts
+from penstock_broker_config.redis_artifacts import RedisArtifacts
+from penstock_broker_config.removal import Removal
 from penstock_broker_config.settings import load_settings
+from penstock_broker_config.values import UrlValues
 from penstock_scheduler import AsyncProducer, Producer
+from penstock_scheduler.collecting import Collecting
 from tests.support.commands import output_of
 from tests.support.penstock_processes import PENSTOCK, Scheduler, Worker
 from tests.support.ports import LOOPBACK, free_port
@@ -73,6 +78,31 @@ async def test_every_role_does_its_work_and_is_refused_nothing(
 
     assert [one.success, keyed.success, asked.success, failed.success] == [True, True, True, False]
     assert all(row.success for row in rows)
+    assert server.denials() == []
+
+
+def test_a_scheduler_collects_all_that_nothing_refers_to(server: RolesRedisServer, tmp_path: Path) -> None:
+    """Files, native code, costs and large values: nothing is denied. It looks once a minute, the test now."""
+    keys, gone = Keys(), "a" * 64
+    record = publish_shipped(server, "text")
+    values = UrlValues(f"file://{tmp_path}")
+    with (
+        server.client() as operator,
+        redis.Redis.from_url(server.url_of("worker")) as worker,
+        redis.Redis.from_url(server.url_of("scheduler")) as client,
+    ):
+        RedisArtifacts(worker, keys).offer(f"{gone[:16]}-{'0' * 32}", b"code")
+        operator.hset(keys.costs, f"{gone}:a.b", 1)
+        Removal(operator, keys).remove("text", record.version)
+        operator.hset(keys.catalog_removed, record.digest, f"1 {record.to_json()}")  # long ago
+        values.put("gone", b"value")
+        for _ in range(2):
+            operator.delete(keys.catalog_collected)
+            assert Collecting(client, keys, values=values).step()
+
+        assert operator.exists(keys.artifacts, keys.costs, keys.catalog_removed) == 0
+        assert not list(operator.scan_iter(f"{keys.prefix}catalog:{record.digest}*"))
+        assert not list(tmp_path.iterdir())
     assert server.denials() == []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -42,6 +41,7 @@ from penstock.cli.letter_choice import (
 )
 from penstock.cli.options import AsJson, flag
 from penstock.cli.session import settings_of
+from penstock.cli.system import open_ledger
 from penstock.cli.words import counted, span
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ app = typer.Typer(
 )
 
 _SHOWN_PARAMS = 2000
+_NONE = "No dead letter matches."
 
 
 @app.command("list")
@@ -78,7 +79,7 @@ def list_letters(
       penstock dead-letters list
       penstock dead-letters list --plugin text --since 2h --json
     """
-    wanted = filter_of(tool, plugin, digest, tenant, job, since)
+    wanted = filter_of(context, tool, plugin, digest, tenant, job, since)
     with _producer(context) as producer:
         letters = producer.dead_letters(wanted, limit=limit)
     if as_json:
@@ -86,7 +87,8 @@ def list_letters(
         return
     if not letters and err().is_terminal:
         say_note("No dead letters.")
-    now_ms = int(time.time() * 1000)
+    with open_ledger(context) as ledger:
+        now_ms = ledger.clock_ms()
     print_table(
         ("call", "tool", "plugin", "tenant", "losses", "age"),
         [
@@ -171,11 +173,13 @@ def replay(
       penstock dead-letters replay 7f3c….0 --wait
       penstock dead-letters replay --plugin text --latest
     """
-    choice = choose(calls, filter_of(tool, plugin, digest, tenant, job, since), every=every)
+    choice = choose(calls, filter_of(context, tool, plugin, digest, tenant, job, since), every=every)
     code = OK
     with _producer(context) as producer:
         chosen = choice.find(producer)
         confirm(choice, len(chosen), "replayed", yes=yes)
+        if not chosen:
+            say_note(_NONE)
         jobs = []
         for call in chosen:
             try:
@@ -224,13 +228,15 @@ def drop(
       penstock dead-letters drop 7f3c….0
       penstock dead-letters drop --plugin text --yes
     """
-    choice = choose(calls, filter_of(tool, plugin, digest, tenant, job, since), every=every)
+    choice = choose(calls, filter_of(context, tool, plugin, digest, tenant, job, since), every=every)
     with _producer(context) as producer:
         chosen = choice.find(producer)
         confirm(choice, len(chosen), "dropped", yes=yes)
         dropped = producer.drop_dead_letters(chosen)
     if as_json:
         print_json({"dropped": dropped})
+    elif not chosen:
+        say_note(_NONE)
     else:
         out().print(Text.assemble(("Dropped ", WARN), counted(dropped, "dead letter")))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -102,11 +101,10 @@ def list_jobs(
       penstock job list -n 50
     """
     with open_ledger(context) as ledger:
-        records = ledger.jobs(limit)
+        records, now_ms = ledger.jobs(limit), ledger.clock_ms()
     if as_json:
         print_json([_shape(record) for record in records])
         return
-    now_ms = int(time.time() * 1000)
     print_table(
         ("job", "tool", "state", "calls", "failed", "age"),
         [

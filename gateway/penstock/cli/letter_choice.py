@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ import typer
 
 from penstock.cli.exits import FAILED
 from penstock.cli.options import flag
+from penstock.cli.system import open_ledger
 from penstock.cli.words import counted, seconds_of
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ Yes = Annotated[bool, flag("--yes", "-y", help="Do not ask.")]
 
 
 def filter_of(
+    context: typer.Context,
     tool: str | None,
     plugin: str | None,
     digest: str | None,
@@ -47,16 +48,18 @@ def filter_of(
     from penstock_broker_config.dead_letters import LetterFilter
 
     return LetterFilter(
-        tool=tool, plugin=plugin, digest=digest, tenant=tenant, job=job, since_ms=_since_ms(since)
+        tool=tool, plugin=plugin, digest=digest, tenant=tenant, job=job, since_ms=_since_ms(context, since)
     )
 
 
-def _since_ms(text: str | None) -> int | None:
+def _since_ms(context: typer.Context, text: str | None) -> int | None:
+    """A moment in milliseconds since 1970; so long ago by Redis's clock, by which letters are set aside."""
     if text is None:
         return None
     ago_s = seconds_of(text)
     if ago_s is not None:
-        return int((time.time() - ago_s) * 1000)
+        with open_ledger(context) as ledger:
+            return ledger.clock_ms() - int(ago_s * 1000)
     try:
         return int(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
     except (ValueError, OverflowError, OSError) as error:
