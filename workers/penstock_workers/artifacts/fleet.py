@@ -216,7 +216,8 @@ class Fleet:
         size_bytes = os.fstat(code_fd).st_size
         taken = False
         if MAC_BYTES + size_bytes <= self._exchange.max_bytes:
-            mac = code_mac(self._key, identity, code_fd)
+            # Nobody waits for it, and no thread may come while `inherited` loads plugins before a fork.
+            mac = code_mac(self._key, identity, code_fd, max_threads=1)
             taken = self._exchange.offer(name, mac + os.pread(code_fd, size_bytes, 0))
         if taken:
             self._count(offered=1)

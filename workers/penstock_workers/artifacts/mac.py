@@ -13,13 +13,18 @@ from penstock_workers.artifacts.identity import ArtifactIdentity
 MAC_BYTES = 32
 #: Read piece by piece, which stay in the CPU's cache: mapping takes a fault for every few pages.
 _PIECE_BYTES = 256 * 1024
-#: Pieces for which it pays to start a thread, and threads at most.
+#: Pieces for which it pays to start a thread.
 _PIECES_PER_THREAD = 6
-_MAX_THREADS = 4
 
 
-def code_mac(key: bytearray, identity: ArtifactIdentity, code_fd: int) -> bytes:
+def code_mac(key: bytearray, identity: ArtifactIdentity, code_fd: int, *, max_threads: int = 4) -> bytes:
     """Over the identity and the code in this memfd.
+
+    Args:
+        key: of the host or of the fleet.
+        identity: what the code is of.
+        code_fd: the code.
+        max_threads: that hash it, the caller's included.
 
     Raises:
         OSError: it cannot be read, or becomes shorter meanwhile.
@@ -30,7 +35,7 @@ def code_mac(key: bytearray, identity: ArtifactIdentity, code_fd: int) -> bytes:
     mac.update(len(context).to_bytes(8, "big"))
     mac.update(context)
     mac.update(size.to_bytes(8, "big"))
-    mac.update(b"".join(_digests(code_fd, size)))
+    mac.update(b"".join(_digests(code_fd, size, max_threads)))
     return mac.digest()
 
 
@@ -40,7 +45,7 @@ def owned_name(identity: ArtifactIdentity, key: bytearray) -> str:
     return f"{identity.name}-{owner}"
 
 
-def _digests(code_fd: int, size: int) -> list[bytes]:
+def _digests(code_fd: int, size: int, max_threads: int) -> list[bytes]:
     """Of all pieces, in order, made by a few threads that end here.
 
     Our own: BLAKE3's thread pool would stay, and not survive the fork of pool processes.
@@ -57,7 +62,7 @@ def _digests(code_fd: int, size: int) -> list[bytes]:
             if os.preadv(code_fd, [piece], start) == len(piece):
                 found[number] = blake3(piece).digest()
 
-    threads = min(pieces // _PIECES_PER_THREAD, len(os.sched_getaffinity(0)), _MAX_THREADS)
+    threads = min(pieces // _PIECES_PER_THREAD, len(os.sched_getaffinity(0)), max_threads)
     others = [Thread(target=work, name="penstock-mac") for _ in range(threads - 1)]
     for thread in others:
         thread.start()

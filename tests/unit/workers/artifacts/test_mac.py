@@ -80,11 +80,10 @@ def test_any_number_of_threads_makes_the_same_mac(
 ) -> None:
     """What a host with many CPUs wrote, one with a single CPU reads."""
     before = code_mac(KEY, IDENTITY, code_fd)
-    monkeypatch.setattr("penstock_workers.artifacts.mac._MAX_THREADS", threads)
     monkeypatch.setattr("penstock_workers.artifacts.mac._PIECES_PER_THREAD", 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)))
 
-    assert code_mac(KEY, IDENTITY, code_fd) == before
+    assert code_mac(KEY, IDENTITY, code_fd, max_threads=threads) == before
 
 
 def test_a_mac_of_nothing_can_be_made_too() -> None:
