@@ -140,6 +140,7 @@ def to_record(
     metadata: dict[str, Any],
     trace: list[dict[str, Any]] | bytes | None = None,
     filtered: bool | None = None,
+    data: Any = None,
 ) -> bytes:
     """The compact form in which the ledger keeps a result.
 
@@ -149,10 +150,14 @@ def to_record(
         metadata: fields of `ResultMetadata` that differ from their defaults.
         trace: of an item of a pipeline, also as JSON text.
         filtered: of an item of a pipeline.
+        data: as JSON values, when there is no text of it.
+
+    Raises:
+        orjson.JSONEncodeError: data or trace are no JSON.
     """
     shape: dict[str, Any] = {}
     if error is None:
-        shape["d"] = orjson.Fragment(content or b"null")
+        shape["d"] = data if content is None else orjson.Fragment(content)
     else:
         shape["e"] = {"code": error.code.value, "message": error.message}
         if error.details:

@@ -23,7 +23,7 @@ class ItemStatus(StrEnum):
     @property
     def ended(self) -> bool:
         """Whether nothing more happens to it."""
-        return self not in {ItemStatus.RUNNING, ItemStatus.UNDOING}
+        return self is not ItemStatus.RUNNING and self is not ItemStatus.UNDOING
 
 
 @dataclass(slots=True, kw_only=True)
@@ -115,16 +115,19 @@ class ItemState:
             return cls(
                 pc=_natural(shape["p"]),
                 data=shape["d"],
-                status=ItemStatus(shape.get("st", "r")),
+                status=ItemStatus(shape["st"]) if "st" in shape else ItemStatus.RUNNING,
                 frames=[[given, before, *map(float, entered[:1])] for given, before, *entered in shape["f"]],
-                slots={int(slot): value for slot, value in shape.get("s", {}).items()},
-                errors={int(at): value for at, value in shape.get("e", {}).items()},
+                # Most items have none of these.
+                slots={int(slot): value for slot, value in shape["s"].items()} if "s" in shape else {},
+                errors={int(at): value for at, value in shape["e"].items()} if "e" in shape else {},
                 undo=[
                     UndoCall(tool=_natural(tool), params=params, step=str(step))
-                    for tool, params, step in shape.get("u", ())
-                ],
-                undone=[str(step) for step in shape.get("un", ())],
-                not_undone=[dict(one) for one in shape.get("nu", ())],
+                    for tool, params, step in shape["u"]
+                ]
+                if "u" in shape
+                else [],
+                undone=[str(step) for step in shape["un"]] if "un" in shape else [],
+                not_undone=[dict(one) for one in shape["nu"]] if "nu" in shape else [],
                 failure=failure_from(shape["x"]) if "x" in shape else None,
                 index=_natural(shape.get("i", 0)),
             )

@@ -15,9 +15,10 @@ from penstock_plugins.errors import ParamsError, ToolError
 from penstock_plugins.pipelines.item import ItemState, ItemStatus, ms_inside
 from penstock_plugins.pipelines.machine_ending import Endings, Look
 from penstock_plugins.pipelines.machine_gathering import gathered
+from penstock_plugins.pipelines.machine_quick import Values
 from penstock_plugins.pipelines.machine_values import value_of
 from penstock_plugins.pipelines.program import Instruction, Op, Program
-from penstock_plugins.pipelines.trace import Trace, entry_of, failed
+from penstock_plugins.pipelines.trace import Trace, entry_of, failed, head_of
 from penstock_plugins.result import ToolFailure
 
 #: Run at once wherever an item comes to them: they cost nothing.
@@ -47,7 +48,13 @@ class Machine:
         self._code = program.code
         self._clock = clock
         self._now = now
-        self._endings = Endings(program, look, now)
+        self._values = values = Values(program)
+        self._endings = Endings(program, look, now, values)
+        #: Of each instruction: what its trace entries begin with, and whether items ask for something there.
+        self._heads = [head_of(instruction) for instruction in program.code]
+        self._asks = [
+            one.op is Op.GATHER or (one.op in _WAITING and one.when is None) for one in program.code
+        ]
 
     def advance(self, item: ItemState, last: int, trace: Trace) -> Instruction | None:
         """Move an item on. The instruction that it stands at and that asks for something from outside; None
@@ -55,11 +62,13 @@ class Machine:
         """
         while item.status is ItemStatus.RUNNING:
             instruction = self._code[item.pc]
+            if self._asks[item.pc] and item.pc <= last:
+                return instruction
             op = instruction.op
             if item.pc > last and op not in _CONTROL:
                 return None
             if op in _WAITING:
-                if op is Op.GATHER or not self._is_skipped(item, instruction, trace):
+                if not self._is_skipped(item, instruction, trace):
                     return instruction
                 continue
             self._step(item, instruction, trace)
@@ -70,10 +79,8 @@ class Machine:
 
         None: they cannot be made, and the item has moved on.
         """
-        instruction = self._code[item.pc]
         try:
-            given = instruction.value
-            params = item.data if given is None else value_of(item, instruction, given)
+            params = self._values.own[item.pc](item, None)
             if isinstance(params, dict):
                 return params
             raise ParamsError("the params of a tool are an object, and these are none")
@@ -102,12 +109,12 @@ class Machine:
             duration_ms: how long it took.
             trace: of the item.
         """
-        instruction = self._code[item.pc]
+        at = item.pc
         result = {"success": True, "data": data} if failure is None else failed(failure)
-        entry = entry_of(instruction, duration_ms, result=result)
+        entry = {**self._heads[at], "result": result, "duration_ms": round(duration_ms, 3)}
         if params is not None:
             entry["params"] = params
-        self._endings.ended(item, instruction, entry, result, failure, trace)
+        self._endings.ended(item, self._code[at], entry, result, failure, trace)
 
     def members(self, item: ItemState, trace: Trace) -> list[tuple[int, Any]] | None:
         """The members of the fan-out that an item stands at: each one's program, by number, and its input.
@@ -192,7 +199,7 @@ class Machine:
         """
         op = instruction.op
         if op is Op.ENTER:
-            given = item.data if instruction.value is None else value_of(item, instruction, instruction.value)
+            given = self._values.own[item.pc](item, None)
             if instruction.schema is not None:
                 instruction.schema.check(given)
             item.frames.append([given, item.data, round(self._now(), 6)])
@@ -200,7 +207,7 @@ class Machine:
             item.pc += 1
             return
         if op is Op.TRANSFORM:
-            result = {"success": True, "data": value_of(item, instruction, instruction.value)}
+            result = {"success": True, "data": self._values.own[item.pc](item, None)}
             entry = entry_of(instruction, self._ms_since(began), result=result)
             self._endings.ended(item, instruction, entry, result, None, trace)
             return

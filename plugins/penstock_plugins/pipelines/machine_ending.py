@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from penstock_plugins.errors import ToolError
 from penstock_plugins.pipelines.item import ItemState, ItemStatus, UndoCall, ms_inside
 from penstock_plugins.pipelines.machine_failing import Failing
+from penstock_plugins.pipelines.machine_quick import Values
 from penstock_plugins.pipelines.machine_values import value_of
 from penstock_plugins.pipelines.program import Instruction, Program
 from penstock_plugins.pipelines.trace import Trace, entry_of, failed
@@ -20,8 +21,9 @@ Look: TypeAlias = Callable[[ItemState, str], bool]
 class Endings:
     """Ends the steps of one program."""
 
-    def __init__(self, program: Program, look: Look | None, now: Callable[[], float]) -> None:
+    def __init__(self, program: Program, look: Look | None, now: Callable[[], float], values: Values) -> None:
         self._now = now
+        self._output = values.output
         self._kept = program.kept
         self._look = look
         self._failing = Failing(program, now)
@@ -50,10 +52,8 @@ class Endings:
             if failure is None:
                 if instruction.undo_params is not None:
                     self._remember_undo(item, instruction, result)
-                if instruction.output is None:
-                    item.data = result["data"]
-                else:
-                    item.data = value_of(item, instruction, instruction.output, result)
+                output = self._output[instruction.at]
+                item.data = result["data"] if output is None else output(item, result)
             elif instruction.has_default:
                 item.data = value_of(item, instruction, instruction.default, result)
                 result = {**result, "data": item.data}

@@ -13,14 +13,17 @@ Trace = list[dict[str, Any]]
 
 def entry_of(instruction: Instruction, duration_ms: float, /, **fields: Any) -> dict[str, Any]:
     """An entry about the step that an instruction belongs to."""
-    entry: dict[str, Any] = {"type": instruction.kind, "step": instruction.path}
+    return {**head_of(instruction), **fields, "duration_ms": round(duration_ms, 3)}
+
+
+def head_of(instruction: Instruction) -> dict[str, Any]:
+    """What all entries about a step begin with."""
+    head: dict[str, Any] = {"type": instruction.kind, "step": instruction.path}
     if instruction.name:
-        entry["name"] = instruction.name
+        head["name"] = instruction.name
     if instruction.tool_name:
-        entry["tool"] = instruction.tool_name
-    entry.update(fields)
-    entry["duration_ms"] = round(duration_ms, 3)
-    return entry
+        head["tool"] = instruction.tool_name
+    return head
 
 
 def failed(failure: ToolFailure) -> dict[str, Any]:

@@ -159,3 +159,11 @@ def test_T3_unwrap_gives_the_data_or_raises_the_failure() -> None:
     with pytest.raises(ToolError, match="no such file") as caught:
         ToolResult(call_id="j", tool="t", success=False, error=failure).unwrap()
     assert caught.value.code is ErrorCode.NOT_FOUND
+
+
+def test_data_is_written_as_its_text_would_be() -> None:
+    """One pass instead of two, and the same record."""
+    data, trace = {"b": [1, None], "a": "\u00e9"}, [{"type": "transform"}]
+    text = to_record(content=orjson.dumps(data), error=None, metadata={}, trace=orjson.dumps(trace))
+
+    assert to_record(content=None, data=data, error=None, metadata={}, trace=trace) == text

@@ -26,8 +26,9 @@ class Asked:
 def ask(work: FlowWork, positions: Sequence[int]) -> Asked:
     """The calls that these items ask for. Those whose params cannot be made have moved on."""
     asked = Asked([], [])
+    make, items, traces = work.machine.params, work.items, work.traces
     for position in positions:
-        params = work.machine.params(work.item(position), work.traces[position])
+        params = make(items[position] or work.item(position), traces[position])
         if params is None:
             continue
         try:

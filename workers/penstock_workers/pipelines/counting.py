@@ -6,32 +6,45 @@ is in, out, failed, filtered, skipped, undone, not_undone, or us (microseconds t
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
 from penstock_plugins.pipelines.trace import Trace
 
+#: What becomes of a call that undoes a step; nothing of it went into the step.
+_UNDOING = ("undone", "not_undone")
+
 
 def count_steps(traces: Iterable[Trace]) -> dict[str, int]:
     """The counters of all entries; those of members are counted where members run."""
-    counters: Counter[str] = Counter()
+    # Texts are made once for each step, and not for each entry.
+    took_ms: defaultdict[str, float] = defaultdict(float)
+    came_to: dict[str, list[str]] = {}
     for trace in traces:
         for entry in trace:
             path = entry["step"]
-            counters[f"{path}|us"] += round(entry["duration_ms"] * 1000)
-            if entry["type"] == "compensate":
-                counters[f"{path}|{'undone' if entry['result']['success'] else 'not_undone'}"] += 1
-                continue
-            counters[f"{path}|in"] += 1
-            counters[f"{path}|{_came_to(entry)}"] += 1
-    return dict(counters)
+            took_ms[path] += entry["duration_ms"]
+            if path in came_to:
+                came_to[path].append(_came_to(entry))
+            else:
+                came_to[path] = [_came_to(entry)]
+    counters = {f"{path}|us": round(ms * 1000) for path, ms in took_ms.items()}
+    for path, ends in came_to.items():
+        for end, count in Counter(ends).items():
+            counters[f"{path}|{end}"] = count
+        entered = sum(end not in _UNDOING for end in ends)
+        if entered:
+            counters[f"{path}|in"] = entered
+    return counters
 
 
 def _came_to(entry: dict[str, Any]) -> str:
+    if entry["type"] == "compensate":
+        return "undone" if entry["result"]["success"] else "not_undone"
+    result = entry.get("result")
+    if result is not None:
+        return "out" if result["success"] else "failed"
     if entry.get("skipped"):
         return "skipped"
-    if entry.get("passed") is False:
-        return "filtered"
-    result = entry.get("result")
-    return "failed" if result is not None and not result["success"] else "out"
+    return "filtered" if entry.get("passed") is False else "out"

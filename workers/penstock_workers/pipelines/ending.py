@@ -230,5 +230,6 @@ def _summary(work: FlowWork) -> str:
         ItemStatus.FAILED: "failed",
         ItemStatus.FILTERED: "filtered",
     }
-    counts = [(sum(item.status is status for item in live), word) for status, word in words.items()]
+    statuses = [item.status for item in live]
+    counts = [(statuses.count(status), word) for status, word in words.items()]
     return ", ".join(f"{count} {word}" for count, word in counts if count)

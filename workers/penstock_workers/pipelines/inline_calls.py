@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import orjson
 
@@ -13,7 +13,7 @@ from penstock_plugins.result import ToolFailure
 from penstock_workers.bench import Bench
 from penstock_workers.executor import PreparedTool
 from penstock_workers.outcome import Outcome
-from penstock_workers.pipelines.asking import ask, end_call
+from penstock_workers.pipelines.asking import Asked, ask
 from penstock_workers.pipelines.given_up import GiveBackError
 from penstock_workers.pipelines.work import FlowWork
 from penstock_workers.together import LONGEST_S, TogetherCalls
@@ -37,37 +37,53 @@ class InlineCalls:
             return
         tool = work.compiled.plan.tools[instruction.tool]
         prepared = self._prepare(work, instruction)
-        hooks = self._bench.hooks
-        together = None
-        if not isinstance(prepared, ToolFailure):
-            left_s = work.left_s()
-            may_run = left_s is None or left_s >= LONGEST_S
-            together = TogetherCalls(prepared, asked.texts, may_run=lambda _: may_run)
-        for k, (position, params) in enumerate(asked.calls):
-            outcome = self._outcome(work, prepared, together, k)
-            end_call(
-                work,
-                position,
+        hooks, ended = self._bench.hooks, work.machine.call_ended
+        if isinstance(prepared, ToolFailure):
+            outcomes = self._refused(work, asked, prepared)
+        elif prepared.runs_together:
+            outcomes = self._together(work, asked, prepared)
+        else:
+            outcomes = self._one_by_one(work, asked, prepared)
+        for (position, params), outcome in zip(asked.calls, outcomes, strict=True):
+            content = outcome.content
+            ended(
+                work.item(position),
                 params=params,
-                data=None if outcome.content is None else orjson.loads(outcome.content),
+                data=None if content is None else orjson.loads(content),
                 failure=outcome.failure,
                 duration_ms=outcome.execution_s * 1000,
+                trace=work.traces[position],
             )
             if hooks is not NO_HOOKS:
                 hooks.after_call(CallNote(job=work.run, tool=tool.name, failure=outcome.failure))
 
-    def _outcome(
-        self, work: FlowWork, prepared: PreparedTool | ToolFailure, together: TogetherCalls | None, k: int
-    ) -> Outcome:
-        work.check()
-        if together is None or isinstance(prepared, ToolFailure):
-            return Outcome(failure=prepared if isinstance(prepared, ToolFailure) else None)
-        if self._bench.stopping() and not together.knows(k):
-            raise GiveBackError
-        outcome = together.invoke(k, token=work.hold.token, timeout_s=work.left_s())
-        # A call that was stopped with the flow has no result.
-        work.check()
-        return outcome
+    @staticmethod
+    def _refused(work: FlowWork, asked: Asked, why: ToolFailure) -> Iterator[Outcome]:
+        for _ in asked.calls:
+            work.check()
+            yield Outcome(failure=why)
+
+    def _one_by_one(self, work: FlowWork, asked: Asked, prepared: PreparedTool) -> Iterator[Outcome]:
+        stopping, invoke = self._bench.stopping, prepared.invoke
+        left_s, token = work.check(), work.hold.token
+        for text in asked.texts:
+            if stopping():
+                raise GiveBackError
+            outcome = invoke(text, token=token, timeout_s=left_s)
+            # A call that was stopped with the flow has no result; and no other one begins then.
+            left_s = work.check()
+            yield outcome
+
+    def _together(self, work: FlowWork, asked: Asked, prepared: PreparedTool) -> Iterator[Outcome]:
+        left_s, token = work.check(), work.hold.token
+        may_run = left_s is None or left_s >= LONGEST_S
+        together = TogetherCalls(prepared, asked.texts, may_run=lambda _: may_run)
+        for k in range(len(asked.texts)):
+            if self._bench.stopping() and not together.knows(k):
+                raise GiveBackError
+            outcome = together.invoke(k, token=token, timeout_s=left_s)
+            left_s = work.check()
+            yield outcome
 
     def _prepare(self, work: FlowWork, instruction: Instruction) -> PreparedTool | ToolFailure:
         key = instruction.tool, instruction.timeout_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 
@@ -11,7 +12,7 @@ from penstock_broker_config.ledger import ItemRecord, RecordKind
 from penstock_plugins.errors import ErrorCode
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
 from penstock_plugins.pipelines.trace import Trace
-from penstock_plugins.pipelines.trace_cut import trace_json
+from penstock_plugins.pipelines.trace_cut import MAX_ENTRY_BYTES, trace_json
 from penstock_plugins.result import ToolFailure, to_record
 from penstock_workers.bench import Bench
 from penstock_workers.pipelines.states import States, encoded
@@ -27,15 +28,20 @@ class ItemEnds:
 
     def record(self, work: FlowWork, position: int, item: ItemState, traces: Sequence[Trace]) -> ItemRecord:
         """What is recorded of an item that has ended; `traces` is what each of its stages added."""
-        trace = [entry for one in traces for entry in one]
-        took_ms = sum(entry["duration_ms"] for entry in trace)
+        trace = traces[0] if len(traces) == 1 else [entry for one in traces for entry in one]
+        took_ms = sum([entry["duration_ms"] for entry in trace])
         waited_ms = max(0.0, work.now_ms() - work.claim.created_ms - took_ms)
         metadata = {
             "execution_ms": round(took_ms, 3),
             "queued_ms": round(waited_ms, 3),
             "worker": self._bench.worker,
         }
-        failure, content = item.failure, b"null"
+        failure, filtered = item.failure, item.status is ItemStatus.FILTERED
+        if failure is None:
+            record = _small_record(item.data, metadata, trace, filtered=filtered)
+            if record is not None:
+                return ItemRecord(position, RecordKind.SUCCESS, record)
+        content = b"null"
         if failure is None:
             try:
                 content = orjson.dumps(item.data)
@@ -49,7 +55,7 @@ class ItemEnds:
             error=failure,
             metadata=metadata,
             trace=trace_json(trace),
-            filtered=item.status is ItemStatus.FILTERED,
+            filtered=filtered,
         )
         return ItemRecord(position, kind, self._states.beside(work.flow, record))
 
@@ -58,3 +64,14 @@ class ItemEnds:
         packed = pack_items([encoded(item, member=True)], lambda state: self._states.beside(work.flow, state))
         context = item_context(work.run, work.claim.base + position)
         return self._bench.signer.seal(context, packed)
+
+
+def _small_record(data: Any, metadata: dict[str, Any], trace: Trace, *, filtered: bool) -> bytes | None:
+    """The record of a success, written at once. None: of its trace something may have to be left out."""
+    try:
+        record = to_record(
+            content=None, data=data, error=None, metadata=metadata, trace=trace, filtered=filtered
+        )
+    except orjson.JSONEncodeError:
+        return None
+    return record if len(record) <= MAX_ENTRY_BYTES else None

@@ -90,7 +90,8 @@ class StepRunner:
         hold = Hold(f">{flow}", claim.fence, asked_at)
         self._bench.keeper.take(hold)
         try:
-            return self._held(flow, stage, claim, hold, compiled, refusal)
+            with _collecting_later():
+                return self._held(flow, stage, claim, hold, compiled, refusal)
         finally:
             self._bench.keeper.drop()
 
@@ -144,8 +145,7 @@ class StepRunner:
                     hooks=self._bench.hooks,
                 )
                 work.check_items()
-                with _collecting_later():
-                    return self._work(work)
+                return self._work(work)
             except _UNUSABLE as error:
                 refusal = _unusable(error)
             except FlowLostError:
@@ -225,7 +225,7 @@ class StepRunner:
 
 @contextmanager
 def _collecting_later() -> Iterator[None]:
-    """Spare Python's collector a stage: items and traces are many, have no cycles, and live to its end."""
+    """Spare Python's collector a stage: items and traces are many, have no cycles, and go at its end."""
     if not gc.isenabled():
         yield
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from penstock_plugins.pipelines.item import ItemStatus
 from penstock_plugins.pipelines.program import Instruction, Op
 from penstock_workers.pipelines.work import FlowWork
 
@@ -30,12 +31,14 @@ def take_through(work: FlowWork, last: int, calls: Calls) -> list[int]:
     asking: dict[int, list[int]] = {}
     fanning: list[int] = []
 
+    advance = machine.advance
+
     def move(position: int) -> None:
         item = items[position]
-        if item is None:
+        if item is None or item.status is not ItemStatus.RUNNING:
             return
         work.check()
-        asks = machine.advance(item, last, traces[position])
+        asks = advance(item, last, traces[position])
         if asks is None:
             return
         if asks.op is Op.CALL:

@@ -120,8 +120,8 @@ class FlowWork:
         """Redis's clock, as far as we know."""
         return self.claim.now_ms + int((time.monotonic() - self.entered_at) * 1000)
 
-    def check(self) -> None:
-        """Look whether to go on.
+    def check(self) -> float | None:
+        """Look whether to go on; returns what `left_s` says.
 
         Raises:
             FlowLostError: the keeper's threads have heard that the flow is not ours any more.
@@ -129,9 +129,12 @@ class FlowWork:
         """
         if self.hold.ended is not None:
             raise FlowLostError
+        if self.claim.deadline_ms is None:
+            return None
         left_s = self.left_s()
         if left_s is not None and left_s <= 0:
             raise GiveBackError
+        return left_s
 
     def _looking_in(self) -> Look:
         indexes = {
