@@ -43,6 +43,8 @@ def find_references(client: redis.Redis, keys: Keys, digests: Iterable[str]) -> 
     if not wanted:
         return found
     letters = _letters(client, keys, wanted)
+    # Digest → ids, each once: a scan may give a name twice.
+    jobs: dict[str, dict[str, None]] = {}
     for ids in _pages(client, keys.jobs):
         with client.pipeline(transaction=False) as pipe:
             for job_id in ids:
@@ -55,9 +57,8 @@ def find_references(client: redis.Redis, keys: Keys, digests: Iterable[str]) -> 
                     continue
                 # A run of a pipeline pins many; its own digest is that of its plan.
                 for pinned in wanted.intersection([digest, *bundles.split()]):
-                    jobs = found.jobs.setdefault(pinned, [])
-                    if job_id not in jobs:
-                        jobs.append(job_id)
+                    jobs.setdefault(pinned, {})[job_id] = None
+    found.jobs.update({digest: list(ids) for digest, ids in jobs.items()})
     letters |= _letters(client, keys, wanted)
     found.letters.update(letters.values())
     return found

@@ -16,7 +16,7 @@ from tests.support.redis_server import RedisServer
 
 
 @pytest.fixture(scope="session")
-def _embedded_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def _shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     folder = tmp_path_factory.mktemp("oldest-redis")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PATH", str(folder))  # where no other is
@@ -24,13 +24,6 @@ def _embedded_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisS
         server = RedisServer(folder, name="oldest-redis", shared=True)
     with server:
         yield server
-
-
-@pytest.fixture
-def redis_server(_embedded_redis: RedisServer) -> RedisServer:
-    """Such a server, with nothing in it."""
-    _embedded_redis.flush()
-    return _embedded_redis
 
 
 @pytest.fixture
