@@ -212,13 +212,18 @@ class Process:
         return "\n".join(self.log(all_runs=True).splitlines()[-lines:]) or "(it wrote nothing)"
 
     def wait_for_log(self, text: str, timeout_s: float = READY_TIMEOUT_S) -> None:
-        """Wait until the present run has written the text.
+        """Wait until the present run has written the text and the rest of its line, which may come in pieces.
 
         Raises:
             RuntimeError: it ended without; with the end of its log.
             TimeoutError: it did not write it in time; likewise.
         """
-        self.wait_while_running(lambda: text in self.log(), timeout_s, f"{self.name} writes {text!r}")
+
+        def written() -> bool:
+            log = self.log()
+            return text in log[: log.rfind("\n") + 1]
+
+        self.wait_while_running(written, timeout_s, f"{self.name} writes {text!r}")
 
     def wait_while_running(self, condition: Callable[[], object], timeout_s: float, what: str) -> None:
         """Wait on a condition that only the running process can make true.

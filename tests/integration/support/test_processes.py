@@ -69,6 +69,13 @@ def test_a_process_can_be_stopped_and_started_again(tmp_path: Path) -> None:
         assert (process.log(), process.log(all_runs=True)) == ("up\n", "up\nup\n")
 
 
+def test_a_line_is_awaited_to_its_end(tmp_path: Path) -> None:
+    """What follows the awaited text in its line may be written later."""
+    source = "import time; print('id', end=' ', flush=True); time.sleep(0.3); print(7); time.sleep(1000)"
+    with python(source, tmp_path, ready="id") as process:
+        assert process.log() == "id 7\n"
+
+
 def test_killing_a_process_kills_what_it_started(tmp_path: Path) -> None:
     """As when a host loses power: the child dies with the parent."""
     with python(_PARENT, tmp_path, ready="child") as process:
