@@ -234,7 +234,7 @@ class _Compiler:
         branch.to = len(code.code)
         self._sequence(code, step.if_false, f"{common['path']}.if_false", inner)
         place.frame.steps.update(added)
-        done = self._emit(code, place, Op.DONE, stop_when=conditions["stop_when"], **common)
+        done = self._emit(code, place, Op.DONE, stop_when=conditions["stop_when"], enter=branch.at, **common)
         jump.to = done.at
         branch.enter = done.at
 
@@ -246,7 +246,12 @@ class _Compiler:
         catch.error_of = catch.at
         self._sequence(code, step.catch, f"{common['path']}.catch", inner)
         done = self._emit(
-            code, place, Op.DONE, stop_when=conditions["stop_when"], **{**common, "error_of": catch.at}
+            code,
+            place,
+            Op.DONE,
+            stop_when=conditions["stop_when"],
+            enter=catch.at,
+            **{**common, "error_of": catch.at},
         )
         catch.to = done.at + 1
 

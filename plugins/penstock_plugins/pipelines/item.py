@@ -61,6 +61,8 @@ class ItemState:
     failure: ToolFailure | None = None
     #: Position among the members of its fan-out.
     index: int = 0
+    #: Branches and handlers that it came out of in this stage: counted at its end, and not kept.
+    came_out_of: tuple[str, ...] = ()
 
     @classmethod
     def fresh(cls, given: Any, *, reads_input: bool = True, index: int = 0) -> Self:

@@ -10,7 +10,7 @@ from penstock_plugins.pipelines.item import ItemState, ItemStatus, UndoCall, ms_
 from penstock_plugins.pipelines.machine_failing import Failing
 from penstock_plugins.pipelines.machine_quick import Values
 from penstock_plugins.pipelines.machine_values import value_of
-from penstock_plugins.pipelines.program import Instruction, Program
+from penstock_plugins.pipelines.program import Instruction, Op, Program
 from penstock_plugins.pipelines.trace import Trace, entry_of, failed
 from penstock_plugins.result import ToolFailure
 
@@ -25,6 +25,7 @@ class Endings:
         self._now = now
         self._output = values.output
         self._kept = program.kept
+        self._code = program.code
         self._look = look
         self._failing = Failing(program, now)
 
@@ -65,6 +66,10 @@ class Endings:
             return
         self.keep(item, instruction, result)
         item.pc = instruction.frame_end if stops else instruction.at + 1
+        if instruction.op is Op.DONE:
+            item.came_out_of += (instruction.path,)
+        if stops:
+            item.came_out_of += self._around(instruction)
         if self._look is not None and self._look(item, instruction.path):
             item.status = ItemStatus.DONE
 
@@ -84,6 +89,11 @@ class Endings:
         """Keep the result of a step, where some expression reads it. None: it was skipped."""
         if instruction.slot in self._kept:
             item.slots[instruction.slot] = result
+
+    def _around(self, instruction: Instruction) -> tuple[str, ...]:
+        """Branches and handlers around a step, in its frame: an item that stops there comes out of them."""
+        following = self._code[instruction.at + 1 : instruction.frame_end]
+        return tuple(one.path for one in following if one.op is Op.DONE and one.enter < instruction.at)
 
     def _failed_at_its_end(
         self,

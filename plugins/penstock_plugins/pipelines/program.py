@@ -113,8 +113,9 @@ class Instruction:
     elements: CompiledList | None = None
     programs: tuple[int, ...] = ()
     branches: tuple[str, ...] = ()
-    #: LEAVE: where its ENTER is; slots of the composite's own steps, for its failure's details.
+    #: LEAVE, GATHER, DONE: where their step begins. BRANCH: its DONE.
     enter: int = -1
+    #: LEAVE: slots of the composite's own steps, for its failure's details.
     inner_slots: tuple[int, ...] = ()
 
 

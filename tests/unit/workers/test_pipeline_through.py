@@ -126,12 +126,39 @@ def test_counters_say_what_each_step_did() -> None:
     work = work_of([0, 1, 7, 8])
     through(work, Toys())
 
-    counters = count_steps(work.traces)
+    counters = count_steps(work.traces, work.items)
 
     assert counters["steps[0]|in"] == counters["steps[0]|out"] == 4
     assert counters["steps[0]|us"] == 4000
     assert counters["steps[1].if_true[0]|failed"] == 1
     assert counters["steps[1].if_false[0]|filtered"] == 1
+
+
+def test_a_branch_and_a_handler_give_the_items_that_come_out_of_them() -> None:
+    """Not those that fail, are filtered, or go on elsewhere; those that stop inside have come out."""
+    stops = {"tool": "toy.add", "stop_when": "data.n > 20"}
+    work = work_of(
+        [0, 1, 7, 8, 30],
+        [
+            {"tool": "toy.add"},
+            {
+                "branch": "data.n > 5",
+                "if_true": [stops, {"tool": "toy.odd"}],
+                "if_false": [{"filter": "data.n != 2"}],
+            },
+            {"catch": [{"tool": "toy.add", "params": {"n": 0}}, {"filter": "false"}]},
+            {"tool": "toy.add"},
+        ],
+    )
+    ended = through(work, Toys())
+
+    counters = count_steps(work.traces, work.items)
+
+    assert [status for status, _ in ended] == ["DONE", "FILTERED", "FILTERED", "DONE", "DONE"]
+    assert (counters["steps[1]|in"], counters["steps[1]|out"]) == (5, 3)
+    assert counters["steps[1].if_true[1]|failed"] == 1
+    assert (counters["steps[2]|in"], counters["steps[2]|skipped"]) == (3, 2)
+    assert "steps[2]|out" not in counters
 
 
 def test_an_item_that_json_cannot_hold_fails_and_its_trace_says_what_is_left_out() -> None:

@@ -10,14 +10,22 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from penstock_plugins.pipelines.item import ItemState
 from penstock_plugins.pipelines.trace import Trace
 
 #: What becomes of a call that undoes a step; nothing of it went into the step.
 _UNDOING = ("undone", "not_undone")
+#: It went into a branch's arm or a handler. Where it comes out, the item says.
+_INSIDE = "inside"
 
 
-def count_steps(traces: Iterable[Trace]) -> dict[str, int]:
-    """The counters of all entries; those of members are counted where members run."""
+def count_steps(traces: Iterable[Trace], items: Iterable[ItemState | None]) -> dict[str, int]:
+    """The counters of a stage.
+
+    Args:
+        traces: its entries, by item; those of members are counted where members run.
+        items: as the stage left them. None: it has ended before.
+    """
     # Texts are made once for each step, and not for each entry.
     took_ms: defaultdict[str, float] = defaultdict(float)
     came_to: dict[str, list[str]] = {}
@@ -32,10 +40,14 @@ def count_steps(traces: Iterable[Trace]) -> dict[str, int]:
     counters = {f"{path}|us": round(ms * 1000) for path, ms in took_ms.items()}
     for path, ends in came_to.items():
         for end, count in Counter(ends).items():
-            counters[f"{path}|{end}"] = count
+            if end != _INSIDE:
+                counters[f"{path}|{end}"] = count
         entered = sum(end not in _UNDOING for end in ends)
         if entered:
             counters[f"{path}|in"] = entered
+    came_out = Counter(path for item in items if item is not None for path in item.came_out_of)
+    for path, count in came_out.items():
+        counters[f"{path}|out"] = count
     return counters
 
 
@@ -47,4 +59,6 @@ def _came_to(entry: dict[str, Any]) -> str:
         return "out" if result["success"] else "failed"
     if entry.get("skipped"):
         return "skipped"
+    if "taken" in entry:
+        return _INSIDE
     return "filtered" if entry.get("passed") is False else "out"

@@ -158,7 +158,7 @@ class Endings:
                 for k, item in ended
                 if item.status is ItemStatus.FAILED
             },
-            counters=count_steps(work.traces),
+            counters=count_steps(work.traces, work.items),
         )
 
     def _member_end(self, work: FlowWork, states: Sequence[bytes]) -> StageDone:
