@@ -30,13 +30,17 @@ def run(cli: CommandLine, *arguments: str) -> str:
     return done.out + done.err
 
 
-@pytest.mark.parametrize("language", ["c", "python"])
+@pytest.mark.parametrize("language", ["c", "js", "python"])
 def test_the_commands_of_the_guide_lead_from_nothing_to_a_call(language: str, tmp_path: Path) -> None:
-    """Here first, then by a worker that took the plugin up while it ran; JavaScript: see test_projects."""
+    """Here first, then by a worker that took the plugin up while it ran."""
     own = new_project(tmp_path, language)
     run(own, "plugin", "build")
-    assert "It can be published." in run(own, "plugin", "check")
+    checked = run(own, "plugin", "check")
+    assert "It can be published." in checked
+    assert "imports   nothing" in checked
     assert "3 examples as expected, 0 not" in run(own, "plugin", "test")
+    written = [path for path in own.folder.rglob("*.*") if path.suffix != ".wasm" and path.is_file()]
+    assert "{{" not in "".join(path.read_text() for path in written)
     here = json.loads(own("call", "greeter.greet", "name=Ada", "--local", ".").out)
 
     with Up("--processes", "1", folder=tmp_path / "up") as up:

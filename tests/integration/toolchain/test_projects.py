@@ -211,21 +211,6 @@ def failure_of(result: ToolResult) -> tuple[ErrorCode, str, dict[str, Any]]:
     return result.error.code, result.error.message, result.error.details or {}
 
 
-@pytest.mark.parametrize("language", ["c", "js"])
-def test_a_new_project_builds_checks_and_tests_at_once(language: str, tmp_path: Path) -> None:
-    """By the commands that its README names, in the folder itself."""
-    made = penstock("plugin", "new", "greeter", "--lang", language, folder=tmp_path)
-    folder = tmp_path / "greeter"
-
-    steps = [penstock("plugin", step, folder=folder) for step in ("build", "check", "test")]
-
-    assert [step.returncode for step in (made, *steps)] == [0, 0, 0, 0], [step.stderr for step in steps]
-    assert "It can be published." in steps[1].stdout
-    assert "imports   nothing" in steps[1].stdout
-    assert "3 examples as expected, 0 not" in steps[2].stdout
-    assert "{{" not in "".join(path.read_text() for path in folder.rglob("*.*") if path.suffix != ".wasm")
-
-
 def test_a_new_project_in_python_does_what_its_examples_say(
     python_project: Path, python: LocalExecutor
 ) -> None:
