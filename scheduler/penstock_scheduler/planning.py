@@ -64,18 +64,6 @@ class Planned:
         paths = frozenset(step.path for steps in found for step in steps if step.op in _STEPS)
         return paths if len(paths) == 1 else frozenset(_PERHAPS.split(path)[0] for path in paths)
 
-    @property
-    def cost_names(self) -> list[list[str]]:
-        """For each stage with calls, under what the ledger keeps the costs of its tools."""
-        tools = self.plan.tools
-        found = []
-        for stage in self.stages:
-            code = self.programs[0].code[stage.first : stage.last + 1]
-            called = [tools[one.tool] for one in code if one.tool >= 0]
-            if called:
-                found.append([f"{tool.digest}:{tool.name}" for tool in called])
-        return found
-
 
 def make_plan(
     pipeline: Pipeline,

@@ -20,10 +20,11 @@ from penstock_plugins.schema import ParamsSchema
 from penstock_scheduler.encoding import OnInvalid
 from penstock_scheduler.flow import Effect, Flow, ask
 from penstock_scheduler.planning import Planned
+from penstock_scheduler.run_costs import RunCosts
 
 #: Bytes of one item's input as JSON at most.
 MAX_INPUT_BYTES = 16 * 1024 * 1024
-#: Chunks between two looks at what the tools cost, once all of them are measured.
+#: Chunks between two looks at what an item costs, once that is known.
 _LOOK_EVERY = 16
 
 
@@ -45,6 +46,10 @@ class RunSender:
     first: int = 0
     _chunks: int = field(default=0, init=False)
     _cost_us: float | None = field(default=None, init=False)
+    _costs: RunCosts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._costs = RunCosts(self.planned)
 
     @property
     def job_id(self) -> str:
@@ -103,15 +108,13 @@ class RunSender:
         return submitted
 
     def _cost(self) -> Flow[float | None]:
-        """Microseconds that an item takes at the stage that takes longest. None: a tool was not measured."""
-        stages = self.planned.cost_names
-        if stages and (self._cost_us is None or self._chunks % _LOOK_EVERY == 0):
-            names = [name for stage in stages for name in stage]
-            found = yield from ask(lambda wire: wire.costs(names))
-            measured = dict(zip(names, found, strict=True))
-            sums = [[measured[name] for name in stage] for stage in stages]
-            if all(cost is not None for stage in sums for cost in stage):
-                self._cost_us = max(sum(cost or 0.0 for cost in stage) for stage in sums)
+        """What an item costs, see `RunCosts`; looked up now and then."""
+        tools = self._costs.tools
+        if tools and (self._cost_us is None or self._chunks % _LOOK_EVERY == 0):
+            counters = yield from ask(lambda wire: wire.ledger.steps(self.spec.run))
+            found = yield from ask(lambda wire: wire.costs(tools))
+            cost_us = self._costs.of_item(counters, dict(zip(tools, found, strict=True)))
+            self._cost_us = self._cost_us if cost_us is None else cost_us
         self._chunks += 1
         return self._cost_us
 

@@ -135,12 +135,3 @@ def test_L6_the_chain_ends_where_nobody_can_foresee_the_rest() -> None:
     shown = plan_of(line, *records, fuse=False).steps_from(0)
     assert [step.label for step in shown][:3] == ["text.a", "text.b", "net.get"]
     assert [step.label for step in plan_of(forked, *records).steps_from(0)] == ["text.a", "p:map"]
-
-
-def test_costs_are_asked_for_by_stage() -> None:
-    """Under the names that the ledger keeps them by."""
-    text, net = plugin("text", a=PURE, b=PURE), plugin("net", get=ONCE)
-
-    names = plan_of(Pipeline("p").pipe("text.a").pipe("text.b").pipe("net.get"), text, net).cost_names
-
-    assert names == [[f"{text.digest}:text.a", f"{text.digest}:text.b"], [f"{net.digest}:net.get"]]

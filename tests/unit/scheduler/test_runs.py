@@ -46,9 +46,13 @@ class RunLedger(ScriptedLedger):
     def __init__(self) -> None:
         super().__init__(job_record())
         self.begun: list[tuple[RunSpec, bytes, dict[str, Any]]] = []
+        self.counters: dict[str, int] = {}
 
     def open_run(self, spec: RunSpec, *, deadline_s: float | None = None) -> bool:
         return True
+
+    def steps(self, run: str) -> dict[str, int]:
+        return self.counters
 
     def begin(self, spec: RunSpec, items: bytes, **terms: Any) -> Submitted:
         self.begun.append((spec, items, terms))
@@ -101,8 +105,8 @@ def test_what_a_pipeline_says_of_its_steps_is_refused_of_a_run(wire: ScriptedWir
     assert wire.ledger.begun == []
 
 
-def test_chunks_are_sized_by_the_stage_that_takes_longest(wire: ScriptedWire) -> None:
-    """Once all tools are measured; until then nothing is said."""
+def test_chunks_are_sized_by_what_an_item_costs(wire: ScriptedWire) -> None:
+    """As soon as that is known; until then nothing is said."""
     runs = Operations(Settings()).runs
     found = planned()
     sender = wire.run(runs.sender(found, {}, "r"))
@@ -113,7 +117,10 @@ def test_chunks_are_sized_by_the_stage_that_takes_longest(wire: ScriptedWire) ->
     known = wire.run(sender.send(texts, 1))
 
     assert (unknown.cost_us, known.cost_us) == (None, 750.0)
-    assert [spec.plan for spec, _, _ in wire.ledger.begun] == [b"", b""]
+    wire.ledger.counters = {"steps[0]|in": 10, "steps[0]|us": 200}
+    later = [wire.run(sender.send(texts, base)).cost_us for base in range(2, 18)]
+    assert set(later) == {750.0, 20.0}, "it is looked up now and then"
+    assert {spec.plan for spec, _, _ in wire.ledger.begun} == {b""}
 
 
 def test_an_input_that_does_not_fit_is_an_item_that_has_failed() -> None:
