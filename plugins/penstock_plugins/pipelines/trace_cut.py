@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -39,6 +40,11 @@ def cut(trace: Trace) -> Trace:
 
 
 def _entry_json(entry: dict[str, Any]) -> bytes:
+    if not any(name in entry for name in _OF_MEMBERS):
+        with suppress(orjson.JSONEncodeError):
+            written = orjson.dumps(entry)
+            if len(written) <= MAX_ENTRY_BYTES:
+                return written
     return orjson.dumps(_cut_entry(entry))
 
 
@@ -47,6 +53,8 @@ def _cut_entry(entry: dict[str, Any]) -> dict[str, Any]:
     of_members = {name: entry[name] for name in _OF_MEMBERS if name in entry}
     try:
         size = len(orjson.dumps(own))
+        if size <= MAX_ENTRY_BYTES:
+            return entry
         sizes = {way: len(orjson.dumps(found)) for way in _LARGE if (found := _at(own, way)) is not None}
     except orjson.JSONEncodeError:
         kept = {name: value for name, value in own.items() if isinstance(value, str | bool | float)}
