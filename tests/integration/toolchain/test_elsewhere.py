@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 from penstock_plugins.shipped import wit_folder
-from penstock_workers.toolchain.command import Command
-from penstock_workers.toolchain.toolchains import node_modules
+from penstock_workers.toolchain.nodejs import find_node, node_modules
 from tests.conformance.guests import GOOD
 
 MANIFEST = """
@@ -53,7 +52,8 @@ def from_the_wit(folder: Path) -> bytes:
     """By a tool that reads WIT (it has wit-component inside, as Rust's and Go's have): the whole world."""
     (folder / "world.wit").write_text((wit_folder() / "grain-plugin.wit").read_text())
     (folder / "plugin.js").write_text(SOURCE)
-    done = Command(arguments=(str(node_modules() / ".bin" / "componentize-qjs"),)).run(
+    node = find_node()
+    done = node.program(node_modules(node) / ".bin" / "componentize-qjs").run(
         *("--wit", "world.wit", "--world", "grain-plugin", "--js", "plugin.js", "--output", "made.wasm"),
         *("--sync", "--stub-wasi"),
         cwd=folder,

@@ -15,14 +15,14 @@ from pathlib import Path
 
 from penstock_plugins.errors import BuildError
 from penstock_plugins.manifest import Manifest
-from penstock_workers.toolchain.command import Command
+from penstock_workers.toolchain.nodejs import Node, find_node, node_modules, npm
 from penstock_workers.toolchain.sources import (
     ENTRIES,
     component_manifest,
     has_batch_entry_point,
     write_artifact,
 )
-from penstock_workers.toolchain.toolchains import Say, installed, node, node_modules, npm, silent
+from penstock_workers.toolchain.toolchains import Say, installed, silent
 from penstock_workers.toolchain.wit import WORLD, host_functions, narrowed_wit
 from penstock_workers.toolchain.world import HOST_FUNCTIONS, HOST_INTERFACE
 
@@ -68,18 +68,18 @@ def build_js_plugin(folder: Path, *, packed: bool = False, say: Say = silent) ->
     entry = folder / ENTRIES["js"]
     if not entry.is_file():
         raise BuildError(f"There is no {entry}.")
-    node()  # named as missing before anything is installed
-    tools = node_modules(say)
-    packages = _packages(folder, say)
+    node = find_node(say)
+    tools = node_modules(node, say)
+    packages = _packages(folder, node, say)
     with tempfile.TemporaryDirectory(prefix="penstock-build-") as name:
         scratch = Path(name)
         _write_glue(scratch, manifest, entry)
-        _bundle(scratch, tools, packages, folder)
-        component = _componentize(scratch, tools, folder)
+        _bundle(scratch, node, tools, packages, folder)
+        component = _componentize(scratch, node, tools, folder)
     return write_artifact(folder / manifest.wasm.module, component, packed=packed)
 
 
-def _packages(folder: Path, say: Say) -> Path | None:
+def _packages(folder: Path, node: Node, say: Say) -> Path | None:
     """Where the packages are that the plugin names: its own `node_modules`, or a folder of the cache."""
     try:
         wanted = json.loads((folder / "package.json").read_bytes())
@@ -97,7 +97,7 @@ def _packages(folder: Path, say: Say) -> Path | None:
     def install(target: Path) -> None:
         for file in files:
             shutil.copy(file, target)
-        npm(["ci" if len(files) == 2 else "install", "--omit=dev"], target)
+        npm(node, ["ci" if len(files) == 2 else "install", "--omit=dev"], target)
 
     message = f"Installing the packages of {folder.name} from npm"
     return installed(f"npm-{digest[:24]}", install, message, say) / "node_modules"
@@ -120,8 +120,8 @@ def _write_glue(scratch: Path, manifest: Manifest, entry: Path) -> None:
     (scratch / "host.js").write_text("\n".join(lines))
 
 
-def _bundle(scratch: Path, tools: Path, packages: Path | None, folder: Path) -> None:
-    done = Command(arguments=(str(tools / ".bin" / "esbuild"),)).run(
+def _bundle(scratch: Path, node: Node, tools: Path, packages: Path | None, folder: Path) -> None:
+    done = node.program(tools / ".bin" / "esbuild").run(
         str(scratch / "entry.js"),
         *_BUNDLE,
         f"--alias:penstock:host={scratch / 'host.js'}",
@@ -135,8 +135,8 @@ def _bundle(scratch: Path, tools: Path, packages: Path | None, folder: Path) -> 
         raise BuildError(f"The JavaScript sources of {folder} cannot be bundled:\n{said}")
 
 
-def _componentize(scratch: Path, tools: Path, folder: Path) -> bytes:
-    done = Command(arguments=(str(tools / ".bin" / "componentize-qjs"),)).run(
+def _componentize(scratch: Path, node: Node, tools: Path, folder: Path) -> bytes:
+    done = node.program(tools / ".bin" / "componentize-qjs").run(
         *("--wit", "world.wit", "--world", WORLD, "--js", "bundle.js", "--output", "plugin.wasm"),
         *("--sync", "--stub-wasi", "--opt-size", "--minify"),
         cwd=scratch,

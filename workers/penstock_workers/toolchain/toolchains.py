@@ -11,7 +11,6 @@ import fcntl
 import importlib.metadata
 import importlib.util
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -29,9 +28,6 @@ ZIG = "ziglang==0.17.0"
 COMPONENTIZE_PY = "componentize-py==0.25.1"
 #: The Python inside of a component that this componentize-py builds.
 PYTHON_INSIDE = "3.14"
-#: The bundler, and what puts its output into a component.
-JAVASCRIPT = ("componentize-qjs@0.4.5", "esbuild@0.28.2")
-
 
 #: How npm and pip say that they do not trust the registry, and that they do not reach it.
 _UNTRUSTED = re.compile(
@@ -69,52 +65,6 @@ def componentize_py(say: Say = silent) -> Command:
     return _python_program(COMPONENTIZE_PY, "componentize_py", ("-c", run), say)
 
 
-def node_modules(say: Say = silent) -> Path:
-    """The folder with the bundler and what puts JavaScript into a component, from npm.
-
-    Raises:
-        BuildError: npm is not there, or cannot install them.
-    """
-    name = "-".join(package.replace("@", "-") for package in JAVASCRIPT)
-    return (
-        installed(
-            name,
-            lambda folder: npm(["install", "--prefix", str(folder), "--save-exact", *JAVASCRIPT], folder),
-            f"Installing {' and '.join(JAVASCRIPT)} from npm, once",
-            say,
-        )
-        / "node_modules"
-    )
-
-
-def node() -> str:
-    """Where Node.js is.
-
-    Raises:
-        BuildError: it is not installed.
-    """
-    found = shutil.which("node")
-    if found is None or shutil.which("npm") is None:
-        raise BuildError(
-            "Building JavaScript plugins needs Node.js 18 or newer, with npm: "
-            "install the package 'nodejs', or see https://nodejs.org"
-        )
-    return found
-
-
-def npm(arguments: Sequence[str], cwd: Path) -> None:
-    """Run npm. No package's scripts are run.
-
-    Raises:
-        BuildError: it is not installed, or fails; with the end of what it says.
-    """
-    node()
-    quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
-    # Its own patience is over a minute, also for what waiting does not mend.
-    patience = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000")
-    _install(Command(arguments=("npm", *arguments[:1], *quiet, *patience)), arguments[1:], cwd)
-
-
 def pip(arguments: Sequence[str], cwd: Path) -> None:
     """Run this Python's pip, to install.
 
@@ -135,7 +85,29 @@ def pip(arguments: Sequence[str], cwd: Path) -> None:
         "--disable-pip-version-check",
         "--retries=1",
     )
-    _install(Command(arguments=command), arguments, cwd)
+    install_with("pip", Command(arguments=command), arguments, cwd)
+
+
+def install_with(program: str, command: Command, arguments: Sequence[str], cwd: Path) -> None:
+    """Run what installs packages.
+
+    Args:
+        program: what it is called.
+        command: how it is run.
+        arguments: to it; the packages among them.
+        cwd: where it is run.
+
+    Raises:
+        BuildError: it fails; with the end of what it says.
+    """
+    done = command.run(*arguments, cwd=cwd)
+    if done.returncode != 0:
+        named = " ".join(argument for argument in arguments if not argument.startswith(("-", "/")))
+        what = named or "the packages that the plugin names"
+        said = done.stderr.strip() or done.stdout.strip()
+        lines = [line for line in said.splitlines() if not _NOISE.search(line)]
+        shown = [*lines[:4], "…", *lines[-8:]] if len(lines) > 13 else lines
+        raise BuildError("\n".join([f"{program} could not install {what}:", *shown, *_advice(said)]))
 
 
 def installed(name: str, install: Callable[[Path], None], message: str, say: Say) -> Path:
@@ -182,18 +154,6 @@ def _python_program(requirement: str, module: str, run: tuple[str, ...], say: Sa
         say,
     )
     return Command(arguments=(sys.executable, *run), environment={"PYTHONPATH": str(folder)})
-
-
-def _install(command: Command, arguments: Sequence[str], cwd: Path) -> None:
-    done = command.run(*arguments, cwd=cwd)
-    if done.returncode != 0:
-        named = " ".join(argument for argument in arguments if not argument.startswith(("-", "/")))
-        what = named or "the packages that the plugin names"
-        program = "pip" if "pip" in command.arguments else Path(command.arguments[0]).name
-        said = done.stderr.strip() or done.stdout.strip()
-        lines = [line for line in said.splitlines() if not _NOISE.search(line)]
-        shown = [*lines[:4], "…", *lines[-8:]] if len(lines) > 13 else lines
-        raise BuildError("\n".join([f"{program} could not install {what}:", *shown, *_advice(said)]))
 
 
 def _advice(said: str) -> Iterator[str]:

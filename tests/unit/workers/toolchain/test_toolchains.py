@@ -10,7 +10,7 @@ import pytest
 
 from penstock_plugins.errors import BuildError
 from penstock_workers.toolchain import toolchains
-from penstock_workers.toolchain.toolchains import installed, node, toolchain_cache
+from penstock_workers.toolchain.toolchains import installed, toolchain_cache
 
 
 @pytest.fixture(autouse=True)
@@ -64,11 +64,3 @@ def test_builds_at_the_same_time_install_it_once() -> None:
         folders = {build.result(10) for build in builds}
 
     assert len(folders) == len(times) == 1
-
-
-def test_without_node_the_error_says_where_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is the one thing that is not installed by name."""
-    monkeypatch.setenv("PATH", "")
-
-    with pytest.raises(BuildError, match=r"needs Node\.js 18 or newer"):
-        node()
