@@ -159,6 +159,17 @@ class Manifest(Table):
         """The files that must be beside the manifest."""
         return (self.wasm.module,) if self.composite is None else self.composite.files
 
+    @property
+    def future(self) -> list[str]:
+        """What it says that has no effect yet: keys of the manifest, which a later release will act on."""
+        given = {
+            "wasm.net": self.wasm.net.allow,
+            "wasm.limits.http_requests": self.wasm.limits.http_requests is not None,
+            "config": self.config,
+            **{f"cache_ttl_s of {tool.name}": tool.cache_ttl_s is not None for tool in self.tools},
+        }
+        return [key for key, is_said in given.items() if is_said]
+
     def limits(self) -> Limits:
         """What one call may use up, as far as the manifest says; defaults elsewhere."""
         given = self.wasm.limits.model_dump(exclude_none=True, exclude={"http_requests", "deadline_s"})

@@ -13,8 +13,10 @@ from penstock_plugins.errors import ManifestError
 from penstock_plugins.limits import MIB, Limits
 from penstock_plugins.manifest import Manifest
 
-#: The capabilities that exist. `http`, `fs` and `role-orchestration` are known names that nothing grants yet.
+#: The capabilities that exist.
 KNOWN_CAPABILITIES: frozenset[str] = frozenset({"log", "env", "http", "role-orchestration", "fs", "wasi"})
+#: Those of them with nothing behind them yet, whoever grants them.
+FUTURE_CAPABILITIES: frozenset[str] = frozenset({"http", "role-orchestration", "fs"})
 
 #: What an operator who says nothing allows. A manifest that says nothing gets the smaller `Limits()`.
 WIDEST_LIMITS = Limits(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from penstock_plugins.policy import KNOWN_CAPABILITIES, OperatorPolicy
+from penstock_plugins.policy import FUTURE_CAPABILITIES, KNOWN_CAPABILITIES, OperatorPolicy
 from penstock_workers.plugin import import_problems
 from penstock_workers.text import clean
 from penstock_workers.wasi import is_wasi
@@ -43,7 +43,12 @@ def check_imports(found: Inspection, imports: Mapping[str, Mapping[str, str]]) -
 def check_grants(found: Inspection, operator: OperatorPolicy) -> None:
     """Warn of what it asks for and does not get here."""
     needs_wasi = any(map(is_wasi, found.imports))
-    for capability in sorted((set(found.capabilities) & KNOWN_CAPABILITIES) - operator.capabilities):
+    asked = set(found.capabilities) & KNOWN_CAPABILITIES
+    for capability in sorted(asked & FUTURE_CAPABILITIES):
+        found.warnings.append(
+            f"It asks for '{capability}', which this release of Penstock grants nobody: its calls run without"
+        )
+    for capability in sorted(asked - FUTURE_CAPABILITIES - operator.capabilities):
         then = "its calls are refused" if capability == "wasi" and needs_wasi else "its calls run without"
         found.warnings.append(
             f"It asks for '{capability}', which this operator does not grant: {then}. Leave it out, or have"

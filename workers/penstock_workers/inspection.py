@@ -189,6 +189,7 @@ def look_at(
     found.imports = {name: sorted(functions) for name, functions in imports.items()}
     check_imports(found, imports)
     check_grants(found, operator)
+    found.warnings += [f"The manifest says {key}, which has no effect yet" for key in manifest.future]
     for problem in export_problems(component, engine):
         found.add(f"It is no component of our world: {problem}", "Build it for the world grain-plugin")
     if not found.ok:

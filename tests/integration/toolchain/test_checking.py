@@ -85,6 +85,44 @@ def test_a_capability_that_the_operator_does_not_grant_is_a_warning(tmp_path: Pa
     assert not [line for line in granted if "grant" in line]
 
 
+def test_what_no_release_does_yet_is_a_warning(tmp_path: Path) -> None:
+    """Also where the operator would grant it: nobody is sent to look for a setting that changes nothing."""
+    folder = text_plugin(
+        tmp_path / "text",
+        """
+        name = "text"
+        VERSION
+        [wasm]
+        capabilities = ["http"]
+        [wasm.net]
+        allow = ["https://example.com"]
+        [wasm.limits]
+        http_requests = 3
+        [config]
+        type = "object"
+        [[tool]]
+        name = "slug"
+        cache_ttl_s = 60
+        [[tool]]
+        name = "stats"
+        [[tool]]
+        name = "distance"
+        """,
+    )
+
+    for granted in ("[]", '["http"]'):
+        found = warnings_of(folder, PENSTOCK_CAPABILITIES=granted)
+
+        assert [line for line in found if "'http', which this release of Penstock grants nobody" in line]
+        assert not [line for line in found if "operator" in line]
+        assert [line.split(",")[0] for line in found if line.endswith("has no effect yet")] == [
+            "The manifest says wasm.net",
+            "The manifest says wasm.limits.http_requests",
+            "The manifest says config",
+            "The manifest says cache_ttl_s of slug",
+        ]
+
+
 EXAMPLE = """
 [[example]]
 tool = "stats"
