@@ -32,15 +32,6 @@ def trimmed(code: bytes | bytearray | memoryview) -> bytes | bytearray | memoryv
         return code
 
 
-def section_names(code: bytes | bytearray | memoryview) -> list[str]:
-    """The sections of a file, in its order.
-
-    Raises:
-        ValueError: it is no file of the kind that we know.
-    """
-    return [name for name, _ in _sections(memoryview(code))]
-
-
 def _without(code: memoryview, names: tuple[str, ...]) -> bytearray:
     kept = [(name, section) for name, section in _sections(code) if name not in names]
     out = bytearray(code[:_HEADER_BYTES])

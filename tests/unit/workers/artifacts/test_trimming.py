@@ -8,7 +8,7 @@ import pytest
 from wasmtime import Module, Store, WasmtimeError
 from wasmtime.component import Component, Linker
 
-from penstock_workers.artifacts.trimming import LEFT_OUT, section_names, trimmed
+from penstock_workers.artifacts.trimming import LEFT_OUT, _sections, trimmed
 from penstock_workers.engine import METERED, PLAIN, EngineSettings, new_engine
 
 #: Answers 7 from its data, or traps in a function that has a name.
@@ -65,6 +65,11 @@ def test_a_trap_in_trimmed_native_code_names_its_function(code: bytes, tmp_path:
 
     assert "out_of_luck" in str(caught.value)
     assert str(caught.value).rstrip().endswith("wasm trap: wasm `unreachable` instruction executed")
+
+
+def section_names(code: bytes | bytearray | memoryview) -> list[str]:
+    """The sections of native code, in its order."""
+    return [name for name, _ in _sections(memoryview(code))]
 
 
 def test_exactly_the_sections_that_nothing_needs_are_left_out(code: bytes) -> None:
