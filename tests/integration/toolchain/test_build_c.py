@@ -180,8 +180,12 @@ def test_what_does_not_link_is_told_by_name(tmp_path: Path, source: str, told: s
     if told is None:
         assert build_c_plugin(folder).exists()
         return
-    with pytest.raises(BuildError, match=f"undefined symbol: {told}"):
+    with pytest.raises(BuildError, match=f"undefined symbol: {told}") as refused:
         build_c_plugin(folder)
+
+    *said, advice = str(refused.value).splitlines()
+    assert len(said) == len(set(said))
+    assert ("PST_PLUGIN({...})" if told == "pst_this_plugin" else 'libc = "wasi"') in advice
 
 
 def test_foreign_imports_are_refused_by_name(tmp_path: Path) -> None:
@@ -206,6 +210,14 @@ def test_a_folder_without_sources_or_manifest_is_refused(tmp_path: Path) -> None
         build_c_plugin(
             plugin_folder(tmp_path / "core", manifest=MANIFEST + '[wasm]\nkind = "core"\n', main=ECHO)
         )
+
+
+def test_a_plugin_of_composite_tools_is_not_built(tmp_path: Path) -> None:
+    """Whatever lies in its folder: an artifact would never be read."""
+    manifest = MANIFEST + '[composite]\nfiles = ["summary.yaml"]\n'
+
+    with pytest.raises(BuildError, match=r"has \[composite\]: its tools are pipelines"):
+        build_c_plugin(plugin_folder(tmp_path, manifest=manifest, main=ECHO))
 
 
 def test_without_compiler_and_pip_the_error_says_what_to_install(

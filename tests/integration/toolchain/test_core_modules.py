@@ -273,6 +273,19 @@ def test_C3_every_missing_export_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "plugin.wasm").exists()
 
 
+def test_an_artifact_that_cannot_be_written_is_told_by_its_own_name(tmp_path: Path) -> None:
+    """And nothing is left of it."""
+    (tmp_path / "core.wasm").write_bytes(module())
+    (tmp_path / "plugin.wasm").mkdir()
+
+    for output, why in (("no/plugin.wasm", "No such file or directory"), ("plugin.wasm", "Is a directory")):
+        refused = wrap(tmp_path / "core.wasm", "-o", tmp_path / output)
+
+        assert refused.returncode == 2
+        assert refused.stderr == f"Error: {tmp_path / output} cannot be written: {why}\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["core.wasm", "plugin.wasm"]
+
+
 def test_a_component_refuses_in_init_what_changes_after_it_was_wrapped(tmp_path: Path) -> None:
     """The adapter trusts nothing that wrapping has seen."""
     version = '(func (export "plugin_version") (result i32) i32.const 64)'

@@ -33,6 +33,7 @@ const add = (name, run) => tool({ name, parameters: anything, run });
 add("duration", ({ text }) => ms(text));
 add("logs", () => { log.info("one"); log.warn({ two: 2 }); });
 add("fails", () => { throw new Failure("not here", { code: "NOT_FOUND", details: { looked: 1 } }); });
+add("unsayable", () => { throw new Failure("not here", { code: "NOT_FOUND", details: { looked: 1n } }); });
 add("crashes", () => undefined.x);
 add("waits", async () => 1);
 add("asks", () => env("HOME"));
@@ -66,6 +67,11 @@ def logs() -> None:
 @tool
 def fails() -> None:
     raise Failure("not here", code="NOT_FOUND", details={"looked": 1})
+
+
+@tool
+def unsayable() -> None:
+    raise Failure("not here", code="NOT_FOUND", details={"looked": {1}})
 
 
 @tool
@@ -294,6 +300,15 @@ def test_log_lines_come_with_the_result(executor: LocalExecutor, language: str) 
 def test_a_failure_has_the_tools_own_words(executor: LocalExecutor) -> None:
     """Code, message and details."""
     assert failure_of(executor.run("fails", {})) == (ErrorCode.NOT_FOUND, "not here", {"looked": 1})
+
+
+@both
+def test_a_failure_arrives_whatever_its_details_are(executor: LocalExecutor) -> None:
+    """What JSON cannot say would trap otherwise, and nobody would know why."""
+    code, message, details = failure_of(executor.run("unsayable", {}))
+
+    assert (code, message) == (ErrorCode.NOT_FOUND, "not here")
+    assert details
 
 
 @both

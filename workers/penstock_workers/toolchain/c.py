@@ -40,6 +40,8 @@ _WANTS_LIBC = re.compile(
     r"'(assert|ctype|errno|math|stdio|stdlib|string|strings|time|unistd|wchar)\.h' file not found"
     r"|undefined symbol: (?!pst_)\w+"
 )
+_WANTS_TOOLS = "undefined symbol: pst_this_plugin"
+_TOOLS_ADVICE = "\nNo file in src/ declares tools: one of them must have PST_PLUGIN({...}), see penstock.h"
 _LIBC_ADVICE = '\nIs that of the C library? plugin.toml brings it in: [build] libc = "wasi"'
 _WITHOUT_LIBC = ("-std=c17", "-target", "wasm32-freestanding", "-nostdlib", "-Wl,--no-entry")
 #: With what POSIX and GNU add to the library's headers.
@@ -131,12 +133,21 @@ def _compile(folder: Path, arguments: list[str], output: Path, say: Say) -> None
         environment={"ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache},
     )
     if done.returncode != 0:
-        advice = "" if "-DPST_LIBC" in arguments or not _WANTS_LIBC.search(done.stderr) else _LIBC_ADVICE
-        raise BuildError(f"The C sources of {folder} do not compile:\n{done.stderr.strip()}{advice}")
+        # The linker says once more what it has said for each place.
+        said = "\n".join(dict.fromkeys(done.stderr.strip().splitlines()))
+        libc = "-DPST_LIBC" in arguments
+        raise BuildError(f"The C sources of {folder} do not compile:\n{said}{_advice(said, libc=libc)}")
     if done.stderr.strip():
         logger.warning(
             "The compiler warns about %s:\n%s", folder, done.stderr.strip(), extra={"action": "build.warned"}
         )
+
+
+def _advice(said: str, *, libc: bool) -> str:
+    """What to do about it, where the compiler leaves one guessing."""
+    if _WANTS_TOOLS in said:
+        return _TOOLS_ADVICE
+    return _LIBC_ADVICE if not libc and _WANTS_LIBC.search(said) else ""
 
 
 def _without_debug_information(core: bytes) -> bytes:

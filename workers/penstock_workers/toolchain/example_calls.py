@@ -38,17 +38,17 @@ class Example(BaseModel):
 
     @model_validator(mode="after")
     def _one_outcome(self) -> Example:
-        given = self.model_fields_set & {"expected", "expected_json", "error"}
-        if len(given) != 1:
+        if len(self.model_fields_set & {"expected", "expected_json", "error"}) != 1:
             raise ValueError("give one of expected, expected_json and error")
         if self.message is not None and self.error is None:
             raise ValueError("message goes with error")
         if self.expected_json is not None:
-            orjson.loads(self.expected_json)
-        try:
-            orjson.dumps([self.params, self.expected], option=orjson.OPT_PASSTHROUGH_DATETIME)
-        except TypeError as error:
-            raise ValueError("a date or time is no JSON: write it as a text, in quotes") from error
+            try:
+                orjson.loads(self.expected_json)
+            except orjson.JSONDecodeError as error:
+                raise ValueError(f"expected_json is no JSON: {error}") from error
+        if why := _why_no_json([self.params, self.expected]):
+            raise ValueError(why)
         return self
 
     def data(self) -> Any:
@@ -109,7 +109,7 @@ def _tables_of_file(path: Path) -> Sequence[object]:
         document = tomllib.loads(path.read_text())
     except FileNotFoundError:
         return ()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BuildError(f"{path} is no TOML: {error}") from error
     tables = document.pop("example", [])
     if document or not isinstance(tables, list):
@@ -129,6 +129,17 @@ def _read_tables(tables: Sequence[object], path: Path) -> list[Example]:
     if problems:
         raise BuildError("\n".join([f"{path} cannot be used:", *problems]))
     return examples
+
+
+def _why_no_json(value: list[Any]) -> str:
+    """Why JSON cannot say this, of all that TOML can; empty: it can."""
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_DATETIME)
+    except TypeError as error:
+        if "datetime" in str(error):
+            return "a date or time is no JSON: write it as a text, in quotes"
+        return f"it is no JSON: {error}"  # too deep, or too large a number
+    return "" if orjson.loads(text) == value else "nan and inf are no JSON"
 
 
 def _call(example: Example) -> tuple[str, bytes]:

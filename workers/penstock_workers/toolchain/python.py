@@ -88,7 +88,7 @@ def _packages(folder: Path, say: Say) -> Path | None:
     requirements = folder / _REQUIREMENTS
     if not requirements.is_file():
         return None
-    wanted = requirements.read_text()
+    wanted = requirements.read_text(errors="replace")  # pip says what is wrong with it
     if not any(line.split("#")[0].strip() for line in wanted.splitlines()):
         return None
     digest = hashlib.sha256(f"{COMPONENTIZE_PY}\0{wanted}".encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Literal
@@ -45,8 +46,10 @@ def component_manifest(folder: Path) -> Manifest:
         manifest = read_manifest(path.read_bytes(), path=str(path))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ManifestError(f"Plugin manifest not found: {path}") from error
-    if manifest.wasm.kind != "component":
-        raise BuildError(f"{path} says kind = {manifest.wasm.kind!r}; what is built is a component.")
+    if manifest.composite is not None:
+        raise BuildError(f"{path} has [composite]: its tools are pipelines, and there is nothing to build.")
+    if manifest.kind != "component":
+        raise BuildError(f"{path} says kind = {manifest.kind!r}; what is built is a component.")
     return manifest
 
 
@@ -65,6 +68,9 @@ def write_artifact(artifact: Path, component: bytes, *, packed: bool = False) ->
 
     Returns:
         What was written.
+
+    Raises:
+        BuildError: it cannot be written there.
     """
     small = artifact.with_name(artifact.name + PACKED_SUFFIX)
     if packed or small.exists():
@@ -77,5 +83,10 @@ def write_artifact(artifact: Path, component: bytes, *, packed: bool = False) ->
 
 def _replace(path: Path, content: bytes) -> None:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+        raise BuildError(f"{path} cannot be written: {error.strerror}") from error

@@ -133,7 +133,14 @@ def test_examples_of_the_manifest_are_read_as_strictly(tmp_path: Path) -> None:
         ("[[example]]\ntool = 'a'\nexpected = 1\nerror = 'TRAP'", "give one of"),
         ("[[example]]\ntool = 'a'\nerror = 'ODD'", "example 1: error"),
         ("[[example]]\ntool = 'a'\nexpected = 1\nmessage = 'x'", "message goes with error"),
-        ("[[example]]\ntool = 'a'\nexpected_json = '{'", "example 1"),
+        ("[[example]]\ntool = 'a'\nexpected_json = '{'", "example 1: expected_json is no JSON: "),
+        ("[[example]]\ntool = 'a'\nexpected = nan", "example 1: nan and inf are no JSON"),
+        ("[[example]]\ntool = 'a'\nexpected = 1\nparams = {x = [-inf]}", "example 1: nan and inf"),
+        (
+            "[[example]]\ntool = 'a'\nexpected = 99999999999999999999",
+            "example 1: it is no JSON: Integer exceeds",
+        ),
+        (f"x = {'[' * 5000}", "is no TOML: "),
         ("[[example]]\ntool = 'a'\nexpected = 1\nparms = {}", "parms: no such key; there are tool, params, "),
     ],
 )

@@ -92,6 +92,20 @@ def test_a_failure_says_what_its_tool_says(runtime: dict[str, Any]) -> None:
     }
 
 
+@pytest.mark.parametrize("details", [{"seen": {1}}, {"share": float("nan")}, {(1, 2): 3}])
+def test_a_failure_arrives_whatever_its_details_are(runtime: dict[str, Any], details: Any) -> None:
+    """It would trap otherwise, and nobody would know why."""
+    failure = runtime["Failure"]("not here", code="NOT_FOUND", details=details)
+    runtime["tool"](name="fails", parameters={})(_raise(failure))
+
+    content, is_error = runtime["call"]("fails", "{}")
+
+    assert is_error
+    found = json.loads(content)
+    assert (found["code"], found["message"]) == ("NOT_FOUND", "not here")
+    assert repr(details) in found["details"]
+
+
 def test_any_other_exception_is_told_with_its_place(runtime: dict[str, Any]) -> None:
     """Without reading sources: there are none inside of a component."""
     runtime["tool"](name="fail")(_raise(ValueError("no")))

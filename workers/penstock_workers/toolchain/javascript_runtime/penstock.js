@@ -109,7 +109,7 @@ export function pluginOf(name, version) {
                 }
                 return { contentJson: JSON.stringify(value) ?? "null", isError: false };
             } catch (error) {
-                return { contentJson: JSON.stringify(failureOf(error)), isError: true };
+                return { contentJson: failureJson(error), isError: true };
             }
         },
     };
@@ -118,6 +118,16 @@ export function pluginOf(name, version) {
 /** The interface `penstock:batch/batch`: calls that share this instance. */
 export function batchOf({ callTool }) {
     return { callToolBatch: (name, argsJson) => argsJson.map((args) => callTool(name, args)) };
+}
+
+// Its message arrives, whatever its details are.
+function failureJson(error) {
+    try {
+        return JSON.stringify(failureOf(error));
+    } catch (unsayable) {
+        const { code, message } = error instanceof Failure ? error : { message: typeof error };
+        return JSON.stringify({ code, message: String(message), details: `no JSON: ${unsayable.message}` });
+    }
 }
 
 function failureOf(error) {

@@ -171,7 +171,7 @@ def call(name: str, args_json: str) -> tuple[str, bool]:
     try:
         return _json(declared.function(**json.loads(args_json))), False
     except Failure as failure:
-        return _json(failure.content), True
+        return _failed(failure.content), True
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- whatever it is, it is the call's failure
         message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return _json({"message": message, "details": {"traceback": _frames(error)}}), True
@@ -216,6 +216,15 @@ def _type_schema(hint: Any) -> dict[str, Any]:
         schema: dict[str, Any] = {"type": "object"}
         return {**schema, "additionalProperties": _type_schema(arguments[1])} if arguments else schema
     raise TypeError(f"{hint!r} has no JSON Schema; use JSON's types, or give `parameters`")
+
+
+def _failed(content: Mapping[str, Any]) -> str:
+    """A failure as JSON. Its message arrives, whatever its details are."""
+    try:
+        return _json(content)
+    except (TypeError, ValueError, RecursionError):
+        said = {key: content[key] for key in ("code", "message")}
+        return _json({**{key: str(value) for key, value in said.items()}, "details": repr(content)})
 
 
 def _json(value: Any) -> str:
