@@ -49,7 +49,7 @@ class RunSender:
     _costs: RunCosts = field(init=False)
 
     def __post_init__(self) -> None:
-        self._costs = RunCosts(self.planned)
+        self._costs = RunCosts(self.planned, first=self.first)
 
     @property
     def job_id(self) -> str:
@@ -109,10 +109,10 @@ class RunSender:
 
     def _cost(self) -> Flow[float | None]:
         """What an item costs, see `RunCosts`; looked up now and then."""
-        tools = self._costs.tools
-        if tools and (self._cost_us is None or self._chunks % _LOOK_EVERY == 0):
+        if self._cost_us is None or self._chunks % _LOOK_EVERY == 0:
             counters = yield from ask(lambda wire: wire.ledger.steps(self.spec.run))
-            found = yield from ask(lambda wire: wire.costs(tools))
+            tools = self._costs.tools
+            found = (yield from ask(lambda wire: wire.costs(tools))) if tools else []
             cost_us = self._costs.of_item(counters, dict(zip(tools, found, strict=True)))
             self._cost_us = self._cost_us if cost_us is None else cost_us
         self._chunks += 1

@@ -19,6 +19,7 @@ from penstock_plugins.record import PluginRecord
 from penstock_plugins.tool import Traits
 from penstock_scheduler.operations import Operations
 from penstock_scheduler.planning import Planned, make_plan
+from penstock_scheduler.run_costs import STEP_US
 from penstock_scheduler.run_sending import Beginnings
 from penstock_scheduler.tree import tree_of
 from tests.support.bundles import make_bundle, make_tool
@@ -116,10 +117,10 @@ def test_chunks_are_sized_by_what_an_item_costs(wire: ScriptedWire) -> None:
     wire.measured_us = {f"{found.plan.tools[0].digest}:text.stats": 750.0}
     known = wire.run(sender.send(texts, 1))
 
-    assert (unknown.cost_us, known.cost_us) == (None, 750.0)
-    wire.ledger.counters = {"steps[0]|in": 10, "steps[0]|us": 200}
+    assert (unknown.cost_us, known.cost_us) == (None, 750.0 + 2 * STEP_US)
+    wire.ledger.counters = {"steps[0]|in": 10, "steps[0]|us": 200, "steps[1]|in": 10}
     later = [wire.run(sender.send(texts, base)).cost_us for base in range(2, 18)]
-    assert set(later) == {750.0, 20.0}, "it is looked up now and then"
+    assert set(later) == {known.cost_us, 20.0 + 2 * STEP_US}, "it is looked up now and then"
     assert {spec.plan for spec, _, _ in wire.ledger.begun} == {b""}
 
 
