@@ -24,7 +24,7 @@ from penstock_scheduler.run_costs import RunCosts
 
 #: Bytes of one item's input as JSON at most.
 MAX_INPUT_BYTES = 16 * 1024 * 1024
-#: Chunks between two looks at what an item costs, once that is known.
+#: Chunks between two looks at what an item costs. The first ones, which measure cold processes, look each.
 _LOOK_EVERY = 16
 
 
@@ -109,7 +109,7 @@ class RunSender:
 
     def _cost(self) -> Flow[float | None]:
         """What an item costs, see `RunCosts`; looked up now and then."""
-        if self._cost_us is None or self._chunks % _LOOK_EVERY == 0:
+        if self._cost_us is None or self._chunks < _LOOK_EVERY or self._chunks % _LOOK_EVERY == 0:
             counters = yield from ask(lambda wire: wire.ledger.steps(self.spec.run))
             tools = self._costs.tools
             found = (yield from ask(lambda wire: wire.costs(tools))) if tools else []
