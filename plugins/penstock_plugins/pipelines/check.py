@@ -93,11 +93,12 @@ class _Checker:
         scope = replace(scope, results=())
         for number, step in enumerate(steps):
             at = _At(f"{path}[{number}]", number + 1, step)
-            self._condition(at, "when", step.when, scope)
+            asked = _caught(scope) if isinstance(step, CatchStep) else scope
+            self._condition(at, "when", step.when, asked)
             data, steps_seen = self._step(at, step, scope)
             ended = replace(scope, steps=steps_seen)
             scope = ended.after(step, data)
-            seen = replace(scope, more={**scope.more, "result": scope.results[-1]})
+            seen = replace(scope, more={**asked.more, "result": scope.results[-1]})
             self._condition(at, "stop_when", step.stop_when, seen)
         return scope, scope.data
 
@@ -150,10 +151,7 @@ class _Checker:
     def _catch(self, at: _At, step: CatchStep, scope: Scope) -> tuple[Shape, dict[str, Shape]]:
         if at.number == 1:
             at.problem(self.problems, "", "there is no step before it whose failure it could catch")
-        # Which of the steps before have run, and how far the data got, nobody knows.
-        maybe = dict.fromkeys(scope.steps, UNKNOWN)
-        caught = replace(scope, data=UNKNOWN, steps=maybe, more={**scope.more, "error": _ERROR})
-        handler, data = self.sequence(step.catch, f"{at.path}.catch", caught)
+        handler, data = self.sequence(step.catch, f"{at.path}.catch", _caught(scope))
         seen = {name: UNKNOWN for name in handler.steps if name not in scope.steps}
         return either(scope.data, data), {**scope.steps, **seen}
 
@@ -249,6 +247,12 @@ class _At:
     def problem(self, problems: list[Problem], key: str, message: str) -> None:
         path = f"{self.path}.{key}" if key else self.path
         problems.append(Problem(path=path, step=self.step.label, message=message))
+
+
+def _caught(scope: Scope) -> Scope:
+    """What a catch sees: which of the steps before have run, and how far the data got, nobody knows."""
+    maybe = dict.fromkeys(scope.steps, UNKNOWN)
+    return replace(scope, data=UNKNOWN, steps=maybe, more={**scope.more, "error": _ERROR})
 
 
 _ERROR = Table(

@@ -55,6 +55,8 @@ def found_in(pipeline: Pipeline) -> list[str]:
         .filter("steps.a.success && results[-1].success")
         .transform("{{steps.a.data.x}}"),
         ANY.catch(step(transform="{{error.code}} {{error.details.x || 'none'}}")).catch("t.any"),
+        P.transform({"x": 1}).catch("t.any", when="error.code == 'TIMEOUT' && has(data.y)"),
+        P.transform({"x": 1}).catch("t.any", when="data.y == 1", stop_when="error.step == 'steps[0]'"),
         ANY.pipe("t.any", output={"x": "{{result.data}}"}, stop_when="result.success", when="has(data.x)"),
         ANY.compensate("t.text", {"text": "{{result.data.path}}", "n": 3}),
         P.transform({"text": "abc"})
@@ -173,6 +175,10 @@ def test_what_may_be_right_is_let_through(pipeline: Pipeline) -> None:
         (
             ANY.transform("{{results[0].daat}}"),
             ["steps[1].transform (transform): there is no results[0].daat"],
+        ),
+        (
+            ANY.catch("t.any", when="error.kode == 'x'"),
+            ["steps[1].when (catch): there is no error.kode"],
         ),
         (
             ANY.catch(step(transform="{{error.kode}}")),
