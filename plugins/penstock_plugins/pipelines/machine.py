@@ -221,8 +221,7 @@ class Machine:
         if holds:
             self._endings.ended(item, instruction, entry, {"success": True, "data": item.data}, None, trace)
         else:
-            trace.append(entry)
-            item.status, item.data = ItemStatus.FILTERED, None
+            self._endings.filtered(item, instruction, entry, trace)
 
     def _leave(self, item: ItemState, instruction: Instruction, trace: Trace) -> None:
         frame, inner = item.frames.pop(), item.data

@@ -68,10 +68,20 @@ class Endings:
         item.pc = instruction.frame_end if stops else instruction.at + 1
         if instruction.op is Op.DONE:
             item.came_out_of += (instruction.path,)
-        if stops:
-            item.came_out_of += self._around(instruction)
-        if self._look is not None and self._look(item, instruction.path):
+        ends = self._look is not None and self._look(item, instruction.path)
+        if stops or ends:
+            item.came_out_of += self._around(instruction, len(self._code) if ends else instruction.frame_end)
+        if ends:
+            self._leave_composites(item, instruction, trace, result={"success": True, "data": item.data})
             item.status = ItemStatus.DONE
+
+    def filtered(
+        self, item: ItemState, instruction: Instruction, entry: dict[str, Any], trace: Trace
+    ) -> None:
+        """A filter takes the item out, of the composites that it is in as well."""
+        trace.append(entry)
+        self._leave_composites(item, instruction, trace, passed=False)
+        item.status, item.data = ItemStatus.FILTERED, None
 
     def fail(self, item: ItemState, instruction: Instruction, failure: ToolFailure, trace: Trace) -> None:
         """Go on where the failure is taken; else the item fails, and stays where that happened."""
@@ -90,10 +100,21 @@ class Endings:
         if instruction.slot in self._kept:
             item.slots[instruction.slot] = result
 
-    def _around(self, instruction: Instruction) -> tuple[str, ...]:
-        """Branches and handlers around a step, in its frame: an item that stops there comes out of them."""
-        following = self._code[instruction.at + 1 : instruction.frame_end]
+    def _around(self, instruction: Instruction, end: int) -> tuple[str, ...]:
+        """Branches and handlers around a step, up to an instruction: an item that goes there leaves them."""
+        following = self._code[instruction.at + 1 : end]
         return tuple(one.path for one in following if one.op is Op.DONE and one.enter < instruction.at)
+
+    def _leave_composites(
+        self, item: ItemState, instruction: Instruction, trace: Trace, **said: object
+    ) -> None:
+        """Say in the trace that the composites around a step have ended for an item, which ends there."""
+        scope = instruction.scope
+        while scope is not None:
+            taker = self._code[scope.at]
+            if taker.op is Op.LEAVE:
+                trace.append(entry_of(taker, ms_inside(item.frames[scope.depth + 1], self._now()), **said))
+            scope = scope.outer
 
     def _failed_at_its_end(
         self,

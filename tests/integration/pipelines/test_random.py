@@ -17,7 +17,7 @@ from tests.support.pipelines.reference import Reference
 from tests.support.pipelines.reference_values import Failed
 from tests.support.pipelines.running import Line
 from tests.support.pipelines.shapes import shape_of
-from tests.support.pipelines.strategies import COMPOSITE, INPUTS, pipelines, plan_of, toy
+from tests.support.pipelines.strategies import COMPOSITES, INPUTS, pipelines, plan_of, toy
 
 #: Runs that are begun together.
 _AT_ONCE = 12
@@ -36,7 +36,7 @@ def expected(pipeline: Pipeline, given_: Any) -> tuple[Any, ...]:
             raise Failed(failure.code.value)
         return found
 
-    reference = Reference(call, {"toy.both": COMPOSITE})
+    reference = Reference(call, COMPOSITES)
     return reference.run(pipeline, given_), reference.undone, reference.trace
 
 

@@ -110,6 +110,9 @@ class Reference:
             return self.frame(self.composites[step.tool].steps, params, f"{at} > steps")
         except Failed:
             raise Failed("COMPOSITE_STEP_FAILED") from None
+        except Filtered:
+            self.trace.append((step.kind, at, "filtered"))
+            raise
 
 
 def gathered(ended: Any) -> Any:

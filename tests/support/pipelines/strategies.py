@@ -38,6 +38,20 @@ STRICT = Pipeline.from_dict(
         "steps": [{"tool": "toy.add"}],
     }
 )
+#: A composite that catches a failure, and a filter in it takes out some items.
+SIEVE = Pipeline.from_dict(
+    {
+        "name": "sieve",
+        "parameters": {"type": "object"},
+        "steps": [
+            {"tool": "toy.odd"},
+            {"catch": [{"transform": {"n": 5}}], "when": "error.code == 'NOT_FOUND'"},
+            {"branch": "data.n > 3", "if_true": [{"filter": "data.n % 4 != 1"}, {"tool": "toy.add"}]},
+        ],
+    }
+)
+#: By their full names.
+COMPOSITES = {"toy.both": COMPOSITE, "toy.strict": STRICT, "toy.sieve": SIEVE}
 TOOLS = ("toy.add", "toy.odd", "toy.undo")
 
 
@@ -55,15 +69,14 @@ def toy(tool: str, params: Any) -> tuple[Any, ToolFailure | None]:
 
 def plan_of(pipeline: Pipeline, *, fuse: bool = True, pure: bool = True) -> Plan:
     """The plan of a pipeline of toy tools."""
-    composites = {"toy.both": COMPOSITE, "toy.strict": STRICT}
     return Plan(
         pipeline=pipeline,
         tools=tuple(
             PlannedTool(name=name, digest="0" * 64, pure=pure, once=not pure, queue="penstock.default")
             for name in TOOLS
         ),
-        composites=composites,
-        names={name: number for number, name in enumerate(TOOLS)} | {name: name for name in composites},
+        composites=COMPOSITES,
+        names={name: number for number, name in enumerate(TOOLS)} | {name: name for name in COMPOSITES},
         queue="penstock.default",
         fuse=fuse,
     )
@@ -85,7 +98,8 @@ def _common(draw: st.DrawFn, shape: dict[str, Any]) -> dict[str, Any]:
 
 @st.composite
 def _tool(draw: st.DrawFn) -> dict[str, Any]:
-    shape: dict[str, Any] = {"tool": draw(st.sampled_from(["toy.add", "toy.odd", "toy.odd", "toy.both"]))}
+    called = st.sampled_from(["toy.add", "toy.add", "toy.odd", "toy.odd", "toy.both", "toy.sieve"])
+    shape: dict[str, Any] = {"tool": draw(called)}
     if draw(st.booleans()):
         shape["params"] = {"n": draw(_NUMBERS)}
     if draw(st.integers(0, 3)) == 0:
@@ -94,7 +108,7 @@ def _tool(draw: st.DrawFn) -> dict[str, Any]:
         shape["continue_on_error"] = True
         if draw(st.booleans()):
             shape["default"] = {"n": draw(st.integers(0, 9))}
-    if draw(st.integers(0, 2)) == 0 and shape["tool"] != "toy.both":
+    if draw(st.integers(0, 2)) == 0 and shape["tool"] not in COMPOSITES:
         shape["compensate"] = {"tool": "toy.undo", "params": {"n": "{{result.data.n}}"}}
     return draw(_common(shape))
 

@@ -161,6 +161,53 @@ def test_a_branch_and_a_handler_give_the_items_that_come_out_of_them() -> None:
     assert "steps[2]|out" not in counters
 
 
+def test_an_item_that_a_composites_filter_takes_out_is_filtered_of_the_composite_too() -> None:
+    """It came to that step, and its trace says what became of it."""
+    work = work_of([4, 5], [{"branch": "true", "if_true": [{"tool": "toy.sieve"}]}])
+    ended = through(work, Toys())
+
+    counters = count_steps(work.traces, work.items)
+
+    assert [status for status, _ in ended] == ["FILTERED", "DONE"]
+    composite = "steps[0].if_true[0]"
+    assert [counters[f"{composite}|{what}"] for what in ("in", "out", "filtered")] == [2, 1, 1]
+    assert [(one["step"], one.get("passed")) for one in work.traces[0][-2:]] == [
+        (f"{composite} > steps[2].if_true[0]", False),
+        (composite, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("step", "came"),
+    [({"branch": "data.n > 5", "if_true": [{"tool": "toy.add"}]}, 2), ({"catch": [{"transform": {}}]}, 3)],
+    ids=["branch", "catch"],
+)
+def test_what_fails_when_it_comes_out_of_a_step_has_come_to_it_once(step: dict[str, Any], came: int) -> None:
+    """A branch, and a handler, have an entry from when the item went in, and one of the failure."""
+    work = work_of([1, 3, 8], [{"tool": "toy.odd"}, {**step, "stop_when": "data.nothing == 1"}])
+    ended = through(work, Toys())
+
+    counters = count_steps(work.traces, work.items)
+
+    assert ended[1][0] == "FAILED"
+    assert counters["steps[1]|in"] == came
+    assert counters["steps[1]|failed"] == came - counters.get("steps[1]|skipped", 0)
+
+
+def test_W8_an_item_that_a_hook_ends_has_come_out_of_all_that_it_was_in() -> None:
+    """Of branches and composites."""
+    steps = [{"branch": "true", "if_true": [{"tool": "toy.both"}, {"tool": "toy.add"}]}]
+    work = work_of([0], steps, hooks=Looking(end_at=1))
+    ended = through(work, Toys())
+
+    counters = count_steps(work.traces, work.items)
+
+    assert ended == [("DONE", {"n": 1})]
+    for path in ("steps[0]", "steps[0].if_true[0]", "steps[0].if_true[0] > steps[0]"):
+        assert counters[f"{path}|in"] == counters[f"{path}|out"] == 1
+    assert "steps[0].if_true[1]|in" not in counters
+
+
 def test_an_item_that_json_cannot_hold_fails_and_its_trace_says_what_is_left_out() -> None:
     """What is to be undone is kept."""
     deep: Any = {}

@@ -13,10 +13,13 @@ from typing import Any
 from penstock_plugins.pipelines.item import ItemState
 from penstock_plugins.pipelines.trace import Trace
 
-#: What becomes of a call that undoes a step; nothing of it went into the step.
-_UNDOING = ("undone", "not_undone")
 #: It went into a branch's arm or a handler. Where it comes out, the item says.
 _INSIDE = "inside"
+_GONE_INTO = ("branch", "catch")
+#: It failed when it was about to come out of one, which has an entry from when it went in.
+_FAILED_INSIDE = "failed inside"
+#: What is not of an item that came to the step: calls that undo it are none either.
+_NOT_ENTERED = ("undone", "not_undone", _FAILED_INSIDE)
 
 
 def count_steps(traces: Iterable[Trace], items: Iterable[ItemState | None]) -> dict[str, int]:
@@ -41,8 +44,9 @@ def count_steps(traces: Iterable[Trace], items: Iterable[ItemState | None]) -> d
     for path, ends in came_to.items():
         for end, count in Counter(ends).items():
             if end != _INSIDE:
-                counters[f"{path}|{end}"] = count
-        entered = sum(end not in _UNDOING for end in ends)
+                what = "failed" if end == _FAILED_INSIDE else end
+                counters[f"{path}|{what}"] = counters.get(f"{path}|{what}", 0) + count
+        entered = sum(end not in _NOT_ENTERED for end in ends)
         if entered:
             counters[f"{path}|in"] = entered
     came_out = Counter(path for item in items if item is not None for path in item.came_out_of)
@@ -56,9 +60,17 @@ def _came_to(entry: dict[str, Any]) -> str:
         return "undone" if entry["result"]["success"] else "not_undone"
     result = entry.get("result")
     if result is not None:
-        return "out" if result["success"] else "failed"
+        return "out" if result["success"] else _failed(entry)
     if entry.get("skipped"):
         return "skipped"
     if "taken" in entry:
         return _INSIDE
     return "filtered" if entry.get("passed") is False else "out"
+
+
+def _failed(entry: dict[str, Any]) -> str:
+    """Of a branch or a handler, `stop_when` is asked at its end."""
+    if entry["type"] not in _GONE_INTO:
+        return "failed"
+    details = entry["result"]["error"].get("details") or {}
+    return _FAILED_INSIDE if details.get("key") == "stop_when" else "failed"

@@ -23,7 +23,7 @@ from penstock_plugins.result import ToolFailure
 from tests.support.pipelines.reference import Reference
 from tests.support.pipelines.reference_values import Failed
 from tests.support.pipelines.shapes import shape_of
-from tests.support.pipelines.strategies import COMPOSITE, INPUTS, pipelines, plan_of, toy
+from tests.support.pipelines.strategies import COMPOSITES, INPUTS, pipelines, plan_of, toy
 
 _RANDOM = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -46,7 +46,7 @@ def _expected(pipeline: Pipeline, given: Any) -> tuple[tuple[str, Any], Referenc
             raise Failed(failure.code.value)
         return data
 
-    reference = Reference(call, {"toy.both": COMPOSITE})
+    reference = Reference(call, COMPOSITES)
     return reference.run(pipeline, given), reference
 
 
