@@ -100,6 +100,11 @@ def opens() -> str:
 
 
 @tool
+def asks_you() -> str:
+    return input("?")
+
+
+@tool
 def reads_clock() -> float:
     import time
 
@@ -349,6 +354,7 @@ def test_a_promise_is_refused(javascript: LocalExecutor) -> None:
     [
         ("imports_late", "'decimal' was not imported when the plugin was built: import it at the top"),
         ("opens", "There are no files inside of a component"),
+        ("asks_you", "There is no input inside of a component"),
         ("reads_clock", "There is no clock inside of a component"),
         ("draws", "There is no operating system inside of a component"),
         ("recurses", "maximum recursion depth exceeded"),
@@ -391,6 +397,30 @@ def test_javascript_that_needs_node_is_told_so(tmp_path: Path) -> None:
         build_plugin(folder)
 
     assert str(refused.value).endswith("Node's modules are not there inside of a plugin.")
+
+
+def test_a_package_that_nobody_named_is_told_where_to_name_it(tmp_path: Path) -> None:
+    """The bundler's own advice is for pages."""
+    folder = tmp_path / "unnamed"
+    new_plugin("unnamed", "js", folder)
+    (folder / "src" / "plugin.js").write_text('import ms from "ms"; ms("1h");')
+
+    with pytest.raises(BuildError, match='Could not resolve "ms"') as refused:
+        build_plugin(folder)
+
+    assert str(refused.value).endswith(
+        "Name the package in the dependencies of package.json, and build again."
+    )
+
+
+def test_requirements_that_are_no_text_are_told(tmp_path: Path) -> None:
+    """As some editors of other systems write them."""
+    folder = tmp_path / "utf16"
+    new_plugin("utf16", "python", folder)
+    (folder / "requirements.txt").write_text("inflection==0.5.1", encoding="utf-16")
+
+    with pytest.raises(BuildError, match=r"requirements\.txt is no UTF-8 text"):
+        build_plugin(folder)
 
 
 def test_python_that_does_not_parse_is_told_with_its_place(

@@ -31,8 +31,9 @@ _LOCK = "package-lock.json"
 
 #: Where the bundler's own words end, and those of the program that started it begin.
 _STARTER = re.compile(r"^node:\w+:\d+$", re.MULTILINE)
-#: Its advice about Node's modules, which is for other surroundings.
+#: Its advice about Node's modules and about packages that it does not find, which is for other surroundings.
 _FOR_NODE = re.compile(r" Are you trying to bundle for node\?.*$", re.MULTILINE)
+_FOR_PAGES = re.compile(r"You can mark the path .*$", re.MULTILINE)
 
 _BUNDLE = (
     "--bundle",
@@ -131,6 +132,7 @@ def _bundle(scratch: Path, node: Node, tools: Path, packages: Path | None, folde
     )
     if done.returncode != 0:
         said = _FOR_NODE.sub(" Node's modules are not there inside of a plugin.", done.stderr)
+        said = _FOR_PAGES.sub("Name the package in the dependencies of package.json, and build again.", said)
         said = _STARTER.split(said)[0].strip()
         raise BuildError(f"The JavaScript sources of {folder} cannot be bundled:\n{said}")
 

@@ -88,7 +88,10 @@ def _packages(folder: Path, say: Say) -> Path | None:
     requirements = folder / _REQUIREMENTS
     if not requirements.is_file():
         return None
-    wanted = requirements.read_text(errors="replace")  # pip says what is wrong with it
+    try:
+        wanted = requirements.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise BuildError(f"{requirements} is no UTF-8 text: {error}") from error
     if not any(line.split("#")[0].strip() for line in wanted.splitlines()):
         return None
     digest = hashlib.sha256(f"{COMPONENTIZE_PY}\0{wanted}".encode()).hexdigest()

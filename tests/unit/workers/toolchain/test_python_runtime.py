@@ -61,6 +61,19 @@ def test_what_has_no_schema_is_refused_when_the_plugin_is_built(runtime: dict[st
     assert runtime["tools"] == {}
 
 
+def test_a_default_that_json_cannot_say_is_refused_when_the_plugin_is_built(runtime: dict[str, Any]) -> None:
+    """Listing the tools would trap otherwise."""
+
+    def picks(seen: Any = object(), share: float = 0.5) -> None: ...  # noqa: B008 -- as authors write it
+    def shares(share: float = float("inf")) -> None: ...
+
+    for function in (picks, shares):
+        with pytest.raises(TypeError, match=f"parameters of '{function.__name__}', defaults among them"):
+            runtime["tool"](function)
+    with pytest.raises(TypeError, match="are no JSON"):
+        runtime["tool"](name="given", parameters={"type": "object", "required": {1}})(lambda: None)
+
+
 def test_two_tools_of_one_name_are_refused(runtime: dict[str, Any]) -> None:
     """The second would never be called."""
     runtime["tool"](name="same")(lambda: 1)

@@ -112,6 +112,12 @@ def tool(
             parameters=schema_of(function) if parameters is None else parameters,
             function=function,
         )
+        try:
+            _json(declared.parameters)
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"the parameters of {declared.name!r}, defaults among them, are no JSON: {error}"
+            ) from error
         if declared.name in tools:
             raise TypeError(f"the tool {declared.name!r} is declared twice")
         tools[declared.name] = declared

@@ -36,6 +36,7 @@ def seal(say: Callable[[str], None]) -> None:
     for clock in _CLOCKS:
         setattr(time, clock, _no_clock)
     builtins.open = io.open = cast("Any", _no_files)
+    builtins.input = cast("Any", _no_input)
     sys.stdout = sys.stderr = cast("TextIO", _Lines(say))
 
 
@@ -74,6 +75,10 @@ def _nothing(*_: object, **__: object) -> NoReturn:
 
 def _no_files(*_: object, **__: object) -> NoReturn:
     raise PermissionError("There are no files inside of a component")
+
+
+def _no_input(*_: object) -> NoReturn:
+    raise EOFError("There is no input inside of a component")
 
 
 def _no_clock(*_: object) -> NoReturn:
