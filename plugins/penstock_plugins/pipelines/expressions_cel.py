@@ -23,6 +23,10 @@ _WHY = {
 }
 
 
+#: A `size` of ours, by a name that no expression may have.
+_SIZE = "_size"
+
+
 class Condition:
     """One expression, compiled.
 
@@ -33,7 +37,7 @@ class Condition:
         ValueError: it is none, or could cost too much.
     """
 
-    __slots__ = ("_execute", "_given", "certain", "paths")
+    __slots__ = ("_by_chars", "_execute", "_given", "_is_wide", "certain", "paths")
 
     def __init__(self, text: str) -> None:
         source = read_source(text)
@@ -41,6 +45,10 @@ class Condition:
             self._execute = _library().compile(text).execute
         except ValueError as error:
             raise ValueError(f"it is no CEL: {_first_problem(error)}") from None
+        # The library counts the bytes of a text, and the specification its characters.
+        self._by_chars = _library().compile(_by_chars(text, source.sizes)).execute if source.sizes else None
+        #: Whether it has a text of its own that may not be ASCII.
+        self._is_wide = not text.isascii() or "\\" in text
         #: Every way from a root that it names.
         self.paths: tuple[Path, ...] = (*source.paths, *source.sized, *source.looped)
         #: Those of them that must lead somewhere. None, where it may not come to look.
@@ -54,9 +62,12 @@ class Condition:
             MissingPathError: a way that it names leads nowhere.
             ValueError: it has no value, or one that is neither true nor false; says why.
         """
-        given = self._given.of(env)
+        given, wide = self._given.of(env)
         try:
-            holds = self._execute(given)
+            if self._by_chars is not None and (wide or self._is_wide):
+                holds = self._by_chars({**given, _SIZE: _size})
+            else:
+                holds = self._execute(given)
         except (KeyError, IndexError, RuntimeError, TypeError) as error:
             self._raise_missing(error, env)
             raise ValueError(_why(error)) from None
@@ -81,6 +92,19 @@ class Condition:
 
 def _why(error: Exception) -> str:
     return _WHY.get(type(error).__name__, "it cannot be evaluated with these values")
+
+
+def _by_chars(text: str, sizes: list[int]) -> str:
+    """The same with a `size` of ours."""
+    for at in reversed(sizes):
+        text = f"{text[:at]}{_SIZE}{text[at + len('size') :]}"
+    return text
+
+
+def _size(value: object) -> int:
+    if isinstance(value, str | list | dict):
+        return len(value)
+    raise TypeError("it has no size")
 
 
 class _Program(Protocol):

@@ -18,7 +18,7 @@ _MAX_SEARCHED_CHARS = 64 * 1024
 _MAX_LOOPED_CHARS = 1000
 #: Elements that loops look at, times the tokens of the expression, at most.
 _MAX_LOOP_WORK = 600_000
-#: Values that one evaluation is given, times its comparisons, at most.
+#: Values that one evaluation is given, times its comparisons and sizes, at most.
 _MAX_COMPARE_WORK = 1_000_000
 _MAX_NESTING = 64
 #: Elements of a list of which only the size is asked, for one of those that are looked at.
@@ -40,8 +40,8 @@ class Given:
         if source.loops:
             self._max_list = min(MAX_LIST, _MAX_LOOP_WORK // (source.tokens * source.loops))
 
-    def of(self, env: Mapping[str, Any]) -> dict[str, Any]:
-        """That, of what there is.
+    def of(self, env: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+        """That, of what there is; and whether sizes are asked while some text in it is not ASCII.
 
         Raises:
             ValueError: it is too much.
@@ -49,7 +49,8 @@ class Given:
         left = _Left(self._source, self._max_list)
         for path in self._source.looped:
             left.check_looped(path, env)
-        return {root: _pruned(env[root], inner, left) for root, inner in self._parts.items() if root in env}
+        given = {root: _pruned(env[root], inner, left) for root, inner in self._parts.items() if root in env}
+        return given, left.sizes_wide
 
 
 def _parts(source: Source) -> dict[str, Any]:
@@ -112,8 +113,12 @@ class _Left:
     def __init__(self, source: Source, max_list: int) -> None:
         self._max_list = max_list
         self._max_text = _MAX_SEARCHED_CHARS if source.matches else _MAX_CHARS
-        self._nodes = min(_MAX_NODES, _MAX_COMPARE_WORK // max(source.compares, 1))
+        walks = source.compares + len(source.sizes)
+        self._nodes = min(_MAX_NODES, _MAX_COMPARE_WORK // max(walks, 1))
         self._chars = _MAX_CHARS
+        self._sizes = bool(source.sizes)
+        #: Whether sizes are asked, and some text is not ASCII.
+        self.sizes_wide = False
 
     def take(self, value: Any) -> None:
         """Count a value that is given whole.
@@ -133,6 +138,7 @@ class _Left:
                         raise ValueError(f"a list has {len(item)} elements; it may look at {self._max_list}")
                     if type(item) is dict:
                         self._chars -= sum(map(len, item))
+                        self.sizes_wide |= self._sizes and not all(map(str.isascii, item))
                         inner.extend(item.values())
                     else:
                         inner.extend(item)
@@ -158,6 +164,7 @@ class _Left:
     def take_text(self, text: str) -> None:
         """As `take`, of a text."""
         self._chars -= len(text)
+        self.sizes_wide |= self._sizes and not text.isascii()
         if len(text) > self._max_text or self._chars < 0:
             raise ValueError(f"a text has {len(text)} characters; it may look at {self._max_text}")
 

@@ -71,6 +71,8 @@ class Source:
     compares: int = 0
     #: Whether it searches texts by a pattern.
     matches: bool = False
+    #: Where `size` is called, by position in the text.
+    sizes: list[int] = field(default_factory=list)
 
 
 def read_source(text: str) -> Source:
@@ -182,6 +184,8 @@ class _Reader:
             raise ValueError(f"character {token.at}: there is no {printable(name, 80)}(); there are {known}")
         if name == "matches":
             self._pattern(token)
+        elif name == "size":
+            self._source.sizes.append(token.at - 1)
         self._at += 1
 
     def _begin_loop(self, token: _Token) -> None:

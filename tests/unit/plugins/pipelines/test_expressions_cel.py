@@ -65,6 +65,35 @@ def test_L4_conditions_are_cel(expression: str, value: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    "expression",
+    [
+        "data.text.size() == 5 && size(data.text) == 5",
+        "data.text.size() == 5 && data.text != 'x'",
+        "size (data.text) == 5 && data.plain . size ( ) == 5",
+        "'日本'.size() == 2",
+        r"'\u00e9'.size() == 1",
+        "(data.text + 'é').size() == 6",
+        "data.list.size() == 2 && data.list.all(x, x.size() <= 2) && data.list[0].size() == 1",
+        "data.table.size() == 2 && data.table.all(key, key.size() == 1)",
+        "has(data.nothing) || data.text.size() == 5",
+    ],
+)
+def test_L4_the_size_of_a_text_is_its_characters(expression: str) -> None:
+    """As the specification has it, whatever they are."""
+    table = {"é": 1, "b": "😀"}
+    env = {"data": {"text": "héllo", "plain": "hello", "list": ["é", "ab"], "table": table}}
+
+    assert holds(expression, env)
+
+
+@pytest.mark.parametrize(("expression", "error"), [("size(data.n) == 1", "n"), ("data.x.size() == 1", "x")])
+def test_L3_what_has_no_size_is_an_error_beside_any_text(expression: str, error: str) -> None:
+    """A number, or nothing at all."""
+    with pytest.raises((PipelineError, ParamsError), match=f"data.{error}"):
+        holds(f"data.text.size() == 5 && {expression}", {"data": {"text": "héllo", "n": 3}})
+
+
+@pytest.mark.parametrize(
     ("expression", "path"),
     [
         ("data.nothing > 1", "data.nothing"),
