@@ -26,7 +26,7 @@ from penstock_plugins.errors import (
     ValueLostError,
 )
 from penstock_plugins.index import ToolIndex
-from penstock_plugins.pipelines.item import ItemState, ItemStatus
+from penstock_plugins.pipelines.item import ItemState, ItemStatus, input_mark
 from penstock_plugins.pipelines.item_check import check_item
 from penstock_plugins.pipelines.model import Pipeline
 from penstock_plugins.pipelines.plan import Plan
@@ -35,7 +35,7 @@ from penstock_plugins.pipelines.stages import next_stage
 from penstock_scheduler.flow import Effect, Flow, ask
 from penstock_scheduler.planning import Planned, make_plan
 from penstock_scheduler.reading import Ticket
-from penstock_scheduler.run_sending import Beginnings
+from penstock_scheduler.run_sending import Beginnings, input_text
 from penstock_scheduler.runs import Runs
 from penstock_scheduler.submission import choose_queue
 from penstock_scheduler.toolbox import Toolbox
@@ -219,12 +219,19 @@ def _check_inputs(items: Mapping[int, ItemState], terms: Terms) -> None:
         return
     given = terms.inputs
     for index, item in items.items():
-        known = item.frames[0][0] if item.frames[0][0] is not None else item.data if item.pc == 0 else None
-        if index >= len(given) or (known is not None and orjson.loads(orjson.dumps(given[index])) != known):
+        if index >= len(given) or _is_other(item, orjson.loads(input_text(given[index]))):
             raise ConflictError(
                 f"Input {index} is not what the run was given: resume without inputs, or submit it anew",
                 {"index": index},
             )
+
+
+def _is_other(item: ItemState, given: Any) -> bool:
+    """Whether an item was given something else. Where nobody knows any more what it was given: no."""
+    kept, mark = item.frames[0][:2]
+    if mark is not None:
+        return bool(input_mark(given) != mark)
+    return kept is not None and bool(given != kept)
 
 
 def _rewound(found: Planned, item: ItemState, beginnings: Beginnings) -> ItemState:

@@ -14,7 +14,7 @@ from penstock_broker_config.flow_items import pack_items
 from penstock_broker_config.ledger import RunSpec, Submitted, top_flow
 from penstock_broker_config.value_references import INLINE_BYTES
 from penstock_plugins.errors import ErrorCode, ParamsError
-from penstock_plugins.pipelines.item import ItemState, ItemStatus
+from penstock_plugins.pipelines.item import ItemState, ItemStatus, input_mark
 from penstock_plugins.result import ToolFailure
 from penstock_plugins.schema import ParamsSchema
 from penstock_scheduler.encoding import OnInvalid
@@ -142,7 +142,7 @@ class Beginnings:
         value = orjson.loads(text)
         if self._schema is not None:
             self._schema.check(value)
-        return self._json(ItemState.fresh(value, reads_input=self._reads_input))
+        return self._json(self._fresh(value))
 
     def rows(self, on_invalid: OnInvalid, *, first: int) -> Callable[[Any], bytes]:
         """What makes the state of each input of a map; see `encoding.row_encoder`."""
@@ -164,15 +164,19 @@ class Beginnings:
     def _refused(self, given: Any, error: ParamsError) -> bytes:
         """An item that has failed before it begins; with its input, where that can travel."""
         try:
-            value = orjson.loads(input_text(given))
+            item = self._fresh(orjson.loads(input_text(given)))
         except ParamsError:
-            value = None
-        item = ItemState.fresh(value, reads_input=self._reads_input)
+            item = ItemState.fresh(None)
         item.status = ItemStatus.FAILED
         item.failure = ToolFailure(
             code=ErrorCode.VALIDATION_ERROR, message=error.message, details=error.details or None
         )
         return self._json(item)
+
+    def _fresh(self, value: Any) -> ItemState:
+        """An item whose input can be compared later, also when it is not kept."""
+        mark = None if self._reads_input and value is not None else input_mark(value)
+        return ItemState.fresh(value, reads_input=self._reads_input, mark=mark)
 
     @staticmethod
     def _json(item: ItemState) -> bytes:

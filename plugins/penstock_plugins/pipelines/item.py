@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
+
+import orjson
 
 from penstock_plugins.errors import EnvelopeError, ErrorCode
 from penstock_plugins.result import ToolFailure
@@ -47,7 +50,7 @@ class ItemState:
     data: Any = None
     status: ItemStatus = ItemStatus.RUNNING
     #: Of its own frame, then of each composite that it is in: the input, what was carried before, and of a
-    #: composite when it was entered, in seconds since 1970.
+    #: composite when it was entered, in seconds since 1970. Its own frame has the mark of its input there.
     frames: list[list[Any]] = field(default_factory=list)
     #: Results of steps that expressions read, by slot.
     slots: dict[int, Any] = field(default_factory=dict)
@@ -65,15 +68,16 @@ class ItemState:
     came_out_of: tuple[str, ...] = ()
 
     @classmethod
-    def fresh(cls, given: Any, *, reads_input: bool = True, index: int = 0) -> Self:
+    def fresh(cls, given: Any, *, reads_input: bool = True, index: int = 0, mark: str | None = None) -> Self:
         """An item at the beginning of its program.
 
         Args:
             given: its input.
             reads_input: see `Program.reads_input`.
             index: among the members of its fan-out.
+            mark: `input_mark`, to know its input by when that is not kept.
         """
-        return cls(data=given, frames=[[given if reads_input else None, None]], index=index)
+        return cls(data=given, frames=[[given if reads_input else None, mark]], index=index)
 
     def rewound(self) -> Self:
         """A failed item to go on with: at the step that failed, as after the last good one.
@@ -135,6 +139,12 @@ class ItemState:
             )
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise EnvelopeError(f"An item of a pipeline is damaged: {str(error)[:200]}") from error
+
+
+def input_mark(given: Any) -> str:
+    """What an input, as JSON values, is known by: the same for equal ones, whatever the order of their keys."""
+    text = orjson.dumps(given, option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(text, digest_size=12).hexdigest()
 
 
 def ms_inside(frame: list[Any], now_s: float) -> float:

@@ -100,16 +100,21 @@ def test_what_was_cancelled_goes_on(system: Broker, producer: Producer) -> None:
     assert resumed.cancel()
 
 
-def test_inputs_that_have_changed_are_refused(system: Broker, producer: Producer) -> None:
-    """When they are given to be compared."""
-    reads = SHAKY.transform({"n": "{{input.n}}"})
-    job = producer.map(reads, [{"n": 3}, {"n": 4}])
+@pytest.mark.parametrize("more", ["{{input.n}}", "{{data.n}}"], ids=["kept", "not kept"])
+def test_L2_inputs_that_have_changed_are_refused(system: Broker, producer: Producer, more: str) -> None:
+    """When they are given to be compared; also those that no step looks at later."""
+    job = producer.map(SHAKY.transform({"n": more}), [{"n": 3, "m": 1}, {"n": 4, "m": 1}])
     job.result(WAIT_S)
     wait_until(lambda: job.state.final, WAIT_S, "the run has ended")
 
+    for changed in ([{"n": 5, "m": 1}, {"n": 4, "m": 1}], [None], [{"n": 3}], []):
+        with pytest.raises(ConflictError, match="Input 0 is not what the run was given"):
+            producer.resume(job.id, inputs=changed)
+    resumed = producer.resume(job.id, inputs=[{"m": 1, "n": 3}, {"n": 4, "m": 1}])
+    assert not resumed.result(WAIT_S)[0].success
+    wait_until(lambda: resumed.state.final, WAIT_S, "it has ended")
     with pytest.raises(ConflictError, match="Input 0 is not what the run was given"):
-        producer.resume(job.id, inputs=[{"n": 5}, {"n": 4}])
-    assert not producer.resume(job.id, inputs=[{"n": 3}, {"n": 4}]).result(WAIT_S)[0].success
+        producer.resume(resumed.id, inputs=[{"n": 5, "m": 1}])
 
 
 def test_what_cannot_be_resumed_says_why(system: Broker, producer: Producer) -> None:

@@ -24,7 +24,7 @@ from penstock_broker_config.foreign import run_of_task
 from penstock_broker_config.ledger import FlowStep, JobRecord, JobState, RunSpec, top_flow
 from penstock_broker_config.value_references import is_reference
 from penstock_plugins.errors import EnvelopeError, ErrorCode, JobNotFoundError, OverloadedError
-from penstock_plugins.pipelines.item import ItemState
+from penstock_plugins.pipelines.item import ItemState, input_mark
 from penstock_plugins.result import ToolFailure
 from penstock_workers.bench import Bench
 from penstock_workers.foreign.envelope import ForeignCall, read_call
@@ -132,7 +132,8 @@ class ForeignCalls:
         bench, compiled = self._bench, call.compiled
         plan, program = compiled.plan, compiled.programs[0]
         flow, first = top_flow(run, 0), program.steps[0]
-        text = orjson.dumps(ItemState.fresh(given, reads_input=program.program.reads_input).to_json())
+        item = ItemState.fresh(given, reads_input=program.program.reads_input, mark=input_mark(given))
+        text = orjson.dumps(item.to_json())
         packed = pack_items([text], lambda state: patiently(lambda: bench.values.put(run, state)))
         spec = RunSpec(
             run=run,
