@@ -142,7 +142,7 @@ class ItemState:
 
 
 def input_mark(given: Any) -> str:
-    """What an input, as JSON values, is known by: the same for equal ones, whatever the order of their keys."""
+    """What an input is known by, as JSON values: the same whatever the order of their keys."""
     text = orjson.dumps(given, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(text, digest_size=12).hexdigest()
 
