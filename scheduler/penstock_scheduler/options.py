@@ -12,6 +12,8 @@ from penstock_plugins.errors import ConfigurationError
 MAX_NAME_CHARS = 256
 #: Seconds that a call may be put off at most: a year.
 MAX_ETA_S = 31_536_000.0
+#: Seconds to a deadline at most: a hundred years. Times are whole milliseconds that every reader can take.
+MAX_DEADLINE_S = 3_153_600_000.0
 
 
 class CallOptions(TypedDict, total=False):
@@ -60,6 +62,9 @@ def check_options(options: CallOptions | SubmitOptions, shape: type) -> None:
             isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
         ):
             raise ConfigurationError(f"{name} must be a number of seconds greater than 0, got {value!r}")
+    deadline_s = options.get("deadline_s")
+    if deadline_s is not None and deadline_s > MAX_DEADLINE_S:
+        raise ConfigurationError(f"deadline_s must be at most {MAX_DEADLINE_S:g} seconds, got {deadline_s!r}")
     eta_s: object = options.get("eta_s")
     if eta_s is not None and not (
         isinstance(eta_s, int | float) and not isinstance(eta_s, bool) and 0 <= eta_s <= MAX_ETA_S

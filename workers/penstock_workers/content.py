@@ -27,7 +27,7 @@ RAW_BYTES = 4096
 #: Bytes of the details that a guest gives with its failure.
 DETAILS_BYTES = 16 * 1024
 #: The longest wait that a guest may ask for.
-_RETRY_AFTER_MAX_S = 86_400.0
+RETRY_AFTER_MAX_S = 86_400.0
 
 #: Levels that our own JSON writer can write again. Fewer brackets than this cannot nest deeper.
 _NESTING = 250
@@ -60,7 +60,7 @@ def read_failure(value: Any) -> ToolFailure:
         details["reported_code"] = clean(reported, 64)
     wait_s = value.get("retry_after_s")
     if isinstance(wait_s, int | float) and not isinstance(wait_s, bool) and math.isfinite(wait_s):
-        details["retry_after_s"] = min(max(float(wait_s), 0.0), _RETRY_AFTER_MAX_S)
+        details["retry_after_s"] = min(max(float(wait_s), 0.0), RETRY_AFTER_MAX_S)
     message = value.get("message")
     return ToolFailure(
         code=code or ErrorCode.EXECUTION_ERROR,

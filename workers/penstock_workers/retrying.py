@@ -10,6 +10,7 @@ import orjson
 from penstock_plugins.errors import ErrorCode
 from penstock_plugins.result import ToolFailure
 from penstock_workers.batch_calls import BatchCall
+from penstock_workers.content import RETRY_AFTER_MAX_S
 
 #: Failures that another time may not bring.
 PASSING = frozenset({ErrorCode.TIMEOUT, ErrorCode.RATE_LIMIT, ErrorCode.DEPENDENCY_ERROR})
@@ -58,7 +59,10 @@ def pause_s(failure: ToolFailure) -> float | None:
     if failure.code is not ErrorCode.RATE_LIMIT:
         return None
     wait = (failure.details or {}).get("retry_after_s")
-    return float(wait) if isinstance(wait, int | float) and wait > 0 else None
+    if not isinstance(wait, int | float) or isinstance(wait, bool) or not wait > 0:
+        return None
+    # A guest's own details may have any number under that name.
+    return min(float(wait), RETRY_AFTER_MAX_S)
 
 
 def retry_entry(call: BatchCall, delay_s: float) -> bytes:

@@ -68,14 +68,22 @@ end)(redis)
 class VirtualLedger(Ledger):
     """The ledger by a clock that stands still until somebody says otherwise."""
 
-    def __init__(self, client: redis.Redis, keys: Keys | None = None, bounds: Bounds | None = None) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        keys: Keys | None = None,
+        bounds: Bounds | None = None,
+        retention: Retention | None = None,
+    ) -> None:
         """
         Args:
             client: of a Redis that is the test's own.
             keys: of the system.
             bounds: how much may wait.
+            retention: how long what has ended is kept. None: longer than any test lets pass.
         """
-        super().__init__(client, keys or Keys(), Retention(result_ttl_s=1e8, failure_ttl_s=1e8), bounds)
+        long = Retention(result_ttl_s=1e8, failure_ttl_s=1e8)
+        super().__init__(client, keys or Keys(), retention or long, bounds)
         self._now_us = BEGINNING_MS * 1000
 
     @property

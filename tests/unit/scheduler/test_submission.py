@@ -14,7 +14,7 @@ from penstock_broker_config.envelope import Signer
 from penstock_plugins.errors import ConfigurationError, ParamsError
 from penstock_plugins.schema import ParamsSchema
 from penstock_scheduler.encoding import encode, row_encoder
-from penstock_scheduler.options import CallOptions, SubmitOptions, check_options
+from penstock_scheduler.options import MAX_DEADLINE_S, CallOptions, SubmitOptions, check_options
 from penstock_scheduler.submission import EXPIRY_S, Submission, compose, params_digest
 from penstock_scheduler.toolbox import ToolUse
 from tests.unit.scheduler.wires import job_record
@@ -153,6 +153,13 @@ class TestOptions:
         """Nothing else is guessed."""
         with pytest.raises(ConfigurationError, match=name):
             check_options(said(**{name: value}), SubmitOptions)
+
+    def test_I1_a_deadline_is_a_moment_that_clocks_can_say(self) -> None:
+        """A hundred years are enough, and no reader of the job's record stumbles over it."""
+        check_options(said(deadline_s=MAX_DEADLINE_S), SubmitOptions)
+
+        with pytest.raises(ConfigurationError, match="deadline_s must be at most"):
+            check_options(said(deadline_s=2 * MAX_DEADLINE_S), SubmitOptions)
 
     @pytest.mark.parametrize("name", ["tenant", "idempotency_key"])
     @pytest.mark.parametrize("value", ["", "x" * 257, 5])

@@ -71,6 +71,9 @@ def test_E2_what_a_rate_limit_asks_for_is_waited_for() -> None:
         (failure(ErrorCode.RATE_LIMIT), None),
         (failure(ErrorCode.RATE_LIMIT, retry_after_s=0), None),
         (failure(ErrorCode.RATE_LIMIT, retry_after_s="soon"), None),
+        (failure(ErrorCode.RATE_LIMIT, retry_after_s=True), None),
+        # A guest's own details are not checked: no key pauses for longer than a day.
+        (failure(ErrorCode.RATE_LIMIT, retry_after_s=1e300), 86_400.0),
         (failure(ErrorCode.TIMEOUT, retry_after_s=3), None),
     ],
 )

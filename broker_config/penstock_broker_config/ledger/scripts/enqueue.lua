@@ -24,7 +24,8 @@ local base, n = tonumber(ARGV[3]), tonumber(ARGV[4])
 if n < 1 or n > MAX_CALLS then return redis.error_reply('ENQUEUE of ' .. n .. ' calls: 1 to ' .. MAX_CALLS) end
 
 local sent = {tool = ARGV[7], tenant = ARGV[9], digest = ARGV[8], queue = ARGV[6], single = ARGV[14],
-  total = ARGV[13], deadline = ARGV[12], idem = ARGV[16], idem_key = KEYS[4]}
+  total = ARGV[13], deadline = ARGV[12], idem = ARGV[16], idem_key = KEYS[4],
+  delay = ARGV[15] ~= '' and ARGV[15] or nil}
 
 local at = 26
 local buffers = {}

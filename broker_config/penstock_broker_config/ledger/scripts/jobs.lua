@@ -2,8 +2,8 @@
 -- Times are milliseconds of this server's clock.
 --
 -- j:{job}       hash: tool tenant digest queue state single accepted done failed expired total created
---               started finished deadline status error idem; waiting calls in buffers; of a run pipeline (1) and
---               digests; of an inner job parent (its flow)
+--               started finished deadline status error idem; fed when it was fed last; waiting calls in buffers; of
+--               a run pipeline (1) and digests; of an inner job parent (its flow)
 -- j:{job}:ok :err  hashes, index → result record;  j:{job}:out  stream of what ended, in that order
 -- j:{job}:run   hash, batch → who holds its lease
 -- j:{job}:v     hash, digest:number → piece of a large value; those of an inner job are its run's
@@ -40,6 +40,18 @@ local function tell_holders(prefix, job, holders)
   end
 end
 
+-- Calls a function of a record, which may be damaged; false when it failed for that. That Redis takes no write now (it
+-- is full, or this user may not) says nothing of a record: then the script ends, and nothing is changed.
+local function guarded(what, ...)
+  local good, answer = pcall(what, ...)
+  if good then return true, answer end
+  local why = type(answer) == 'table' and answer.err or tostring(answer)
+  for _, word in ipairs({'OOM ', 'MISCONF ', 'READONLY ', 'NOREPLICAS ', 'NOPERM ', 'user executing the script'}) do
+    if string.find(why, word, 1, true) then error(answer, 0) end
+  end
+  return false
+end
+
 -- What else ends with a run, and with an inner job: flows.lua.
 local end_of_run, end_of_inner
 
@@ -47,7 +59,8 @@ local end_of_run, end_of_inner
 -- keep.ok, keep.err: milliseconds for successes and failures.
 local function end_job(jk, state, t, keep)
   redis.call('HSET', jk.job, 'state', state, 'finished', t)
-  local own = redis.call('HMGET', jk.job, 'idem', 'parent', 'pipeline')
+  local own = redis.call('HMGET', jk.job, 'idem', 'parent', 'pipeline', 'waiting')
+  if own[4] then redis.call('ZREM', jk.prefix .. 'late', jk.id) end
   if own[2] then return end_of_inner(jk, own[2], t) end
   redis.call('XADD', jk.out, '*', 's', state)
   local longer = math.max(keep.ok, keep.err)
@@ -57,7 +70,9 @@ local function end_job(jk, state, t, keep)
   redis.call('PEXPIRE', jk.err, keep.err)
   redis.call('PEXPIRE', jk.values, longer)
   redis.call('DEL', jk.run, jk.headers)
-  if own[1] and own[1] ~= '' then redis.call('PEXPIRE', own[1], longer) end
+  -- As long as the result: a key that outlives it would stand for nothing that anybody can read.
+  local kept = state == 'succeeded' and keep.ok or state == 'failed' and keep.err or longer
+  if own[1] and own[1] ~= '' then redis.call('PEXPIRE', own[1], kept) end
   if own[3] then end_of_run(jk, t, keep) end
 end
 
@@ -105,7 +120,7 @@ end
 local function accept(jk, sent, word, n, jobs, t)
   local deadline
   if word == 'new' then
-    deadline = sent.deadline ~= '' and tostring(t + tonumber(sent.deadline)) or ''
+    deadline = sent.deadline ~= '' and string.format('%.0f', t + tonumber(sent.deadline)) or ''
     if sent.flow then deadline = redis.call('HGET', jk.prefix .. 'j:' .. string.match(jk.id, '^[^/]*'), 'deadline') or '' end
     redis.call('HSET', jk.job, 'tool', sent.tool, 'tenant', sent.tenant, 'digest', sent.digest, 'queue', sent.queue,
       'state', 'queued', 'single', sent.single, 'accepted', n, 'done', 0, 'failed', 0, 'expired', 0,
@@ -116,8 +131,11 @@ local function accept(jk, sent, word, n, jobs, t)
   else
     deadline = redis.call('HGET', jk.job, 'deadline') or ''
     redis.call('HINCRBY', jk.job, 'accepted', n)
+    redis.call('HSET', jk.job, 'fed', t)
   end
-  redis.call('PEXPIRE', jk.values, VALUES_MS)
+  -- Large params must be there when the calls run: after their delay, and until their deadline.
+  local until_ms = math.max(VALUES_MS + tonumber(sent.delay or 0), tonumber(deadline ~= '' and deadline or t) - t + VALUES_MS)
+  redis.call('PEXPIRE', jk.values, string.format('%.0f', until_ms))
   return deadline
 end
 

@@ -11,7 +11,7 @@ if redis.call('EXISTS', jk.job) == 1 then return 0 end
 local t = now_ms()
 redis.call('HSET', jk.job, 'tool', ARGV[3], 'tenant', ARGV[5], 'digest', ARGV[4], 'queue', ARGV[6],
   'state', 'queued', 'single', '0', 'accepted', 0, 'done', 0, 'failed', 0, 'expired', 0, 'total', '',
-  'created', t, 'deadline', ARGV[7] ~= '' and tostring(t + tonumber(ARGV[7])) or '', 'status', '',
+  'created', t, 'deadline', ARGV[7] ~= '' and string.format('%.0f', t + tonumber(ARGV[7])) or '', 'status', '',
   'error', '', 'idem', '', 'pipeline', 1, 'digests', ARGV[9])
 redis.call('SET', F.run_keys(ARGV[1], ARGV[2]).plan, ARGV[8])
 redis.call('ZADD', KEYS[1], t, ARGV[2])

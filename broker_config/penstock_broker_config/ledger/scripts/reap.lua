@@ -17,6 +17,10 @@ for k = 8, #ARGV do deep[ARGV[k]] = true end
 
 local rings = {}
 
+-- First of all: a script that has removed something may write on when Redis is full.
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', t - keep.err)
+redis.call('ZREMRANGEBYSCORE', prefix .. 'broken', '-inf', t - keep.err)
+
 local function look_at(id)
   if string.sub(id, 1, 1) == '>' then
     local fl = F.look_at_flow(prefix, string.sub(id, 2), t, keep, tonumber(ARGV[3]), tonumber(ARGV[4]))
@@ -43,7 +47,7 @@ end
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', t, 'LIMIT', 0, tonumber(ARGV[2]))) do
   -- One record that nobody can read must not keep the others from being looked at.
-  if not pcall(look_at, id) then
+  if not guarded(look_at, id) then
     if string.sub(id, 1, 1) == '>' then
       F.set_flow_aside(prefix, string.sub(id, 2), t, keep)
     else
@@ -53,25 +57,30 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', t, 'LIMIT', 0, 
 end
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'late', '-inf', t, 'LIMIT', 0, 1000)) do
-  if not pcall(expire_waiting, prefix, job_keys(prefix, id), t, keep) then redis.call('ZREM', prefix .. 'late', id) end
+  if not guarded(expire_waiting, prefix, job_keys(prefix, id), t, keep) then redis.call('ZREM', prefix .. 'late', id) end
 end
 for _, key in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'limits', '-inf', t - IDLE_LIMIT_MS, 'LIMIT', 0, 1000)) do
   if redis.call('SISMEMBER', prefix .. 'set', key) == 0 then redis.call('ZREM', prefix .. 'limits', key) end
 end
 
+-- A job is in the list as long as its record is there. Of many old ones that go on (delayed, say) others are looked at
+-- each time, so that they do not keep the list from being trimmed.
+local LOOKS = 100
 local old = t - math.max(keep.ok, keep.err)
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', old, 'LIMIT', 0, 100)) do
+local count = redis.call('ZCOUNT', KEYS[2], '-inf', old)
+local first = count > LOOKS and math.max(0, redis.call('TIME')[2] % (count + LOOKS) - LOOKS) or 0
+for _, id in ipairs(count > 0 and redis.call('ZRANGE', KEYS[2], first, math.min(first + LOOKS, count) - 1) or {}) do
   local jk = job_keys(prefix, id)
-  local j = redis.pcall('HMGET', jk.job, 'state', 'accepted', 'done', 'failed', 'expired')
-  if j.err or not j[1] or FINAL[j[1]] or not (tonumber(j[2]) and tonumber(j[3]) and tonumber(j[4]) and tonumber(j[5])) then
+  local j = redis.pcall('HMGET', jk.job, 'state', 'accepted', 'done', 'failed', 'expired', 'fed')
+  -- What a job left is kept from its end on, and somebody may feed it still.
+  local goes_on = not j.err and j[1] and (FINAL[j[1]] or (tonumber(j[6] or '') or 0) > old)
+  if j.err or not j[1] or not (tonumber(j[2]) and tonumber(j[3]) and tonumber(j[4]) and tonumber(j[5])) then
     redis.call('ZREM', KEYS[2], id)
-  elseif tonumber(j[3]) + tonumber(j[4]) + tonumber(j[5]) >= tonumber(j[2]) then
+  elseif not goes_on and tonumber(j[3]) + tonumber(j[4]) + tonumber(j[5]) >= tonumber(j[2]) then
     -- Fed by nobody for as long as a failure is kept: its producer is gone, and nobody went on with it.
     redis.call('HSET', jk.job, 'total', j[2], 'error', 'its input never ended, and nobody resumed it')
     end_job(jk, 'failed', t, keep)
     redis.call('ZREM', KEYS[2], id)
   end
 end
-redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', t - keep.err)
-redis.call('ZREMRANGEBYSCORE', prefix .. 'broken', '-inf', t - keep.err)
 return rings
