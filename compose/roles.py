@@ -31,7 +31,8 @@ _CONSUMING = (
 
 _LEDGER_KEYS = (
     "j:* b:* f:* i:* open ready canvases jobs wait:* next:* dead dead:* broken costs "
-    "buffers q:* qs:* due turns late wake* ft:* fb:* fv:* formed:* busy:* weights pend limits set l:*"
+    "buffers q:* qs:* due turns late wake* ft:* fb:* fv:* formed:* busy:* weights pend "
+    "limits set l:* lh:* lw:*"
 )
 #: Queues, and which queues there are.
 _QUEUES = "penstock.* _kombu.binding*"

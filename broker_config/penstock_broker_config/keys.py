@@ -41,7 +41,7 @@ class Keys:
 
     @property
     def jobs(self) -> str:
-        """Sorted set: job id → when it was created. Trimmed by reap after the longer retention."""
+        """Sorted set: job id → when it was created. Trimmed by reap when the job's record has expired."""
         return f"{self.prefix}jobs"
 
     @property
@@ -142,11 +142,11 @@ class Keys:
 
     def limit_slots(self, key: str) -> str:
         """Sorted set: batch → until when its slot is leased. An entry goes with its batch or its lease."""
-        return f"{self.prefix}l:{key}:held"
+        return f"{self.prefix}lh:{key}"
 
     def limit_waiters(self, key: str) -> str:
         """Sorted set: who waits for a slot or a token (a buffer, or `=batch`) → since when."""
-        return f"{self.prefix}l:{key}:wait"
+        return f"{self.prefix}lw:{key}"
 
     @property
     def dispatch_channel(self) -> str:

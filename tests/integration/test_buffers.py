@@ -331,12 +331,15 @@ def test_B2_the_operator_changes_a_limit_while_calls_wait(ledger: Ledger) -> Non
     buffer = Buffer(key="k", max_size=1, limits=(DeclaredLimit(key="api", concurrency=1),))
     for number in range(10):
         submit(ledger, f"j{number}", buffer)
-    counts = [len(dispatched(ledger, waiting=100))]
+    batches = dispatched(ledger, waiting=100)
+    counts = [len(batches)]
 
     ledger.change_limit("api", LimitChange(concurrency=4))
-    counts.append(len(batches := dispatched(ledger, waiting=100)))
+    batches += (more := dispatched(ledger, waiting=100))
+    counts.append(len(more))
+    claims = [claimed(ledger, batch, f"h:1:1#{batch.batch_id}") for batch in batches]
     ledger.change_limit("api", LimitChange(concurrency=2))
-    run(ledger, batches[0])
+    ledger.commit(batches[0].batch_id, [GOOD], fence=claims[0].fence, position=0, lease_s=30)
     counts.append(len(dispatched(ledger, waiting=100)))
     ledger.change_limit("api", LimitChange(concurrency=UNLIMITED))
     counts.append(len(dispatched(ledger, waiting=100)))

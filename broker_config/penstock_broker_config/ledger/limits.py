@@ -62,7 +62,7 @@ class LimitRequests:
             keys=[],
             args=[
                 self._keys.prefix,
-                key,
+                one_line(key),
                 "set",
                 _figure(change.concurrency),
                 _figure(change.rate_per_s),
@@ -76,8 +76,16 @@ class LimitRequests:
 
     def clear(self, key: str) -> Request[int]:
         return Request(
-            script="limit", keys=[], args=[self._keys.prefix, key, "clear", weighed(key)], read=int
+            script="limit",
+            keys=[],
+            args=[self._keys.prefix, one_line(key), "clear", weighed(key)],
+            read=int,
         )
+
+
+def one_line(key: str) -> str:
+    """A limit's key as the scripts keep it: they list keys a line each, and callers' params are in keys."""
+    return key.replace("\n", "\\n")
 
 
 def weighed(key: str) -> str:

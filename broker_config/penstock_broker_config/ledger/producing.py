@@ -10,6 +10,7 @@ import orjson
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger.buffering import Buffer, BufferedCall, buffers_of
 from penstock_broker_config.ledger.flow_records import InnerOf
+from penstock_broker_config.ledger.limits import one_line
 from penstock_broker_config.ledger.records import BatchHeader, CallEntry, JobState, Submitted
 from penstock_broker_config.ledger.requests import Bounds, Request, Retention, text
 from penstock_broker_config.value_references import size_of
@@ -183,7 +184,7 @@ def _spec(buffer: Buffer, header: BatchHeader) -> list[str | int | float]:
     ]
     for limit in buffer.limits:
         values += [
-            limit.key,
+            one_line(limit.key),
             *("" if v is None else v for v in (limit.concurrency, limit.rate_per_s, limit.burst)),
         ]
     return values

@@ -165,7 +165,7 @@ def check_remains(client: redis.Redis, ledger: VirtualLedger, model: RunningMode
         if name.startswith("j:"):
             if name.endswith((":run", ":h")):
                 left.add(name)
-        elif not name.startswith(REMAINS) or name.endswith((":held", ":wait")):
+        elif not name.startswith(REMAINS):
             left.add(name)
     assert left == set(), "keys that nobody needs any more"
     counts: Any = client.hmget(keys.pending, "calls", "bytes")

@@ -82,7 +82,7 @@ class Limits:
         for key in keys:
             limit = self.limit(key)
             slots = limit.slots_at(t)
-            if limit.paused_until > t or (own not in slots and len(slots) >= limit.concurrency):
+            if limit.paused_until > t or len(slots - {own}) >= limit.concurrency:
                 return 0
             if not own and not math.isinf(limit.rate):
                 tokens = limit.tokens_at(t) + slack if limit.rate > 0 else 0

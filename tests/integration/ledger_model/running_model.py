@@ -71,12 +71,13 @@ class RunningModel(Model):
             return "gone"
         while batch.done < len(batch.calls) - 1 and batch.done in closed:
             batch.done += 1
-        batch.holder = ""
-        if not batch.formed and not batch.keys:
-            batch.keys = self.limits.standing((), batch.header.tool, batch.header.tenant)
+        begun, batch.holder = bool(batch.holder), ""
+        batch.keys = self.limits.standing(batch.keys, batch.header.tool, batch.header.tenant)
         held = all(batch.id in self.limits.limit(key).slots_at(t) for key in batch.keys)
-        if not held and not self.limits.may_start(batch.keys, t, own=batch.id):
+        if not (begun and held) and not self.limits.may_start(batch.keys, t, own=batch.id):
+            self.limits.free(batch.keys, batch.id)
             batch.lease, batch.parked = 0, True
+            batch.fence += 1
             batch.look = max(t + PARKED_MS, batch.look)
             return "parked"
         self.limits.take(batch.keys, batch.id, 0, t, t + lease)

@@ -72,19 +72,22 @@ end
 while b.d < b.n - 1 and b.closed[b.d] do b.d = b.d + 1 end
 redis.call('HSET', bkey, 'd', b.d, 'x', b.x, 'a', b.a, 'careful', b.careful, 'w', '')
 
--- Limits that the operator has set since count as well.
+-- Limits that the operator has set since count as well; and what was lowered, or pauses, since a slot was kept for a
+-- batch that nobody has begun.
 local lease = t + tonumber(ARGV[4])
-if #b.keys == 0 and not b.owners then
-  b.keys = add_standing_keys(prefix, {}, b.tool, b.tenant)
-  if #b.keys > 0 then redis.call('HSET', bkey, 'lk', pack_keys(b.keys)) end
-end
+local declared = #b.keys
+b.keys = add_standing_keys(prefix, b.keys, b.tool, b.tenant)
+if #b.keys > declared then redis.call('HSET', bkey, 'lk', pack_keys(b.keys)) end
 if #b.keys > 0 then declare_again(prefix, b.keys, b.figures, t) end
-if #b.keys > 0 and not holds_slots(prefix, b.keys, id, t) then
+if #b.keys > 0 and (before == '' or not holds_slots(prefix, b.keys, id, t)) then
   local allowed, forbids, again = admitted(prefix, b.keys, 1, t, id)
   if allowed == 0 then
+    -- Whoever had it, and comes back late, has it no more: somebody else may be given it before.
+    redis.call('HINCRBY', bkey, 'f', 1)
     redis.call('HSET', bkey, 'l', 0)
     redis.call('ZADD', KEYS[1], math.max(again, t + 60000), id)
     redis.call('ZREM', prefix .. 'formed:' .. b.queue, id)
+    free_slots(prefix, b.keys, id, t)
     wait_for(prefix, '=' .. id, forbids, again, t)
     if again <= t then wake_dispatchers(prefix) end
     return {'parked'}

@@ -170,7 +170,7 @@ end
 
 local function wake(key)
   redis.call('ZREM', prefix .. 'wake', key)
-  local waiting = prefix .. 'l:' .. key .. ':wait'
+  local waiting = waiters_of(prefix, key)
   -- The batches among them first ('=' sorts before every buffer's name among those that came together).
   for _, waiter in ipairs(redis.call('ZRANGE', waiting, 0, 99)) do
     redis.call('ZREM', waiting, waiter)
@@ -185,19 +185,14 @@ local function wake(key)
   if redis.call('EXISTS', waiting) == 1 then redis.call('ZADD', prefix .. 'wake', 'NX', t, key) end
 end
 
-local function guarded(what, name, forget)
-  local good = pcall(what, name)
-  if not good and forget then pcall(forget, name) end
-end
-
 local ready = redis.call('ZRANGE', prefix .. 'ready', 0, most - 1)
 for _, id in ipairs(ready) do
   local F = flows()
-  local good, fl = pcall(F.look_at_flow, prefix, id, t, keep, grace, grace)
+  local good, fl = guarded(F.look_at_flow, prefix, id, t, keep, grace, grace)
   if not good then F.set_flow_aside(prefix, id, t, keep) elseif fl then F.ring_flow(prefix, fl, rings, t) end
 end
 for _, buffer in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'due', '-inf', t, 'LIMIT', 0, LOOKS)) do
-  guarded(is_due, buffer, forget_buffer)
+  if not guarded(is_due, buffer) then pcall(forget_buffer, buffer) end
 end
 for _, key in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'wake', '-inf', t, 'LIMIT', 0, LOOKS)) do
   guarded(wake, key)
@@ -221,7 +216,7 @@ for _, queue in ipairs(redis.call('SMEMBERS', prefix .. 'turns')) do
     if not s then
       redis.call('ZREM', prefix .. 'fb:' .. queue .. ':' .. tenant, buffer or '')
       step_out(prefix, buffer or '', queue, tenant)
-    elseif not pcall(form, buffer, s) then
+    elseif not guarded(form, buffer, s) then
       step_out(prefix, buffer, queue, tenant)
       forget_buffer(buffer)
     end

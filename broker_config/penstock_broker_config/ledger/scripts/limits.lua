@@ -4,8 +4,9 @@
 -- l:{key}       hash: c r b  concurrency, calls a second, burst: the operator's ('' or missing = as declared,
 --               'inf' = none); dc dr db  what the tool declares; p paused until; t tokens, a when counted
 --               kept for an hour after its last use, while it pauses, and until its tokens are back
--- l:{key}:held  sorted set, batch → until when its slot is leased
--- l:{key}:wait  sorted set, who waits for the key (a buffer, or =BATCH) → since when
+-- lh:{key}      sorted set, batch → until when its slot is leased
+-- lw:{key}      sorted set, who waits for the key (a buffer, or =BATCH) → since when
+--               A key is whatever callers make of their params: none of these names is another key's.
 -- limits        sorted set, key → last used; the operator's own keys never leave it
 -- set           set, keys that the operator has set
 -- wake          sorted set, key → when its waiters may be looked at again
@@ -19,6 +20,9 @@ local LONGEST_LIMIT_MS = 315360000000
 local function wake_dispatchers(prefix)
   redis.call('PUBLISH', prefix .. 'dispatch', '1')
 end
+
+local function slots_of(prefix, key) return prefix .. 'lh:' .. key end
+local function waiters_of(prefix, key) return prefix .. 'lw:' .. key end
 
 -- Reads a limit: concurrency, rate, burst (nil = none), paused until, tokens now.
 local function read_limit(prefix, key, t)
@@ -34,6 +38,8 @@ local function read_limit(prefix, key, t)
     local tokens, at = tonumber(l[8] or ''), tonumber(l[9] or '')
     limit.tokens = limit.burst
     if tokens and at then
+      -- A clock that was put back must not stop a rate for as long.
+      if at > t then redis.call('HSET', prefix .. 'l:' .. key, 'a', t) end
       limit.tokens = math.min(limit.burst, tokens + math.max(0, t - at) / 1000 * limit.rate)
     end
   end
@@ -50,16 +56,17 @@ local function keep_limit(prefix, key, t, until_ms, limit)
 end
 
 -- How many of `want` calls may start now. 0 comes with the key that forbids it and when to look again.
--- Slots that the batch `own` holds already are not asked for again.
+-- Slots that the batch `own` holds already are not asked for again, unless there are fewer of them by now.
 local function admitted(prefix, keys, want, t, own)
   local n = want
   for _, key in ipairs(keys) do
     local limit = read_limit(prefix, key, t)
     if limit.paused > t then return 0, key, limit.paused end
     if limit.concurrency then
-      local held = prefix .. 'l:' .. key .. ':held'
+      local held = slots_of(prefix, key)
       redis.call('ZREMRANGEBYSCORE', held, '-inf', t)
-      if not (own and redis.call('ZSCORE', held, own)) and redis.call('ZCARD', held) >= limit.concurrency then
+      local mine = own and redis.call('ZSCORE', held, own) and 1 or 0
+      if redis.call('ZCARD', held) - mine >= limit.concurrency then
         local first = redis.call('ZRANGE', held, 0, 0, 'WITHSCORES')
         return 0, key, first[2] and tonumber(first[2]) or t + 60000
       end
@@ -77,7 +84,7 @@ end
 local function take_slots(prefix, keys, id, calls, t, until_ms)
   for _, key in ipairs(keys) do
     local lkey = prefix .. 'l:' .. key
-    redis.call('ZADD', lkey .. ':held', until_ms, id)
+    redis.call('ZADD', slots_of(prefix, key), until_ms, id)
     local limit
     if calls > 0 then
       limit = read_limit(prefix, key, t)
@@ -86,7 +93,7 @@ local function take_slots(prefix, keys, id, calls, t, until_ms)
         redis.call('HSET', lkey, 't', string.format('%.6f', limit.tokens), 'a', t)
       end
     end
-    redis.call('PEXPIRE', lkey .. ':held', SLOTS_MS)
+    redis.call('PEXPIRE', slots_of(prefix, key), SLOTS_MS)
     keep_limit(prefix, key, t, until_ms, limit)
     redis.call('ZADD', prefix .. 'limits', t, key)
   end
@@ -115,7 +122,7 @@ end
 
 local function holds_slots(prefix, keys, id, t)
   for _, key in ipairs(keys) do
-    local until_ms = redis.call('ZSCORE', prefix .. 'l:' .. key .. ':held', id)
+    local until_ms = redis.call('ZSCORE', slots_of(prefix, key), id)
     if not until_ms or tonumber(until_ms) <= t then return false end
   end
   return true
@@ -127,13 +134,13 @@ local function keep_slots(prefix, b, t, until_ms)
   local allowed = admitted(prefix, b.keys, 1, t, b.id)
   -- A pause holds up what has not begun; what runs goes on.
   if allowed == 0 and not holds_slots(prefix, b.keys, b.id, t) then return false end
-  for _, key in ipairs(b.keys) do redis.call('ZADD', prefix .. 'l:' .. key .. ':held', until_ms, b.id) end
+  for _, key in ipairs(b.keys) do redis.call('ZADD', slots_of(prefix, key), until_ms, b.id) end
   return true
 end
 
 -- Somebody may be able to use the key now.
 local function wake_waiters(prefix, key, at, t)
-  if redis.call('EXISTS', prefix .. 'l:' .. key .. ':wait') == 1 then
+  if redis.call('EXISTS', waiters_of(prefix, key)) == 1 then
     redis.call('ZADD', prefix .. 'wake', 'LT', at, key)
     if at <= t then wake_dispatchers(prefix) end
   end
@@ -141,13 +148,14 @@ end
 
 local function free_slots(prefix, keys, id, t)
   for _, key in ipairs(keys) do
-    if redis.call('ZREM', prefix .. 'l:' .. key .. ':held', id) == 1 then wake_waiters(prefix, key, t, t) end
+    if redis.call('ZREM', slots_of(prefix, key), id) == 1 then wake_waiters(prefix, key, t, t) end
   end
 end
 
 local function wait_for(prefix, waiter, key, at, t)
-  redis.call('ZADD', prefix .. 'l:' .. key .. ':wait', 'NX', t, waiter)
-  redis.call('ZADD', prefix .. 'wake', 'LT', at, key)
+  redis.call('ZADD', waiters_of(prefix, key), 'NX', t, waiter)
+  -- Nobody is admitted before, whoever waits: an earlier look would only be refused again, and again.
+  redis.call('ZADD', prefix .. 'wake', at, key)
 end
 
 -- A pause is never shortened: whoever met the limit last and was told to wait longest is right.
