@@ -112,6 +112,10 @@ def test_L7_failures_are_typed_and_called_back(site: Site) -> None:
     unfit = chain(sig(site, "count", 3), sign("text.stats"), app=app).apply_async()
     with pytest.raises(ParamsError):
         unfit.get(timeout=WAIT_S)
+    for kind in ("decimal", "large", "deep"):
+        no_json = chain(sig(site, "no_json", kind), sign("text.stats", {"text": "{{input.text}}"}), app=app)
+        with pytest.raises(ParamsError, match="what came before in the canvas is no JSON"):
+            run(no_json)
     missing = chain(sig(site, "count", 3), sign("text.stats", {"text": "{{input.text}}"}), app=app)
     with pytest.raises(ParamsError, match=r"input\.text"):
         run(missing)

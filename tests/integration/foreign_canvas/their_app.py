@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from typing import Any
 
 import redis
@@ -35,6 +36,14 @@ def make(broker: str, backend: str) -> Celery:
     @app.task(name="theirs.texts", shared=False)
     def texts(parts: list[Any]) -> dict[str, str]:
         return {"text": " ".join(str(part) for part in parts)}
+
+    @app.task(name="theirs.no_json", shared=False)
+    def no_json(kind: str) -> dict[str, Any]:
+        # Celery's own JSON has all of these.
+        deep: Any = "x"
+        for _ in range(300):
+            deep = [deep]
+        return {"text": "x", "more": {"decimal": Decimal("1.5"), "large": 2**70, "deep": deep}[kind]}
 
     @app.task(name="theirs.failed", shared=False)
     def failed(task_id: str) -> None:

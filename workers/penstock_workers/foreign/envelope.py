@@ -62,9 +62,9 @@ class ForeignCall:
         try:
             text = orjson.dumps(value)
         except orjson.JSONEncodeError as error:
-            raise _unfit(f"the input is no JSON: {error}") from error
+            raise unfit(f"the input is no JSON: {error}") from error
         if len(text) > MAX_INPUT_BYTES:
-            raise _unfit(f"the input has {len(text)} bytes as JSON; {MAX_INPUT_BYTES} are allowed")
+            raise unfit(f"the input has {len(text)} bytes as JSON; {MAX_INPUT_BYTES} are allowed")
         if parameters is not None:
             ParamsSchema(parameters).check(value)
         return value
@@ -100,5 +100,6 @@ def _compiled(plan: bytes) -> CompiledPlan:
     return compile_all(plan)
 
 
-def _unfit(message: str) -> ParamsError:
+def unfit(message: str) -> ParamsError:
+    """An input that cannot be one."""
     return ParamsError(message, {"errors": [{"path": "$", "message": message}]})

@@ -14,6 +14,7 @@ from penstock_broker_config.foreign import CALL_TASK, PIPELINE_TASK
 from penstock_plugins.errors import EnvelopeError, ErrorCode, PenstockError, ToolError
 from penstock_plugins.result import ToolFailure
 from penstock_workers.foreign.calls import ForeignCalls
+from penstock_workers.foreign.envelope import unfit
 
 #: Longer ids are no task's of Celery.
 _ID_LENGTH = 200
@@ -64,7 +65,11 @@ def add_tasks(app: Celery, calls: Callable[[], ForeignCalls | None]) -> None:
 
 
 def _message(task: Any) -> dict[str, Any]:
-    """What sends the task again, with all that Celery put around it."""
+    """What sends the task again, with all that Celery put around it.
+
+    Raises:
+        ParamsError: what came before is no JSON: Celery's own can say more.
+    """
     request = task.request
     wanted = request.as_execution_options()
     options = {
@@ -83,5 +88,8 @@ def _message(task: Any) -> dict[str, Any]:
     }
     message = {"task": task.name, "args": list(request.args), "kwargs": request.kwargs, "options": options}
     # What Celery keeps in these are dictionaries of classes of its own.
-    copied: dict[str, Any] = orjson.loads(orjson.dumps(message))
+    try:
+        copied: dict[str, Any] = orjson.loads(orjson.dumps(message))
+    except orjson.JSONEncodeError as error:
+        raise unfit(f"what came before in the canvas is no JSON: {error}") from error
     return copied
