@@ -6,14 +6,12 @@ The environment is read here and nowhere else. Files are `penstock.toml` in the 
 
 from __future__ import annotations
 
-import difflib
 import math
-import os
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -23,14 +21,29 @@ from pydantic_settings import (
 
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import Bounds, DispatchTerms, Retention
+from penstock_broker_config.settings_problems import (
+    problem,
+    refuse_unknown_variables,
+    source_of,
+    unreadable,
+)
 from penstock_broker_config.urls import check_broker_url, check_redis_url
 from penstock_plugins.errors import ConfigurationError
 from penstock_plugins.limits import Limits
-from penstock_plugins.policy import OperatorPolicy
+from penstock_plugins.policy import KNOWN_CAPABILITIES, OperatorPolicy
 
 PROJECT_FILE = Path("penstock.toml")
-#: Variables of ours that are no settings.
-OTHER_VARIABLES = frozenset({"PENSTOCK_DEBUG"})
+
+
+def _known(names: frozenset[str]) -> frozenset[str]:
+    if unknown := sorted(names - KNOWN_CAPABILITIES):
+        raise ValueError(
+            f"nobody knows the capability '{unknown[0]}'; there are {', '.join(sorted(KNOWN_CAPABILITIES))}"
+        )
+    return names
+
+
+Capabilities = Annotated[frozenset[str], AfterValidator(_known)]
 
 
 class _Table(BaseModel):
@@ -41,7 +54,7 @@ class PluginPolicy(_Table):
     """`[plugins.NAME]`: what the operator allows one plugin."""
 
     #: Replaces `capabilities` for this plugin.
-    capabilities: frozenset[str] | None = None
+    capabilities: Capabilities | None = None
     #: What `env-get` may answer; the manifest's allow-list applies as well.
     env: dict[str, str] = Field(default_factory=dict)
     #: Narrows `[limits]` for this plugin.
@@ -128,7 +141,7 @@ class Settings(BaseSettings):
     soft_shutdown_s: float = Field(default=30.0, ge=0)
 
     #: Capabilities that any plugin may have when its manifest asks for them.
-    capabilities: frozenset[str] = frozenset({"log"})
+    capabilities: Capabilities = frozenset({"log"})
     #: No call gets more than this, whatever its manifest says; fields of `Limits`.
     limits: dict[str, float] = Field(default_factory=dict)
     plugins: dict[str, PluginPolicy] = Field(default_factory=dict)
@@ -253,13 +266,21 @@ def load_settings(**arguments: Any) -> Settings:
         ConfigurationError: an unknown key or a bad value; names the key and its source.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
-    _refuse_unknown_variables()
+    files = (PROJECT_FILE, Settings.user_file)
+    refuse_unknown_variables(Settings.model_fields)
     try:
         settings = Settings(**given)
     except ValidationError as error:
-        raise ConfigurationError("; ".join(_problem(item, given) for item in error.errors())) from error
-    except ValueError as error:  # a file that is no TOML
-        raise ConfigurationError(f"A configuration file cannot be read: {error}") from error
+        found = error.errors(include_url=False, include_context=False)
+        raise ConfigurationError("; ".join(problem(item, given, files) for item in found)) from error
+    except ValueError as error:  # a file that is no TOML, or a variable that is no JSON
+        raise ConfigurationError(unreadable(error, files)) from error
+    for plugin in ("", *settings.plugins):
+        try:
+            settings.operator_policy(plugin)
+        except ConfigurationError as error:  # it begins with the setting's name
+            source = source_of(error.message.partition(":")[0].split("."), given, files)
+            raise ConfigurationError(f"{error.message} (from {source})") from error
     if settings.broker_url:
         check_broker_url(settings.broker_url)
     if settings.redis_url:
@@ -267,26 +288,3 @@ def load_settings(**arguments: Any) -> Settings:
     if settings.celery_result_backend:
         check_redis_url(settings.celery_result_backend)
     return settings
-
-
-def _refuse_unknown_variables() -> None:
-    """A misspelt variable is an error: it would otherwise attach to another system without a word."""
-    known = {f"PENSTOCK_{name}".upper() for name in Settings.model_fields} | OTHER_VARIABLES
-    for name in sorted(os.environ):
-        if name.startswith("PENSTOCK_") and name.partition("__")[0] not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise ConfigurationError(f"{name}: unknown setting (from environment){hint}")
-
-
-def _problem(item: Any, given: dict[str, Any]) -> str:
-    path = ".".join(str(part) for part in item["loc"])
-    top = str(item["loc"][0]) if item["loc"] else ""
-    if top in given:
-        source = "argument"
-    elif f"PENSTOCK_{top.upper()}" in os.environ:
-        source = f"environment PENSTOCK_{top.upper()}"
-    else:
-        source = f"{PROJECT_FILE} or {Settings.user_file}"
-    what = "unknown setting" if item["type"] == "extra_forbidden" else item["msg"]
-    return f"{path}: {what} (from {source})"

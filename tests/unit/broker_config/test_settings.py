@@ -73,6 +73,68 @@ def test_G1_a_bad_value_in_the_environment_names_the_variable(monkeypatch: pytes
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("nope = 1", "nope: unknown setting"),
+        ("lease_s = 'soon'", "lease_s: "),
+        ("queues = [1]", "queues.0: "),
+        ("[plugins.text]\nfoo = 1", "plugins.text.foo: unknown setting"),
+        ("[limits]\nfoo = 1", "limits.foo: no such limit; known are fuel, "),
+        ("[plugins.text.limits]\nfuel = 0", "plugins.text.limits.fuel: must be a number greater than 0"),
+        (
+            'capabilities = ["htpp"]',
+            "capabilities: nobody knows the capability 'htpp'; there are env, fs, http",
+        ),
+        (
+            '[plugins.text]\ncapabilities = ["x"]',
+            "plugins.text.capabilities: nobody knows the capability 'x'",
+        ),
+    ],
+)
+@pytest.mark.parametrize("file", ["penstock.toml", "user.toml"])
+def test_G1_a_bad_value_in_a_file_names_the_one_file(tmp_path: Path, file: str, text: str, says: str) -> None:
+    """Of two that are there; the other gives settings as well."""
+    for name in ("penstock.toml", "user.toml"):
+        (tmp_path / name).write_text('tenant = "other"\n[plugins.code.limits]\nfuel = 5\n')
+    (tmp_path / file).write_text(text)
+
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings()
+
+    assert str(refused.value).startswith(says)
+    assert str(refused.value).endswith(f"{file})")
+    assert str(refused.value).count("(from ") == 1
+
+
+@pytest.mark.parametrize("file", ["penstock.toml", "user.toml"])
+def test_G1_a_file_that_is_no_toml_is_named(tmp_path: Path, file: str) -> None:
+    """With the place where reading it ended."""
+    (tmp_path / file).write_text("lease_s = \ntenant = 'a'")
+
+    with pytest.raises(ConfigurationError, match=rf"{file} cannot be read: .*line 1"):
+        load_settings()
+
+
+def test_G1_a_variable_that_is_no_json_names_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says how it is written: it is what an operator tries first."""
+    monkeypatch.setenv("PENSTOCK_CAPABILITIES", "log")
+
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings()
+
+    assert str(refused.value).startswith("capabilities: write it as JSON, such as PENSTOCK_CAPABILITIES=")
+    assert str(refused.value).endswith("(from environment PENSTOCK_CAPABILITIES)")
+
+
+def test_G1_a_bad_value_inside_of_a_table_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables can be given part by part."""
+    monkeypatch.setenv("PENSTOCK_LIMITS__FUEL", "much")
+
+    with pytest.raises(ConfigurationError, match=r"limits\.fuel: .*from environment PENSTOCK_LIMITS__FUEL\)"):
+        load_settings()
+
+
 def test_a_broker_that_no_one_supports_is_refused_with_what_would_do() -> None:
     """The message lists the schemes."""
     with pytest.raises(ConfigurationError, match="use redis://"):
