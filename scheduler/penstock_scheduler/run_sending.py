@@ -165,6 +165,7 @@ class Beginnings:
         """An item that has failed before it begins; with its input, where that can travel."""
         try:
             item = self._fresh(orjson.loads(input_text(given)))
+            self._json(item)
         except ParamsError:
             item = ItemState.fresh(None)
         item.status = ItemStatus.FAILED
@@ -180,7 +181,10 @@ class Beginnings:
 
     @staticmethod
     def _json(item: ItemState) -> bytes:
-        return orjson.dumps(item.to_json())
+        try:
+            return orjson.dumps(item.to_json())
+        except orjson.JSONEncodeError as error:  # an input as deep as JSON may be, and what is around it
+            raise _unfit(f"the input is nested too deep: {error}") from error
 
 
 def input_text(given: Any) -> bytes:

@@ -17,6 +17,7 @@ _LARGE = (("params",), ("result", "data"), ("result", "error", "details"), ("err
 #: The traces of members, which are cut where members run.
 _OF_MEMBERS = ("members", "branches")
 _MESSAGE_CHARS = 1000
+_NO_JSON = "it cannot be written as JSON"
 
 
 def trace_json(trace: Trace) -> bytes:
@@ -36,7 +37,10 @@ def cut(trace: Trace) -> Trace:
         small = len(orjson.dumps(trace)) <= MAX_ENTRY_BYTES
     except orjson.JSONEncodeError:
         small = False
-    return trace if small else [_cut_entry(entry) for entry in trace]
+    if small:
+        return trace
+    found: Trace = orjson.loads(trace_json(trace))
+    return found
 
 
 def _entry_json(entry: dict[str, Any]) -> bytes:
@@ -45,7 +49,11 @@ def _entry_json(entry: dict[str, Any]) -> bytes:
             written = orjson.dumps(entry)
             if len(written) <= MAX_ENTRY_BYTES:
                 return written
-    return orjson.dumps(_cut_entry(entry))
+    small = _cut_entry(entry)
+    try:
+        return orjson.dumps(small)
+    except orjson.JSONEncodeError:  # values of members, which are deeper here than where the members ran
+        return orjson.dumps(_without_values(small))
 
 
 def _cut_entry(entry: dict[str, Any]) -> dict[str, Any]:
@@ -57,8 +65,7 @@ def _cut_entry(entry: dict[str, Any]) -> dict[str, Any]:
             return entry
         sizes = {way: len(orjson.dumps(found)) for way in _LARGE if (found := _at(own, way)) is not None}
     except orjson.JSONEncodeError:
-        kept = {name: value for name, value in own.items() if isinstance(value, str | bool | float)}
-        return kept | {"left_out": "it cannot be written as JSON"}
+        return _without_values(own) | of_members
     missing: dict[str, int] = {}
     for way, part_size in sorted(sizes.items(), key=lambda pair: -pair[1]):
         if size <= MAX_ENTRY_BYTES:
@@ -69,6 +76,20 @@ def _cut_entry(entry: dict[str, Any]) -> dict[str, Any]:
     if size > MAX_ENTRY_BYTES:  # a message, or a path
         own = {name: _in_short(value) for name, value in own.items()}
     return {**own, "cut": missing, **of_members} if missing else {**own, **of_members}
+
+
+def _without_values(entry: dict[str, Any]) -> dict[str, Any]:
+    """What became of a step and of its members, without params and results."""
+    kept: dict[str, Any] = {
+        name: value for name, value in entry.items() if isinstance(value, str | bool | float)
+    }
+    if isinstance(success := _at(entry, ("result", "success")), bool):
+        kept["result"] = {"success": success}
+    if isinstance(members := entry.get("members"), list):
+        kept["members"] = [[_without_values(one) for one in trace] for trace in members]
+    if isinstance(branches := entry.get("branches"), dict):
+        kept["branches"] = {name: [_without_values(one) for one in trace] for name, trace in branches.items()}
+    return kept | {"left_out": _NO_JSON}
 
 
 def _at(value: Any, way: tuple[str, ...]) -> Any:

@@ -144,6 +144,22 @@ def test_an_input_that_does_not_fit_is_an_item_that_has_failed() -> None:
         stop({})
 
 
+@pytest.mark.parametrize("levels", [253, 254, 300])
+def test_an_input_that_is_nested_too_deep_is_refused_or_recorded(levels: int) -> None:
+    """As what it is; JSON's writer has less room for the item around it."""
+    deep: Any = 1
+    for _ in range(levels):
+        deep = [deep]
+    beginnings = Beginnings(planned(LINE.transform("{{input}}")), None)
+
+    with pytest.raises(ParamsError, match=r"nested too deep|Recursion limit"):
+        beginnings.state(deep)
+    recorded = ItemState.from_json(orjson.loads(beginnings.rows("record", first=0)(deep)))
+
+    assert recorded.failure is not None
+    assert recorded.failure.code is ErrorCode.VALIDATION_ERROR
+
+
 def test_the_tree_has_every_step_where_it_was_written() -> None:
     """With what the ledger counted of it; composites and members inside."""
     forked = (

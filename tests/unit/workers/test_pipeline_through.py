@@ -10,7 +10,7 @@ import pytest
 
 from penstock_broker_config.ledger import Commit, FlowClaim, FlowState
 from penstock_plugins.pipelines.hooks import NO_HOOKS, CallNote, Hooks, StepNote, SubmissionNote
-from penstock_plugins.pipelines.item import ItemState, ItemStatus
+from penstock_plugins.pipelines.item import ItemState, ItemStatus, UndoCall
 from penstock_plugins.pipelines.model import Pipeline
 from penstock_plugins.pipelines.program import Instruction
 from penstock_plugins.pipelines.trace_cut import trace_json
@@ -206,6 +206,27 @@ def test_W8_an_item_that_a_hook_ends_has_come_out_of_all_that_it_was_in() -> Non
     for path in ("steps[0]", "steps[0].if_true[0]", "steps[0].if_true[0] > steps[0]"):
         assert counters[f"{path}|in"] == counters[f"{path}|out"] == 1
     assert "steps[0].if_true[1]|in" not in counters
+
+
+@pytest.mark.parametrize("member", [True, False])
+def test_L2_an_undoing_that_json_cannot_hold_is_said_not_to_be_done(*, member: bool) -> None:
+    """The others are done; the item says so at its end."""
+    deep: Any = []
+    for _ in range(300):
+        deep = [deep]
+    fine = UndoCall(tool=2, params={"n": 1}, step="steps[0]")
+    both, none = ItemState.fresh({}), ItemState.fresh({})
+    both.undo = [fine, UndoCall(tool=2, params={"n": deep}, step="steps[1]")]
+    none.undo = both.undo[1:]
+
+    read = [ItemState.from_json(orjson.loads(encoded(item, member=member))) for item in (both, none)]
+
+    assert [item.undo for item in read] == [[fine], []]
+    assert [item.not_undone[0]["step"] for item in read] == ["steps[1]"] * 2
+    statuses = [ItemStatus.FAILED if member else ItemStatus.UNDOING, ItemStatus.FAILED]
+    assert [item.status for item in read] == statuses
+    assert read[1].failure is not None
+    assert ("not_undone" in (read[1].failure.details or {})) is not member
 
 
 def test_an_item_that_json_cannot_hold_fails_and_its_trace_says_what_is_left_out() -> None:

@@ -12,7 +12,8 @@ from penstock_broker_config.flow_items import pack_items, unpack_items
 from penstock_broker_config.ledger import FlowClaim, run_of
 from penstock_broker_config.value_references import INLINE_BYTES, is_reference
 from penstock_plugins.errors import EnvelopeError, ErrorCode
-from penstock_plugins.pipelines.item import ItemState, ItemStatus
+from penstock_plugins.pipelines.item import ItemState, ItemStatus, UndoCall
+from penstock_plugins.pipelines.machine_undoing import undoing_ended
 from penstock_plugins.pipelines.trace import Trace
 from penstock_plugins.pipelines.trace_cut import trace_json
 from penstock_plugins.result import ToolFailure
@@ -94,10 +95,23 @@ def encoded(item: ItemState, *, member: bool) -> bytes:
             return state
         why = f"it has grown to {len(state)} bytes; {MAX_ITEM_BYTES} are allowed"
     item.failure = ToolFailure(code=ErrorCode.PIPELINE_ERROR, message=f"The item cannot be kept: {why}")
-    item.status = ItemStatus.UNDOING if item.undo and not member else ItemStatus.FAILED
     item.data, item.slots, item.errors = None, {}, {}
     item.frames = [[None, None] for _ in item.frames]
+    lost = [call for call in item.undo if not _can_be_kept(call)]
+    item.undo = [call for call in item.undo if call not in lost]
+    item.not_undone += [{"step": call.step, "message": f"its params cannot be kept: {why}"} for call in lost]
+    item.status = ItemStatus.UNDOING if item.undo and not member else ItemStatus.FAILED
+    if item.status is ItemStatus.FAILED and item.not_undone and not member:
+        undoing_ended(item)
     return orjson.dumps(item.to_json())
+
+
+def _can_be_kept(call: UndoCall) -> bool:
+    """Whether a call that undoes a step can be written with its item."""
+    try:
+        return len(orjson.dumps({"u": [[call.tool, call.params, call.step]]})) <= MAX_ITEM_BYTES
+    except orjson.JSONEncodeError:
+        return False
 
 
 def _rank(stage: str) -> tuple[bool, int]:

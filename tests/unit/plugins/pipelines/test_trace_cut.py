@@ -73,3 +73,29 @@ def test_L2_what_gathers_members_has_all_their_entries() -> None:
     assert list(first["cut"]) == ["params"]
     assert second["params"] == {"n": 2, "text": "short"}
     assert gathered["result"]["data"] == [{"n": 2}, {"n": 3}]
+
+
+def test_L2_values_that_are_nested_too_deep_are_left_out_and_what_became_of_the_steps_stays() -> None:
+    """Also those of members, which are deeper in the trace of what gathers them than in their own."""
+    deep: Any = {"n": 1}
+    for _ in range(248):
+        deep = {"n": 1, "deep": deep}
+    steps = [{"map": "[data]", "steps": [{"tool": "toy.add"}, {"transform": {"n": 2}}]}]
+    plan = plan_of(Pipeline.from_dict({"name": "p", "steps": steps}))
+
+    [result] = run_locally(plan, [deep], lambda tool, params: toy(tool.name, params))
+    around = {"type": "map", "step": "steps[0]", "duration_ms": 1.0, "members": [result.trace]}
+    [gathered] = orjson.loads(trace_json([{**around, "result": {"success": True, "data": deep}}]))
+
+    [[inner]] = gathered["members"]
+    [[first, second]] = inner["members"]
+    assert "left_out" in gathered
+    assert first == {
+        "type": "tool",
+        "step": "steps[0].steps[0]",
+        "tool": "toy.add",
+        "result": {"success": True},
+        "duration_ms": first["duration_ms"],
+        "left_out": "it cannot be written as JSON",
+    }
+    assert second["result"]["success"] is True
