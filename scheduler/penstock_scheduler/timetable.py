@@ -52,6 +52,7 @@ class Periodic:
     batch_key: str | None = None
 
     def __post_init__(self) -> None:
+        self._check_types()
         if not 0 < len(self.name) <= MAX_NAME_CHARS or not self.name.isprintable():
             raise ConfigurationError(f"a name has 1 to {MAX_NAME_CHARS} printable characters")
         if (self.cron is None) == (self.every_s is None):
@@ -61,6 +62,21 @@ class Periodic:
         if self.catch_up not in get_args(CatchUp):
             raise ConfigurationError(f"{self.name}: catch_up must be one of {', '.join(get_args(CatchUp))}")
         self._clock()
+
+    def _check_types(self) -> None:
+        """An entry is read from a Redis that others may write to."""
+        texts = (self.name, self.tool, self.timezone, self.catch_up)
+        perhaps = (self.cron, self.queue, self.tenant, self.batch_key)
+        numbers = self.every_s is None or (
+            isinstance(self.every_s, int | float) and not isinstance(self.every_s, bool)
+        )
+        if not (
+            all(isinstance(text, str) for text in texts)
+            and all(text is None or isinstance(text, str) for text in perhaps)
+            and numbers
+            and isinstance(self.params, Mapping)
+        ):
+            raise ConfigurationError("an entry's fields are texts, its params an object, every_s a number")
 
     def next_after(self, moment_ms: int) -> int:
         """The first time after a moment, in milliseconds since 1970."""
@@ -153,8 +169,10 @@ class Timetable:
         return seconds * 1000 + micros // 1000
 
     def _read(self, name: bytes) -> Periodic | None:
-        raw = cast("bytes | None", self._redis.hget(self._keys.periodic, name.decode(errors="replace")))
+        known_as = name.decode(errors="replace")
+        raw = cast("bytes | None", self._redis.hget(self._keys.periodic, known_as))
         try:
-            return None if raw is None else Periodic(**orjson.loads(raw))
+            entry = None if raw is None else Periodic(**orjson.loads(raw))
         except (TypeError, ValueError, ConfigurationError):
             return None
+        return entry if entry is not None and entry.name == known_as else None

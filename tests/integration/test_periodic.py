@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pytest
 import redis
 
@@ -99,6 +100,38 @@ def test_an_entry_that_cannot_be_submitted_holds_nobody_up(
     assert timetable.due(timetable.now_ms()) == []
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tool": 5},
+        {"queue": 5},
+        {"queue": "nosuch"},
+        {"params": 7},
+        {"timezone": None},
+        {"every_s": None, "cron": 5},
+        {"every_s": True},
+        {"batch_key": ["k"]},
+        {"tenant": ""},
+        {"name": "another"},
+        {"more": 1},
+    ],
+)
+def test_no_scheduler_ends_because_of_a_damaged_entry(
+    client: redis.Redis, timetable: Timetable, producer: Producer, wrong: dict[str, object]
+) -> None:
+    """Whoever wrote it; the next one is submitted."""
+    good = {"name": "damaged", "tool": "text.slug", "params": {"text": "x"}, "every_s": 3600}
+    client.hset(Keys().periodic, "damaged", orjson.dumps({**good, **wrong}))
+    client.zadd(Keys().periodic_times, {"damaged": make_due(client, 1)})
+    timetable.put(ENTRY)
+    client.zadd(Keys().periodic_times, {"p": make_due(client, 0)})
+
+    for _ in range(2):
+        Beat(timetable, producer).step()
+
+    assert timetable.due(timetable.now_ms()) == []
+
+
 def test_schedulers_submit_what_the_operator_schedules(broker: Broker, tmp_path: Path) -> None:
     """By the command line, with two schedulers, on both brokers."""
     publish_shipped(broker.redis, "text")
@@ -133,6 +166,7 @@ def test_schedulers_submit_what_the_operator_schedules(broker: Broker, tmp_path:
         (("p", "text.slug", "text=x", "--every", "5m", "--catch-up", "some"), "catch_up"),
         (("p", "text.slug", "--every", "5m"), "text"),
         (("p", "no.tool", "--every", "5m"), "Unknown tool"),
+        (("p", "text.slug", "text=x", "--every", "5m", "--queue", "nosuch"), "Unknown queue"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 app = typer.Typer(name="limits", invoke_without_command=True, help="See and set limits while calls run.")
 
 _MAX_KEY_CHARS = 300
-_MOST = 1e9
+_MOST, _MOST_DIGITS = 1e9, 10
+#: The last year of a pause: later ones are no dates everywhere on earth.
+_LAST_YEAR = 9000
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The limit's key; tool:PLUGIN.TOOL, tenant:NAME.")]
 
@@ -177,8 +179,11 @@ def _count(name: str, text: str | None, *, least: int) -> float | None:
         return None
     if text.lower() == "none":
         return math.inf
-    if not text.isascii() or not text.isdigit() or not least <= int(text) <= _MOST:
-        raise typer.BadParameter(f"{name} must be a whole number from {least} on, or none; got {text!r}")
+    digits = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    if not digits or not least <= int(text) <= _MOST:
+        raise typer.BadParameter(
+            f"{name} must be a whole number from {least} to {_MOST:,.0f}, or none; got {text[:80]!r}"
+        )
     return float(text)
 
 
@@ -203,11 +208,15 @@ def _moment(text: str | None) -> tuple[float | None, int | None]:
     if seconds is not None:
         return seconds, None
     try:
-        return None, int(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
-    except ValueError:
+        moment = datetime.fromisoformat(text)
+        until_s = moment.astimezone().timestamp() if moment.year <= _LAST_YEAR else None
+    except (ValueError, OverflowError, OSError):
+        until_s = None
+    if until_s is None:
         raise typer.BadParameter(
-            f"--pause-until must be like 2026-12-24T18:00 or 15m (from now); got {text!r}"
-        ) from None
+            f"--pause-until must be like 2026-12-24T18:00 or 15m (from now); got {text[:80]!r}"
+        )
+    return None, int(until_s * 1000)
 
 
 def _shape(state: LimitState) -> dict[str, Any]:

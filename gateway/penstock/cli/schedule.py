@@ -66,6 +66,7 @@ def add(
       penstock schedule add often text.slug text=Hello --every 15m --catch-up skip
     """
     from penstock_broker_config import crash
+    from penstock_broker_config.queues import queue_name
     from penstock_plugins.schema import ParamsSchema
     from penstock_scheduler.timetable import Periodic
 
@@ -73,7 +74,9 @@ def add(
     every_s = seconds_of(every) if every is not None else None
     if every is not None and every_s is None:
         raise typer.BadParameter(f"--every must be a span such as 90s, 15m, 2h or 1d; got {every!r}")
-    # What can be wrong with the times is said before anything is connected to.
+    # What can be wrong with the times and the queue is said before anything is connected to.
+    if queue is not None:
+        queue_name(queue)
     times = Periodic(
         name=name,
         tool=tool,
