@@ -36,6 +36,7 @@ from penstock_broker_config.ledger import (
 )
 from penstock_plugins.errors import ConflictError, OverloadedError
 from penstock_plugins.result import to_record
+from tests.integration.ledger_model.virtual_time import VirtualLedger
 
 GOOD = (RecordKind.SUCCESS, to_record(content=b"1", error=None, metadata={}))
 NOTHING = (RecordKind.NOTHING, b"")
@@ -53,7 +54,7 @@ def client(redis_server: Any) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def ledger(client: redis.Redis) -> Ledger:
-    """A ledger on the test's Redis."""
+    """A ledger on the test's Redis. Where something must come in time, a test makes a `VirtualLedger`."""
     return Ledger(client, Keys())
 
 
@@ -190,15 +191,18 @@ def test_B1_what_a_formed_batch_hands_over(ledger: Ledger) -> None:
     assert (claim.formed, claim.limited, claim.closed) == (True, False, frozenset())
 
 
-def test_B1_a_batch_leaves_when_its_oldest_call_has_waited(ledger: Ledger) -> None:
+def test_B1_a_batch_leaves_when_its_oldest_call_has_waited(client: redis.Redis) -> None:
     """Not before, and the dispatcher is told when."""
+    ledger = VirtualLedger(client)
     submit(ledger, "j", Buffer(key="k", max_size=3, max_wait_ms=150))
 
+    ledger.let_pass(100)
     early = ledger.dispatch(TERMS)
-    (batch,) = until(lambda: dispatched(ledger))
+    ledger.let_pass(50)
+    (batch,) = dispatched(ledger)
 
     assert early.batches == []
-    assert 0 < (early.next_s or 0) <= 0.15
+    assert early.next_s == pytest.approx(0.05, abs=0.001)
     assert batch.calls == 1
 
 
@@ -419,17 +423,20 @@ def test_B2_a_batch_that_was_claimed_while_it_waited_keeps_its_slot(
     assert client.zscore(Keys().limit_slots("api"), first.batch_id) == before
 
 
-def test_B2_a_cancelled_batch_keeps_its_slot_as_long_as_its_lease(ledger: Ledger) -> None:
+def test_B2_a_cancelled_batch_keeps_its_slot_as_long_as_its_lease(client: redis.Redis) -> None:
     """Its holder may be out of reach, where nobody tells it to stop."""
+    ledger = VirtualLedger(client)
     ledger.submit(header("a"), [CallEntry(0, "{}")], base=0, total=1)
     ledger.change_limit("tool:web.fetch", LimitChange(concurrency=1))
-    claim = claimed(ledger, "a.0", "far:1:1#1", lease_s=0.3)
+    claim = claimed(ledger, "a.0", "far:1:1#1", lease_s=30.0)
     ledger.cancel("a")
 
+    ledger.let_pass(29_000)
     other = claimed(ledger, "a.0", "near:1:1#1")
     ledger.reap(ReapTerms(), deep_queues=[])
     (held,) = ledger.limits()
-    later = until(lambda: (answer := claimed(ledger, "a.0")).state is ClaimState.GONE and answer)
+    ledger.let_pass(1_000)
+    later = claimed(ledger, "a.0")
 
     assert claim.limited
     assert other.state is ClaimState.HELD
@@ -491,21 +498,24 @@ def test_B2_any_number_of_dispatchers_keep_a_limit(ledger: Ledger, redis_server:
     assert ledger.limits()[0].running == 3
 
 
-def test_E2_a_rate_limit_that_a_tool_met_pauses_its_key_for_everyone(ledger: Ledger) -> None:
+def test_E2_a_rate_limit_that_a_tool_met_pauses_its_key_for_everyone(client: redis.Redis) -> None:
     """What runs goes on; what has not begun waits until the pause is over."""
+    ledger = VirtualLedger(client)
     buffer = Buffer(key="k", max_size=1, limits=(DeclaredLimit(key="api", concurrency=2),))
     for name in "abc":
         submit(ledger, name, buffer)
     first, second = dispatched(ledger)
     claim, other = claimed(ledger, first), claimed(ledger, second, "h:1:1#2")
 
-    ledger.commit(first.batch_id, [GOOD], fence=claim.fence, position=0, lease_s=30, pause_s=0.1)
+    ledger.commit(first.batch_id, [GOOD], fence=claim.fence, position=0, lease_s=30, pause_s=10.0)
+    ledger.let_pass(9_000)
     paused = ledger.dispatch(TERMS)
 
     assert paused.batches == []
     assert ledger.limits()[0].paused_until_ms is not None
     assert ledger.renew(second.batch_id, fence=other.fence, lease_s=30) is Commit.OK
-    assert [batch.calls for batch in until(lambda: dispatched(ledger))] == [1]
+    ledger.let_pass(1_000)
+    assert [batch.calls for batch in dispatched(ledger)] == [1]
 
 
 def test_E2_a_rate_limit_that_a_tool_met_does_not_pause_its_tenant(ledger: Ledger) -> None:
@@ -663,14 +673,15 @@ def test_J2_a_call_of_a_formed_batch_is_cancelled(ledger: Ledger, client: redis.
     assert ledger.results("b", [0]) == [None]
 
 
-def test_J1_a_deadline_passes_while_calls_wait(ledger: Ledger) -> None:
+def test_J1_a_deadline_passes_while_calls_wait(client: redis.Redis) -> None:
     """In a buffer and in a formed batch; the others go on, and nothing is counted twice."""
-    submit(ledger, "waits", Buffer(key="w", max_wait_ms=60_000), deadline_s=0.05)
-    submit(ledger, "formed", Buffer(key="k", max_size=2), deadline_s=0.05)
+    ledger = VirtualLedger(client)
+    submit(ledger, "waits", Buffer(key="w", max_wait_ms=60_000), deadline_s=5.0)
+    submit(ledger, "formed", Buffer(key="k", max_size=2), deadline_s=5.0)
     submit(ledger, "stays", Buffer(key="k", max_size=2))
     (batch,) = dispatched(ledger)
 
-    time.sleep(0.06)
+    ledger.let_pass(5_001)
     ledger.reap(ReapTerms())
     claims = [claimed(ledger, batch), claimed(ledger, batch, "h:1:1#2", takeover="h:1:1#1")]
 
@@ -680,13 +691,16 @@ def test_J1_a_deadline_passes_while_calls_wait(ledger: Ledger) -> None:
     assert (ledger.job("formed").expired, ledger.job("stays").state) == (1, JobState.RUNNING)
 
 
-def test_calls_that_are_delayed_join_their_key_when_their_time_comes(ledger: Ledger) -> None:
+def test_calls_that_are_delayed_join_their_key_when_their_time_comes(client: redis.Redis) -> None:
     """Not before it."""
+    ledger = VirtualLedger(client)
     buffer = Buffer(key="k", max_size=2, max_wait_ms=60_000)
-    submit(ledger, "later", buffer, delay_s=0.05)
+    submit(ledger, "later", buffer, delay_s=5.0)
     submit(ledger, "now", buffer)
 
+    ledger.let_pass(4_000)
     early = dispatched(ledger)
+    ledger.let_pass(1_000)
     (batch,) = until(lambda: dispatched(ledger))
 
     assert early == []

@@ -25,6 +25,7 @@ from penstock_broker_config.ledger import (
 )
 from penstock_plugins.errors import ConflictError, ErrorCode, JobNotFoundError
 from penstock_plugins.result import from_record
+from tests.integration.ledger_model.virtual_time import VirtualLedger
 from tests.support.ledger_values import BAD, GOOD, calls, granted, header, terms
 
 
@@ -265,8 +266,9 @@ def test_E6_I8_the_same_key_gives_the_first_job(ledger: Ledger) -> None:
     assert other.job_id == "d"
 
 
-def test_B4_an_overdue_batch_is_rung_again_less_and_less_often(ledger: Ledger, client: redis.Redis) -> None:
+def test_B4_an_overdue_batch_is_rung_again_less_and_less_often(client: redis.Redis) -> None:
     """Back-off per batch, up to its cap."""
+    ledger = VirtualLedger(client)
     ledger.submit(header("j"), calls(0, 3), base=0, ring_after_s=0)
     reap = ReapTerms(backoff_s=10, backoff_cap_s=15)
 
@@ -274,7 +276,7 @@ def test_B4_an_overdue_batch_is_rung_again_less_and_less_often(ledger: Ledger, c
     second = ledger.reap(reap)
     waits = []
     for _ in range(3):
-        waits.append(_due_in_ms(client, "j.0"))
+        waits.append(_due_in_ms(ledger, client, "j.0"))
         client.zadd("penstock:open", {"j.0": 0})
         ledger.reap(reap)
 
@@ -282,7 +284,7 @@ def test_B4_an_overdue_batch_is_rung_again_less_and_less_often(ledger: Ledger, c
         ("j.0", "penstock.default", "text.stats", 3)
     ]
     assert second == []
-    assert [round(wait / 1000) for wait in waits] == [10, 15, 15]
+    assert waits == [10_000, 15_000, 15_000]
 
 
 def test_a_deep_queue_is_not_rung_until_the_doorbell_is_old(ledger: Ledger, client: redis.Redis) -> None:
@@ -297,14 +299,15 @@ def test_a_deep_queue_is_not_rung_until_the_doorbell_is_old(ledger: Ledger, clie
     assert [o.batch_id for o in rung] == ["j.0"]
 
 
-def test_a_leased_batch_is_looked_at_when_its_lease_ends(ledger: Ledger, client: redis.Redis) -> None:
+def test_a_leased_batch_is_looked_at_when_its_lease_ends(client: redis.Redis) -> None:
     """Not before: its worker may well be at it."""
+    ledger = VirtualLedger(client)
     ledger.submit(header("j"), calls(0, 1), base=0, ring_after_s=0)
     granted(ledger, "j.0", lease_s=30.0)
     client.zadd("penstock:open", {"j.0": 0})
 
     assert ledger.reap(ReapTerms()) == []
-    assert 29_000 < _due_in_ms(client, "j.0") <= 30_000
+    assert _due_in_ms(ledger, client, "j.0") == 30_000
 
 
 def test_J1_I11_successes_and_failures_are_kept_apart(client: redis.Redis) -> None:
@@ -471,9 +474,8 @@ def test_a_damaged_job_is_an_error_of_ours_and_is_left_out_of_the_list(
             ledger.job(job)
 
 
-def _due_in_ms(client: redis.Redis, batch: str) -> float:
-    seconds, micros = client.time()
-    return float(client.zscore("penstock:open", batch) or 0) - (seconds * 1000 + micros / 1000)
+def _due_in_ms(ledger: VirtualLedger, client: redis.Redis, batch: str) -> float:
+    return float(client.zscore("penstock:open", batch) or 0) - ledger.now_ms
 
 
 def _until(condition: Any) -> None:
