@@ -65,16 +65,15 @@ class Periodic:
 
     def _check_types(self) -> None:
         """An entry is read from a Redis that others may write to."""
-        texts = (self.name, self.tool, self.timezone, self.catch_up)
-        perhaps = (self.cron, self.queue, self.tenant, self.batch_key)
-        numbers = self.every_s is None or (
-            isinstance(self.every_s, int | float) and not isinstance(self.every_s, bool)
-        )
+        it: Any = self  # its annotations are promises of ours
+        texts = (it.name, it.tool, it.timezone, it.catch_up)
+        perhaps = (it.cron, it.queue, it.tenant, it.batch_key)
+        every = it.every_s is None or (isinstance(it.every_s, int | float) and it.every_s is not True)
         if not (
             all(isinstance(text, str) for text in texts)
             and all(text is None or isinstance(text, str) for text in perhaps)
-            and numbers
-            and isinstance(self.params, Mapping)
+            and every
+            and isinstance(it.params, Mapping)
         ):
             raise ConfigurationError("an entry's fields are texts, its params an object, every_s a number")
 
