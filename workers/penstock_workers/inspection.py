@@ -154,12 +154,15 @@ def unreadable(bundle: Bundle) -> Problem | None:
     kind = bundle.manifest.kind
     if kind == "component":
         return None
+    if kind == "composite":
+        return Problem(
+            message="Its tools are pipelines: there is no code of its own to run",
+            advice="Run one by its file: `penstock pipeline run FILE --local DIR`",
+        )
     return Problem(
         message=f"Plugins of kind '{kind}' do not run yet",
         advice="`penstock plugin wrap` makes a component of it: leave out kind then"
         if kind == "core"
-        else "Run its pipeline by its file: `penstock pipeline run FILE --local DIR`"
-        if kind == "composite"
         else "Build a component of the world grain-plugin",
     )
 

@@ -123,6 +123,15 @@ def test_what_no_release_does_yet_is_a_warning(tmp_path: Path) -> None:
         ]
 
 
+def test_composite_tools_are_not_called_from_their_folder_and_the_error_says_how(tmp_path: Path) -> None:
+    """They have no code; what they call is in other folders."""
+    done = penstock("call", "repository.summary", "--local", shipped_plugins() / "repository")
+
+    assert done.returncode == 2
+    assert "Its tools are pipelines" in done.stderr
+    assert "`penstock pipeline run FILE --local DIR`" in done.stderr
+
+
 EXAMPLE = """
 [[example]]
 tool = "stats"

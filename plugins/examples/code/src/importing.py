@@ -27,16 +27,24 @@ def imports_of(module: ast.Module) -> list[dict[str, Any]]:
                     "where": where,
                 }
             )
-        waiting += [(child, _place(node, where)) for child in ast.iter_child_nodes(node)]
+        waiting += [(child, _place(node, child, where)) for child in ast.iter_child_nodes(node)]
     return sorted(found, key=lambda item: item["line"])
 
 
-def _place(node: ast.AST, where: str) -> str:
-    """Where the children of a node stand: at the top, in a condition or in a function."""
+def _place(node: ast.AST, child: ast.AST, where: str) -> str:
+    """Where a node's child stands: in the module, a condition, a block for type checkers or a function."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
         return "function"
-    if where == "function":
+    if where in ("function", "type checking"):
         return where
     if isinstance(node, ast.If):
-        return "type checking" if "TYPE_CHECKING" in ast.unparse(node.test) else "condition"
-    return "condition" if isinstance(node, ast.Try) and where == "module" else where
+        return "type checking" if child in _for_checkers(node) else "condition"
+    return "condition" if isinstance(node, ast.Try | ast.TryStar | ast.Match) else where
+
+
+def _for_checkers(node: ast.If) -> list[ast.stmt]:
+    """What of a condition type checkers alone read."""
+    test, read = node.test, node.body
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        test, read = test.operand, node.orelse
+    return read if "TYPE_CHECKING" in ast.unparse(test) else []
