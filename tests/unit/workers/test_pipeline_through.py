@@ -17,6 +17,7 @@ from penstock_plugins.pipelines.trace_cut import trace_json
 from penstock_workers.lease import Hold
 from penstock_workers.pipelines.asking import ask, end_call
 from penstock_workers.pipelines.counting import count_steps
+from penstock_workers.pipelines.fanning import made_before, make_members
 from penstock_workers.pipelines.given_up import FlowLostError, GiveBackError
 from penstock_workers.pipelines.plans import compile_all
 from penstock_workers.pipelines.states import encoded
@@ -206,6 +207,27 @@ def test_W8_an_item_that_a_hook_ends_has_come_out_of_all_that_it_was_in() -> Non
     for path in ("steps[0]", "steps[0].if_true[0]", "steps[0].if_true[0] > steps[0]"):
         assert counters[f"{path}|in"] == counters[f"{path}|out"] == 1
     assert "steps[0].if_true[1]|in" not in counters
+
+
+def test_an_item_whose_members_json_cannot_hold_fails_alone() -> None:
+    """The others' members are made, and known again when they are gathered."""
+    deep: Any = []
+    for _ in range(300):
+        deep = [deep]
+    work = work_of([1, 2], [{"map": "data.l", "steps": [{"transform": "{{input}}"}]}])
+    work.item(0).data, work.item(1).data = {"l": [1, deep]}, {"l": [1, 2]}
+    fanning = take_through(work, work.program.stages[0].last, Toys())
+
+    flows = make_members(work, fanning)
+
+    assert fanning == [0, 1]
+    assert [item and item.status for item in work.items] == [ItemStatus.FAILED, ItemStatus.RUNNING]
+    assert work.traces[0][-1]["result"]["error"]["code"] == "PIPELINE_ERROR"
+    made, again = (
+        [(one.position, one.index) for f in some for one in f.made] for some in (flows, made_before(work))
+    )
+    assert made == again == [(1, 0), (1, 1)]
+    assert [orjson.loads(one.state)["d"] for flow in flows for one in flow.made] == [1, 2]
 
 
 @pytest.mark.parametrize("member", [True, False])

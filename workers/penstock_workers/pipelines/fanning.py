@@ -14,11 +14,12 @@ import orjson
 
 from penstock_broker_config import crash
 from penstock_broker_config.ledger import END, Advance, FlowClaim, Member, member_flow
-from penstock_plugins.errors import EnvelopeError
+from penstock_plugins.errors import EnvelopeError, ErrorCode
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
 from penstock_plugins.pipelines.program import Op
 from penstock_plugins.pipelines.trace import Trace
 from penstock_plugins.pipelines.trace_cut import trace_json
+from penstock_plugins.result import ToolFailure
 from penstock_workers.bench import Bench
 from penstock_workers.patience import patiently
 from penstock_workers.pipelines.given_up import FlowLostError
@@ -31,11 +32,12 @@ FLOWS, MOST_IN_ONE = 8, 256
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A member: the position of its item in the flow, its own position in the fan-out, and its input."""
+    """A member: the position of its item in the flow, its own position in the fan-out, and its state."""
 
     position: int
     index: int
-    given: Any
+    #: As JSON. Empty, when it is only to be known which member is where.
+    state: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,32 @@ class MemberFlow:
 
 def make_members(work: FlowWork, positions: Sequence[int]) -> list[MemberFlow]:
     """The members that items at a FAN make, in flows. Those items then stand at what gathers them."""
-    by_program: dict[int, list[_Made]] = {}
+    found: list[tuple[int, _Made]] = []
     for position in positions:
         work.check()
-        members = work.machine.members(work.item(position), work.traces[position])
-        for index, (program, given) in enumerate(members or ()):
-            by_program.setdefault(program, []).append(_Made(position, index, given))
+        item, trace = work.item(position), work.traces[position]
+        try:
+            found += [
+                (program, _Made(position, index, _state(work, program, index, given)))
+                for index, (program, given) in enumerate(work.machine.members(item, trace) or ())
+            ]
+        except orjson.JSONEncodeError as error:  # nested too deep: it was made in this stage
+            failure = ToolFailure(
+                code=ErrorCode.PIPELINE_ERROR, message=f"A member cannot be written as JSON: {error}"
+            )
+            work.machine.fail(item, failure, trace)
+    return _in_flows(found)
+
+
+def _state(work: FlowWork, program: int, index: int, given: Any) -> bytes:
+    reads = work.compiled.programs[program].program.reads_input
+    return orjson.dumps(ItemState.fresh(given, reads_input=reads, index=index).to_json())
+
+
+def _in_flows(found: Sequence[tuple[int, _Made]]) -> list[MemberFlow]:
+    by_program: dict[int, list[_Made]] = {}
+    for program, made in found:
+        by_program.setdefault(program, []).append(made)
     return [
         MemberFlow(program, made[start : start + size])
         for program, made in sorted(by_program.items())
@@ -69,13 +91,13 @@ def made_before(work: FlowWork) -> list[MemberFlow]:
         for position, item in work.with_status(ItemStatus.RUNNING)
         if work.machine.program.code[item.pc].op is Op.GATHER
     ]
-    traces, work.traces = work.traces, [[] for _ in work.items]
+    found: list[tuple[int, _Made]] = []
     for position in waiting:
-        work.item(position).pc -= 1
-    try:
-        return make_members(work, waiting)
-    finally:
-        work.traces = traces
+        item = work.item(position)
+        item.pc -= 1
+        members = work.machine.members(item, []) or ()
+        found += [(program, _Made(position, index, b"")) for index, (program, _) in enumerate(members)]
+    return _in_flows(found)
 
 
 class FanOuts:
@@ -94,12 +116,9 @@ class FanOuts:
         members, base = [], 0
         for number, one in enumerate(flows):
             program = work.compiled.programs[one.program]
-            first, reads = program.steps[0], program.program.reads_input
+            first = program.steps[0]
             flow = member_flow(work.flow, work.stage, number)
-            states = [
-                orjson.dumps(ItemState.fresh(made.given, reads_input=reads, index=made.index).to_json())
-                for made in one.made
-            ]
+            states = [made.state for made in one.made]
             members.append(
                 Member(
                     program=one.program,
