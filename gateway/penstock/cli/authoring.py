@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,7 +56,8 @@ def new(
     folder = into or Path(name)
     for file in new_plugin(name, lang, folder, batch=batch, libc=libc):
         out().print(Text.assemble((f"{folder}/", QUIET), str(file.relative_to(folder))))
-    say_note(f"Next: cd {folder} && penstock plugin build && penstock plugin check && penstock plugin test")
+    there = shlex.quote(str(folder))
+    say_note(f"Next: cd {there} && penstock plugin build && penstock plugin check && penstock plugin test")
 
 
 def build(
@@ -146,12 +148,13 @@ def wrap(
     from penstock_plugins.errors import BuildError
     from penstock_workers.toolchain.core_abi import ask_core_module, has_core_abi, wrap_core_abi
     from penstock_workers.toolchain.sources import write_artifact  # the toolchain needs wasmtime
-    from penstock_workers.toolchain.wrap import wrap_core_module
+    from penstock_workers.toolchain.wrap import check_compiles, wrap_core_module
 
     try:
         module = core.read_bytes()
     except OSError as error:
         raise BuildError(f"Failed to read {core}: {error.strerror}") from error
+    check_compiles(module)
     if not has_core_abi(module):
         if name or version:
             raise typer.BadParameter("--name and --version are for modules with the plain ABI")

@@ -16,11 +16,13 @@ import wasmtime
 from penstock_plugins.bundle import read_bundle
 from penstock_plugins.errors import BuildError, ErrorCode
 from penstock_workers import Executor
+from penstock_workers.artifacts.compiler import CompileLimits
 from penstock_workers.inspection import inspect_plugin
 from penstock_workers.local import LocalExecutor
 from penstock_workers.toolchain.c import build_core_adapter
 from penstock_workers.toolchain.core_abi import ADAPTER, CoreIdentity, ask_core_module, wrap_core_abi
 from penstock_workers.toolchain.toolchains import toolchain_cache, zig
+from penstock_workers.toolchain.wrap import check_compiles
 from tests.support.guests import CompiledPlugin
 
 GUIDE = Path(__file__).parents[3] / "plugins" / "AUTHORS.md"
@@ -271,6 +273,21 @@ def test_C3_every_missing_export_is_named(tmp_path: Path) -> None:
     assert "Missing required export 'plugin_tool_name' in plugin\nMissing" in refused.stderr
     assert f"Failed to read {tmp_path / 'nothing.wasm'}: No such file or directory" in missing.stderr
     assert not (tmp_path / "plugin.wasm").exists()
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        (CompileLimits(wall_s=0.01), "Compiling took longer than 0.01 s."),
+        (CompileLimits(wasm_bytes=100), "at most 100 are compiled"),
+    ],
+)
+def test_a_module_is_compiled_within_limits_before_it_is_looked_at(limits: CompileLimits, says: str) -> None:
+    """In a process that can be ended: who made it may want this one to be busy for hours."""
+    with pytest.raises(BuildError) as refused:
+        check_compiles(module(), limits)
+
+    assert says in str(refused.value)
 
 
 def test_an_artifact_that_cannot_be_written_is_told_by_its_own_name(tmp_path: Path) -> None:

@@ -13,12 +13,14 @@ It knows nothing of C, manifests or folders: see `c.py` for that.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import wasmtime
 from wasmtime import component
 
-from penstock_plugins.errors import BuildError
+from penstock_plugins.errors import BuildError, CompileError
+from penstock_workers.artifacts.compiler import CompileLimits, compile_wasm
 from penstock_workers.engine import METERED, new_engine
 from penstock_workers.toolchain.component_text import component_text
 from penstock_workers.toolchain.sections import (
@@ -82,14 +84,31 @@ def read_core_module(core: bytes, engine: wasmtime.Engine | None = None) -> wasm
     Raises:
         BuildError: it is not.
     """
-    if core.startswith(_COMPONENT_HEADER):
-        raise BuildError("This is a component already: only core modules can be wrapped.")
-    if not core.startswith(_CORE_MODULE_HEADER):
-        raise BuildError("This is not a WebAssembly core module.")
+    _check_header(core)
     try:
         return wasmtime.Module(engine or new_engine(METERED, parallel=False), core)
     except wasmtime.WasmtimeError as error:
         raise BuildError(f"Failed to compile WASM module: {in_one_line(error)}") from error
+
+
+def check_compiles(core: bytes, limits: CompileLimits | None = None) -> None:
+    """Compile a module in a process that can be killed, before this one does: nobody knows who made it.
+
+    Raises:
+        BuildError: it is no core module, or does not compile within the limits.
+    """
+    _check_header(core)
+    try:
+        os.close(compile_wasm(core, METERED, kind="core", limits=limits))
+    except CompileError as error:
+        raise BuildError(error.message) from error
+
+
+def _check_header(core: bytes) -> None:
+    if core.startswith(_COMPONENT_HEADER):
+        raise BuildError("This is a component already: only core modules can be wrapped.")
+    if not core.startswith(_CORE_MODULE_HEADER):
+        raise BuildError("This is not a WebAssembly core module.")
 
 
 def _export_problems(module: wasmtime.Module) -> Iterator[str]:
