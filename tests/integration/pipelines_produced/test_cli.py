@@ -93,6 +93,23 @@ def test_check_names_every_problem_with_its_step(cli: CommandLine) -> None:
     assert [tool["tool"] for tool in fine.json["tools"]] == ["text.slug"]
 
 
+def test_check_without_tools_says_what_is_wrong_in_the_file(cli: CommandLine) -> None:
+    """Expressions and names, and not that a tool is not there; nothing is connected to."""
+    (cli.folder / "wrong.yaml").write_text(
+        TITLES.replace("text.slug", "no.such").replace("data.text.size()", "dta.text.size()")
+    )
+    (cli.folder / "other.yaml").write_text(TITLES.replace("text.slug", "no.such"))
+    arguments = ("--broker", "redis://127.0.0.1:1/0", "pipeline", "check")
+
+    wrong = cli(*arguments, "wrong.yaml", "--no-tools", "--json")
+    fine = cli(*arguments, "other.yaml", "--no-tools", "--json")
+
+    assert (wrong.code, fine.code) == (1, 0)
+    [problem] = wrong.json["problems"]
+    assert (problem["path"], problem["step"]) == ("steps[0].filter", "filter")
+    assert fine.json["problems"] == []
+
+
 @pytest.mark.parametrize(
     ("steps", "where"),
     [
