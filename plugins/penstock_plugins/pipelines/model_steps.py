@@ -116,7 +116,6 @@ class ToolStep(StepPart):
     output: TemplateValue = Field(
         default=None,
         description="What the data becomes, made of `result` ({success, data}). Left out: `result.data`.",
-        json_schema_extra={"type": ["object", "array", "string"]},
     )
     continue_on_error: bool = Field(default=False, description="A failure does not end the pipeline.")
     default: TemplateValue = Field(
@@ -217,7 +216,11 @@ class ParallelStep(StepPart):
 
     kind: ClassVar[str] = "parallel"
 
-    parallel: dict[Name, Steps] = Field(description="Steps by the name of their branch.", min_length=1)
+    parallel: dict[Name, Steps] = Field(
+        description="Steps by the name of their branch.",
+        min_length=1,
+        json_schema_extra={"additionalProperties": False},
+    )
 
     def bodies(self) -> dict[str, tuple[Step, ...]]:
         """The branches, by `parallel.NAME`."""

@@ -41,6 +41,8 @@ def test_the_shipped_pipeline_names_the_schema_for_editors() -> None:
         {"tool": "a.b"},
         {"tool": "a.b", "params": {"x": "{{data}}"}, "default": None, "retry": {"max_attempts": 2}},
         {"tool": "a.b", "params": "{{data}}", "compensate": {"tool": "c.d", "params": {}}},
+        {"tool": "a.b", "output": 5},
+        {"tool": "a.b", "output": "{{result.data.n}}", "continue_on_error": True, "default": False},
         {"transform": None},
         {"filter": "true", "name": "x", "when": "true", "stop_when": "false"},
         {"branch": "true", "if_true": [{"transform": 1}]},
@@ -62,6 +64,7 @@ def test_every_kind_of_step_fits(step: dict[str, Any]) -> None:
         {"filter": 1},
         {"filter": "true", "name": "no-name"},
         {"parallel": {}},
+        {"parallel": {"no-name": []}},
         {"map": "data"},
     ],
 )
