@@ -111,7 +111,8 @@ def inspect_plugin(
         guard: stops the guest.
         store: keeps the native code for the workers of this host, which then do not compile it again. It is
             of no use afterwards: its key is forgotten before the guest runs. None: nothing is kept.
-        others: the tools that there are, for composites that call them. None: they are not known.
+        others: the tools that there are, for composites that call them, and for what a plugin requires. None:
+            they are not known.
 
     Raises:
         ArtifactError: this installation cannot compile.
@@ -124,6 +125,8 @@ def inspect_plugin(
     if (problem := unreadable(bundle)) is not None:
         found.problems.append(problem)
         return found
+    if bundle.manifest.requires and others is None:
+        found.warnings.append("Whether there are the tools that it requires is checked when it is published")
     settings = METERED if bundle.manifest.limits().fuel is not None else PLAIN
     try:
         fd = _compile(bundle, settings, store)

@@ -112,7 +112,7 @@ def list_jobs(
                 safe(record.id),
                 safe(record.tool),
                 _state(record),
-                f"{record.done + record.failed:,}/{record.total if record.total is not None else '…'}",
+                f"{record.done + record.failed:,}/{'…' if record.total is None else f'{record.total:,}'}",
                 Text(f"{record.failed:,}", BAD if record.failed else ""),
                 span(max(0.0, (now_ms - record.created_ms) / 1000)),
             )

@@ -85,6 +85,15 @@ def test_a_capability_that_the_operator_does_not_grant_is_a_warning(tmp_path: Pa
     assert not [line for line in granted if "grant" in line]
 
 
+def test_what_a_check_cannot_know_is_a_warning(tmp_path: Path) -> None:
+    """It connects to nothing: publishing looks for what is required."""
+    folder = text_plugin(tmp_path / "text", 'name = "text"\nVERSION\n[requires]\n"a.b" = "^1.0.0"\n')
+
+    assert "Whether there are the tools that it requires is checked when it is published" in warnings_of(
+        folder
+    )
+
+
 def test_what_no_release_does_yet_is_a_warning(tmp_path: Path) -> None:
     """Also where the operator would grant it: nobody is sent to look for a setting that changes nothing."""
     folder = text_plugin(
