@@ -116,9 +116,13 @@ def executions(log_file: Path) -> Counter[int]:
 
 
 def lines_of(log_file: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a witness's file, in their order; none when there is no file."""
+    """The lines of a witness's file, in their order; none when there is no file.
+
+    Of a line that is being written there may be a part only: it is none yet.
+    """
     if log_file.exists():
-        for line in log_file.read_text().splitlines():
+        written = log_file.read_bytes()
+        for line in written[: written.rfind(b"\n") + 1].splitlines():
             yield json.loads(line)
 
 

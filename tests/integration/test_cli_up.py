@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 from penstock_plugins.shipped import shipped_plugins
@@ -18,7 +19,9 @@ def children_of(pid: int) -> dict[str, int]:
     """The process ids of the parts of a running system, by what they are."""
     found = {}
     for name in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        command = Path(f"/proc/{name}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        command = ""
+        with suppress(FileNotFoundError, ProcessLookupError):  # it may be gone by now
+            command = Path(f"/proc/{name}/cmdline").read_bytes().replace(b"\0", b" ").decode()
         for part in ("redis-server", "worker", "scheduler"):
             if part in command:
                 found[part] = int(name)

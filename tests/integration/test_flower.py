@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import sys
+import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +29,31 @@ from tests.support.waiting import wait_until
 USER = "operator:flower-test"
 
 
-def tasks_of(port: int) -> list[dict[str, Any]]:
-    """The rows that Flower shows."""
+def asked(port: int, path: str) -> dict[str, Any]:
+    """What Flower's API answers."""
     request = urllib.request.Request(
-        f"http://{LOOPBACK}:{port}/api/tasks",
+        f"http://{LOOPBACK}:{port}/api/{path}",
         headers={"Authorization": "Basic " + base64.b64encode(USER.encode()).decode()},
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  # our own Flower on loopback
-        return list(json.load(answer).values())
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310  # our own Flower on loopback
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def tasks_of(port: int) -> list[dict[str, Any]]:
+    """The rows that Flower shows."""
+    return list(asked(port, "tasks").values())
+
+
+def wait_until_heard(port: int) -> None:
+    """Flower hears the worker. It says that it is connected before it listens, and misses what comes then."""
+
+    def heard() -> dict[str, Any]:
+        with suppress(urllib.error.URLError):
+            return asked(port, "workers?status=1")
+        return {}
+
+    wait_until(heard, 60, "Flower hears the worker")
 
 
 def flower_on(broker: Broker, port: int, folder: Path) -> Process:
@@ -60,20 +79,19 @@ def test_every_tool_is_a_row_of_its_own_in_flower(broker: Broker, tmp_path: Path
     port = free_port()
     flower = flower_on(broker, port, tmp_path)
     with flower, Worker(broker=broker, folder=tmp_path / "w1"):
+        wait_until_heard(port)
         with Producer.connect(broker.url, redis_url=broker.redis.url) as producer:
             producer.submit("text.slug", {"text": "a secret"}).result(wait_s=30)
             producer.map("text.stats", ({"text": f"secret {n}"} for n in range(10))).result(wait_s=30)
             producer.submit("hostile.trap", {}).result(wait_s=30)
 
-        rows = wait_until(
-            lambda: (
-                rows
-                if len(rows := tasks_of(port)) >= 3 and all(r["runtime"] or r["failed"] for r in rows)
-                else []
-            ),
-            30,
-            "Flower has seen the tasks",
-        )
+        def all_ended() -> list[dict[str, Any]]:
+            rows = tasks_of(port)
+            ended = [row for row in rows if row["runtime"] or row["failed"]]
+            return rows if rows == ended and {row["name"] for row in rows} == names else []
+
+        names = {"text.slug", "text.stats", "hostile.trap"}
+        rows = wait_until(all_ended, 30, lambda: f"Flower has seen the tasks' ends: {tasks_of(port)}")
 
     states = {row["name"]: row["state"] for row in rows}
     assert states == {"text.slug": "SUCCESS", "text.stats": "SUCCESS", "hostile.trap": "FAILURE"}
@@ -92,6 +110,7 @@ def test_L6_every_step_of_a_run_is_a_row_with_its_root_and_parent(broker: Broker
     )
     worker = Worker(broker=broker, folder=tmp_path / "w1")
     with flower_on(broker, port, tmp_path), worker, Scheduler(broker=broker, folder=tmp_path / "s"):
+        wait_until_heard(port)
         with Producer.connect(broker.url, redis_url=broker.redis.url) as producer:
             run = producer.submit(pipeline, {"text": "a b"}, fuse=False)
             assert run.result(wait_s=60).data["a"]["words"] == 1

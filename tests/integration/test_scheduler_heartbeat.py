@@ -17,6 +17,7 @@ def test_the_heartbeat_file_is_touched_while_the_scheduler_is_well(
     beat = tmp_path / "beat"
     broker = Broker(server=durable_redis, url=durable_redis.url, redis=durable_redis)
     with Scheduler("--heartbeat-file", str(beat), broker=broker, folder=tmp_path / "s1") as scheduler:
+        wait_until(beat.exists, 30, "the first beat")
         first = beat.stat().st_mtime_ns
         wait_until(lambda: beat.stat().st_mtime_ns > first, 30, "the next beat")
 
