@@ -337,7 +337,7 @@ class TestMap:
         self, redis_server: RedisServer, client: redis.Redis, worker: LedgerWorker
     ) -> None:
         """An endless input waits for the workers."""
-        worker.open.clear()
+        worker.hold()
         with Producer.connect(redis_server.url, max_in_flight=50) as producer:
             job = producer.map("double", numbers(500))
             wait_until(lambda: job.progress().accepted >= 24, WAIT_S, "the window fills")
@@ -532,7 +532,7 @@ class TestEnds:
         for n in range(5):
             more.put({"n": n})
         wait_until(lambda: job.progress().done == 5, WAIT_S, "five have ended")
-        worker.open.clear()
+        worker.hold()
         for n in range(5, 9):
             more.put({"n": n})
         wait_until(lambda: job.progress().accepted == 9, WAIT_S, "nine are accepted")
@@ -566,11 +566,14 @@ class TestEnds:
     def test_J1_calls_past_their_deadline_are_timeouts(self, producer: Producer, client: redis.Redis) -> None:
         """The reaper ends them; no worker is needed."""
         single = producer.submit("double", {"n": 1}, deadline_s=0.05)
-        many = producer.map("double", numbers(20), deadline_s=0.2)
+        many = producer.map("double", numbers(20), deadline_s=600)
         many.submitted(WAIT_S)
         ledger = Ledger(client, Keys())
+        client.hset(Keys().job(many.id), "deadline", 1)  # as if the ten minutes had passed
 
         def ended() -> bool:
+            for batch in client.zscan_iter(Keys().open):
+                client.zadd(Keys().open, {batch[0]: 0})
             ledger.reap(ReapTerms())
             return single.state.final and many.state.final
 
@@ -612,15 +615,16 @@ class TestConnecting:
     ) -> None:
         """After it is closed."""
 
-        def connections() -> int:
-            return len(client.client_list())
+        def connections() -> set[str]:
+            return {connection["id"] for connection in client.client_list()}
 
         before = connections()
         with Producer.connect(redis_server.url) as producer:
             producer.submit("double", {"n": 1})
-            assert connections() > before
+            assert connections() - before
 
-        wait_until(lambda: connections() == before, WAIT_S, "its connections are closed")
+        # Those of others may end meanwhile, too.
+        wait_until(lambda: not connections() - before, WAIT_S, "its connections are closed")
 
     def test_a_restart_of_redis_is_passed_over(self, durable_redis: RedisServer) -> None:
         """By the feeder and by whoever waits for results."""

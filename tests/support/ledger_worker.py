@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -86,8 +87,10 @@ class LedgerWorker:
         self._signer = Signer(secret)
         self._cost_us = cost_us
         self._stop = threading.Event()
+        #: Held while batches are looked for and run.
+        self._at_work = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="ledger-worker", daemon=True)
-        #: Nothing is claimed while it is not set.
+        #: Nothing is claimed while it is not set; see `hold`.
         self.open = threading.Event()
         self.open.set()
         #: Size of each batch that was claimed.
@@ -107,16 +110,20 @@ class LedgerWorker:
         self._thread.join()
         self._client.close()
 
+    def hold(self) -> None:
+        """Claim nothing that comes from here on, until it is `open` again."""
+        self.open.clear()
+        with self._at_work:
+            pass  # it has finished what it had found before
+
     def _run(self) -> None:
         claims = 0
         while not self._stop.is_set():
-            try:
-                worked = False
+            worked = False
+            with self._at_work, suppress(redis.ConnectionError):
                 for batch_id in self._open_batches():
                     claims += 1
                     worked |= self._serve(batch_id, f"test:1:1#{claims}")
-            except redis.ConnectionError:
-                worked = False
             if not worked:
                 self._stop.wait(_IDLE_S)
 
