@@ -18,7 +18,7 @@ _CONNECTION = "auth hello ping quit reset select client|setname info time"
 _SCRIPTS = "evalsha script|load"
 _HASHES = "hset hsetnx hget hmget hgetall hdel hexists hincrby hlen hkeys"
 _SORTED = "zadd zrem zscore zrange zrevrange zrangebyscore zrangebylex zremrangebyscore zcard zcount zincrby"
-_LISTS = "lpush rpush lrange lindex llen ltrim lpop"
+_LISTS = "lpush rpush lrange lindex llen ltrim lpop lset lrem"
 _OTHERS = (
     "set get incr incrby del unlink exists pexpire expire persist sadd srem scard sismember smembers "
     "xadd xread publish"

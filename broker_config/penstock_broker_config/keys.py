@@ -118,7 +118,10 @@ class Keys:
 
     @property
     def pending(self) -> str:
-        """Hash: `calls` and `bytes` that are accepted and not at their end."""
+        """Hash: `calls` and `bytes` that are accepted and not at their end.
+
+        `dead`, `swept` and `from`: whether calls of ended jobs are in buffers, and how far reap is with them.
+        """
         return f"{self.prefix}pend"
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from penstock_broker_config.ledger import DeclaredLimit, LimitChange
@@ -76,28 +76,36 @@ class Limits:
                 found.append(key)
         return tuple(found)
 
-    def may_start(self, keys: Iterable[str], t: int, *, own: str = "", slack: float = 0.0) -> float:
-        """How many calls may start; of a batch that holds slots, or had tokens already (`own`), 1 or 0."""
+    def may_start(
+        self, keys: Sequence[str], t: int, *, own: str = "", unpaid: int = 0, slack: float = 0.0
+    ) -> float:
+        """How many calls may start; of a batch that holds slots, or had tokens already (`own`), 1 or 0.
+
+        Such a batch asks for tokens of its last `unpaid` keys only.
+        """
         most = math.inf
-        for key in keys:
+        for place, key in enumerate(keys):
             limit = self.limit(key)
             slots = limit.slots_at(t)
             if limit.paused_until > t or len(slots - {own}) >= limit.concurrency:
                 return 0
-            if not own and not math.isinf(limit.rate):
+            if (not own or place >= len(keys) - unpaid) and not math.isinf(limit.rate):
                 tokens = limit.tokens_at(t) + slack if limit.rate > 0 else 0
                 most = min(most, max(0, math.floor(tokens)))
         return min(most, 1) if own else most
 
-    def take(self, keys: Iterable[str], batch: str, calls: int, t: int, until: int) -> None:
-        """A batch takes its slots and its tokens."""
-        for key in keys:
+    def take(
+        self, keys: Sequence[str], batch: str, calls: int, t: int, until: int, unpaid: int | None = None
+    ) -> None:
+        """A batch takes its slots and its tokens; those of its last `unpaid` keys, when that is given."""
+        for place, key in enumerate(keys):
             limit = self.limit(key)
             limit.held = {b: u for b, u in limit.held.items() if u > t} | {batch: until}
-            if calls and not math.isinf(limit.rate):
+            pays = unpaid is None or place >= len(keys) - unpaid
+            if pays and calls and not math.isinf(limit.rate):
                 limit.tokens, limit.counted_at = limit.tokens_at(t) - calls, t
 
-    def keep(self, keys: Collection[str], batch: str, t: int, until: int) -> bool:
+    def keep(self, keys: Sequence[str], batch: str, t: int, until: int) -> bool:
         """A batch that runs goes on: with its slots, or with free ones. A pause does not stop it."""
         mine = [self.limit(key) for key in keys]
         if self.may_start(keys, t, own=batch) == 0 and any(batch not in limit.slots_at(t) for limit in mine):

@@ -232,6 +232,15 @@ class Model:
         line.flushed = max(0, line.flushed - len(gone))
         self._dropped(gone, t)
 
+    def sweep(self, t: int) -> None:
+        """Calls that wait and may not run any more leave their buffers, wherever they stand."""
+        for line in list(self.lines.values()):
+            kept = [self.alive(item, t) for item in line.items]
+            line.flushed -= kept[: line.flushed].count(False)
+            line.items = [item for item, stays in zip(line.items, kept, strict=True) if stays]
+            if not line.items:
+                del self.lines[line.name]
+
     def _dropped(self, items: Sequence[Item], t: int) -> None:
         for item in items:
             job = self.jobs[item.ref.job]

@@ -110,3 +110,5 @@ class Batch:
     #: Positions whose time ran out before they ran.
     closed: set[int] = field(default_factory=set)
     parked: bool = False
+    #: Of how many of its keys, the last ones, it has taken no tokens: the operator has set them since.
+    unpaid: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -13,7 +14,6 @@ from tests.integration.ledger_model.parts import (
     BACKOFF_CAP_MS,
     BACKOFF_MS,
     MAX_ATTEMPTS,
-    PARKED_MS,
     RESERVE_MS,
     RING_AFTER_MS,
     Batch,
@@ -55,8 +55,13 @@ class Granted:
 class RunningModel(Model):
     """Claims, commits and what follows from them."""
 
-    def claim(self, batch_id: str, holder: str, lease: int, takeover: str, t: int) -> str | Granted:
-        """What comes of a claim: gone, held, parked, or what was granted."""
+    def claim(
+        self, batch_id: str, holder: str, lease: int, takeover: str, t: int, *, parked: bool = False
+    ) -> str | Granted:
+        """What comes of a claim: gone, held, parked, or what was granted.
+
+        Whether it was `parked` is believed where that hangs on the last digit of a token.
+        """
         batch = self.batches.get(batch_id)
         if batch is None:
             return "gone"
@@ -72,15 +77,18 @@ class RunningModel(Model):
         while batch.done < len(batch.calls) - 1 and batch.done in closed:
             batch.done += 1
         begun, batch.holder = bool(batch.holder), ""
+        known = len(batch.keys)
         batch.keys = self.limits.standing(batch.keys, batch.header.tool, batch.header.tenant)
+        batch.unpaid += len(batch.keys) - known
         held = all(batch.id in self.limits.limit(key).slots_at(t) for key in batch.keys)
-        if not (begun and held) and not self.limits.may_start(batch.keys, t, own=batch.id):
+        if not (begun and held) and not self._may(batch, t, SLACK if not parked else -SLACK):
             self.limits.free(batch.keys, batch.id)
             batch.lease, batch.parked = 0, True
             batch.fence += 1
-            batch.look = max(t + PARKED_MS, batch.look)
             return "parked"
-        self.limits.take(batch.keys, batch.id, 0, t, t + lease)
+        left = len(batch.calls) - batch.done if batch.unpaid else 0
+        self.limits.take(batch.keys, batch.id, left, t, t + lease, batch.unpaid)
+        batch.unpaid = 0
         batch.fence += 1
         batch.lease = batch.look = t + lease
         batch.holder, batch.parked = holder, False
@@ -100,6 +108,18 @@ class RunningModel(Model):
             closed,
             batch.formed,
             t + lease,
+        )
+
+    def _may(self, batch: Batch, t: int, slack: float) -> bool:
+        """Whether a batch that was formed or accepted before may begin."""
+        return self.limits.may_start(batch.keys, t, own=batch.id, unpaid=batch.unpaid, slack=slack) > 0
+
+    def soonest(self, batch: Batch) -> float:
+        """The first deadline of what is left of a batch."""
+        left = (ref for k, ref in enumerate(batch.calls) if k >= batch.done and k not in batch.closed)
+        jobs = (self.jobs[ref.job] for ref in left)
+        return min(
+            (job.deadline for job in jobs if job.deadline is not None and not job.final), default=math.inf
         )
 
     def _charge(self, batch: Batch, closed: set[int]) -> bool:
@@ -205,7 +225,7 @@ class RunningModel(Model):
     def readmit(self, batch: Batch, t: int) -> None:
         """A dispatcher rings for a batch that waited for a limit; checks that it might."""
         assert batch.lease <= t, f"{batch.id} runs"
-        assert self.limits.may_start(batch.keys, t, own=batch.id), f"no slot is free for {batch.id}"
+        assert self._may(batch, t, SLACK), f"no slot is free for {batch.id}"
         self.limits.take(batch.keys, batch.id, 0, t, t + RESERVE_MS)
         batch.look, batch.parked = t + RING_AFTER_MS, False
 
@@ -221,12 +241,12 @@ class RunningModel(Model):
             elif self.close(batch, t) is not None:
                 batch.rings += 1
                 look = t + min(BACKOFF_CAP_MS, BACKOFF_MS * 2 ** min(batch.rings - 1, 10))
-                deadline = None if batch.formed else self.jobs[batch.calls[0].job].deadline
-                batch.look = look if deadline is None else min(look, deadline + 1)
+                batch.look = int(min(look, self.soonest(batch) + 1))
                 rings.add(batch.id)
         for job in self.jobs.values():
             if job.late(t):
                 self.expire_waiting(job)
+        self.sweep(t)
         return rings
 
     def check_nothing_is_held_up(self, t: int) -> None:
@@ -239,5 +259,5 @@ class RunningModel(Model):
                 assert not self.limits.may_start(keys, t, slack=-SLACK), f"{line.name} is held up"
         for batch in self.batches.values():
             if batch.parked:
-                may = batch.lease <= t and self.limits.may_start(batch.keys, t, own=batch.id)
+                may = batch.lease <= t and self._may(batch, t, -SLACK)
                 assert not may, f"{batch.id} is held up"

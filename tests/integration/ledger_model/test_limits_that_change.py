@@ -20,9 +20,10 @@ from penstock_broker_config.ledger import (
     DispatchTerms,
     JobState,
     LimitChange,
+    ReapTerms,
 )
 from tests.integration.ledger_model.virtual_time import VirtualLedger
-from tests.support.ledger_values import GOOD, header
+from tests.support.ledger_values import GOOD, calls, header
 from tests.support.redis_server import RedisServer
 
 EIGHT = Buffer(key="k", max_size=1, limits=(DeclaredLimit(key="api", concurrency=8),))
@@ -218,3 +219,54 @@ def test_B2_a_clock_that_was_put_back_does_not_stop_a_rate(
     ledger.let_pass(101)
 
     assert (len(spent), len(at_once), len(leave(ledger))) == (1, 0, 1)
+
+
+def test_B2_a_rate_is_felt_by_calls_that_were_accepted_before(ledger: VirtualLedger) -> None:
+    """A batch of them begins when there is a token, and pays for all; the next waits until that is back."""
+    for number in range(4):
+        ledger.submit(header(f"j{number}"), calls(0, 50), base=0, total=50)
+    ledger.change_limit("tool:text.stats", LimitChange(rate_per_s=10.0, burst=1))
+
+    came_of_it = states(ledger, [f"j{number}.0" for number in range(4)])
+    begun = []
+    for _ in range(4):
+        ledger.let_pass(2500)
+        rung = leave(ledger)
+        begun.append([state.value for state in states(ledger, rung)])
+
+    assert came_of_it == [GRANTED, PARKED, PARKED, PARKED]
+    assert sum("granted" in some for some in begun) == 2, "50 calls take five seconds at ten a second"
+
+
+def test_B2_what_was_paid_for_is_not_paid_again(ledger: VirtualLedger) -> None:
+    """A worker is lost; the batch goes on without tokens."""
+    ledger.submit(header("j"), calls(0, 2), base=0, total=2)
+    ledger.change_limit("tool:text.stats", LimitChange(rate_per_s=0.001, burst=1))
+    first = claim(ledger, "j.0", "lost:1:1#1", lease_s=1).state
+    ledger.let_pass(2000)
+
+    assert (first, claim(ledger, "j.0", "next:1:1#1").state) == (GRANTED, GRANTED)
+
+
+@pytest.mark.parametrize("formed", [False, True])
+def test_J1_B2_a_deadline_holds_for_a_batch_that_waits_for_a_limit(
+    ledger: VirtualLedger, *, formed: bool
+) -> None:
+    """Whoever waits for it is told when it passes, not when the pause is over."""
+    if formed:
+        for name, deadline_s in (("j", 5.0), ("later", 500.0)):
+            one = [BufferedCall(CallEntry(0, "{}"))]
+            shape = Buffer(key="k", max_size=2, max_wait_ms=100)
+            ledger.enqueue(header(name), one, [shape], base=0, total=1, deadline_s=deadline_s)
+        (batch,) = leave(ledger)
+    else:
+        ledger.submit(header("j"), calls(0, 1), base=0, total=1, deadline_s=5)
+        batch = "j.0"
+    ledger.change_limit("tool:text.stats", LimitChange(paused_until_ms=ledger.now_ms + 3_600_000))
+    parked = claim(ledger, batch).state
+    ledger.let_pass(5001)
+
+    ledger.reap(ReapTerms())
+
+    assert (parked, ledger.job("j").state) == (PARKED, JobState.EXPIRED)
+    assert not formed or ledger.job("later").state is JobState.QUEUED

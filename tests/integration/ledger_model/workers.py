@@ -38,12 +38,13 @@ class Workers(Schedulers):
         t = self.ledger.now_ms
         terms = ClaimTerms(holder=me, lease_s=lease / 1000, max_attempts=MAX_ATTEMPTS, takeover=gone)
         claim = self.ledger.claim(batch_id, terms)
-        expected = self.model.claim(batch_id, me, lease, gone, t)
+        parked = claim.state is ClaimState.PARKED
+        expected = self.model.claim(batch_id, me, lease, gone, t, parked=parked)
         if isinstance(expected, str):
             assert claim.state.value == expected
             if batch is not None and expected == "parked":
                 batch.look = look_of(self.redis, self.ledger, batch_id)
-                assert batch.look >= t + PARKED_MS
+                assert batch.look >= min(t + PARKED_MS, self.model.soonest(batch) + 1)
             return None
         _check_claim(claim, expected)
         self.given.append(expected)

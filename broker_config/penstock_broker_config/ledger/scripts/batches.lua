@@ -4,7 +4,8 @@
 -- b:{batch}  hash: n calls, base first index, d recorded so far, f fence, l lease until, w holder,
 --            x losses nobody is charged with, a losses charged to the next call, careful, once, created,
 --            k rings, r last ring, queue tool tenant policy, h header (of a formed batch: one a line),
---            c calls; lk limits (keys, one a line), lf figures of those, as declared, sz bytes; of a formed
+--            c calls; lk limits (keys, one a line), lf figures of those, as declared, un for how many of them, the
+--            last ones, it has taken no tokens, sz bytes; of a formed
 --            batch: o owners ("job index …"), z positions that ended without having run, md first deadline;
 --            else p place in its line
 -- wait:{queue}  sorted set, batch → place (µs of its acceptance): stretches that nobody has taken and that no limit
@@ -24,11 +25,11 @@ end
 -- there is none or its numbers cannot be believed.
 local function read_batch(prefix, id)
   local b = redis.pcall('HMGET', prefix .. 'b:' .. id, 'n', 'base', 'd', 'l', 'w', 'x', 'a', 'careful', 'once',
-    'created', 'queue', 'tool', 'r', 'f', 'o', 'lk', 'sz', 'z', 'md', 'tenant', 'lf')
+    'created', 'queue', 'tool', 'r', 'f', 'o', 'lk', 'sz', 'z', 'md', 'tenant', 'lf', 'un')
   if b.err then return nil, 'damaged' end
   if not b[1] and not b[2] then return nil, 'gone' end
   local batch = {id = id, w = b[5], careful = b[8], once = b[9], created = b[10], queue = b[11], tool = b[12],
-    f = b[14], sz = natural(b[17]) or 0, md = natural(b[19]), tenant = b[20] or '', figures = b[21] or '', closed = {},
+    f = b[14], sz = natural(b[17]) or 0, md = natural(b[19]), tenant = b[20] or '', figures = b[21] or '', closed = {}, un = natural(b[22]) or 0,
     keys = b[16] and b[16] ~= '' and unpack_keys(b[16]) or {}}
   for i, name in pairs({[1] = 'n', [2] = 'base', [3] = 'd', [4] = 'l', [6] = 'x', [7] = 'a', [13] = 'r'}) do
     batch[name] = natural(b[i])
@@ -105,7 +106,8 @@ local function forget_batch(prefix, open, b, t)
 end
 
 -- Ends what cannot run any more: calls of jobs that have ended, and those whose deadline has passed. The
--- positions of a formed batch that must be passed over are remembered in `closed`; true when none is left.
+-- positions of a formed batch that must be passed over are remembered in `closed`; true when none is left. Else `soonest`
+-- is the first deadline of what is left, if it has one.
 local function close_calls(prefix, open, b, t, keep)
   if not b.owners then
     local j = redis.call('HMGET', b.jk.job, 'state', 'deadline')
@@ -118,7 +120,7 @@ local function close_calls(prefix, open, b, t, keep)
       expire_calls(b.jk, b.base + b.d, b.n - b.d, t, keep)
       return true
     end
-    b.state, b.deadline = j[1], j[2]
+    b.state, b.deadline, b.soonest = j[1], j[2], tonumber(j[2])
     return false
   end
   b.state, b.deadline = 'mixed', ''
@@ -135,6 +137,7 @@ local function close_calls(prefix, open, b, t, keep)
         expire_calls(jk, index, 1, t, keep)
       else
         live = live + 1
+        if j[2] ~= '' then b.soonest = math.min(b.soonest or math.huge, tonumber(j[2])) end
       end
     end
   end

@@ -4,8 +4,8 @@
 -- q:{buffer}    list of calls, oldest first: `job index bytes accepted attempts header params-and-mac`
 -- qs:{buffer}   hash: tool digest tenant queue once policy key limits (keys, one a line), figures (of those, as
 --               declared), size bytes wait (when it leaves), n count, sz bytes now, st '' waits for its time |
---               a waits for its turn | b waits for a limit, tag its turn, flush (so many of its calls were told to
---               leave), into (a delayed buffer: where its calls go then)
+--               a waits for its turn | b waits for a limit (on: which one), tag its turn, flush (so many of its calls
+--               were told to leave), into (a delayed buffer: where its calls go then)
 -- buffers       sorted set of all buffers, for looking them up by the beginning of their names
 -- due           sorted set, buffer → when it leaves
 -- turns         set of queues in which buffers wait for their turn
@@ -14,7 +14,8 @@
 --               b:{tenant} the tenant's last served buffer's turn
 -- weights       hash, tenant:NAME or key:NAME → share
 -- formed:{queue}, busy:{queue}  sorted sets: batches that wait for a worker → since; that have one → lease
--- pend          hash: calls, bytes that are accepted and not at their end
+-- pend          hash: calls, bytes that are accepted and not at their end; dead 1 when calls of ended jobs are in
+--               buffers, swept, from how far the reaper is in taking them out
 -- late          sorted set, job with waiting calls → its deadline
 
 local function weight(prefix, name)
@@ -88,6 +89,29 @@ local function drop_buffer(prefix, buffer, queue, tenant)
   redis.call('ZREM', prefix .. 'buffers', buffer)
 end
 
+local function read_buffer(prefix, buffer)
+  local flat = redis.call('HGETALL', prefix .. 'qs:' .. buffer)
+  if #flat == 0 then return nil end
+  local s = {}
+  for i = 1, #flat, 2 do s[flat[i]] = flat[i + 1] end
+  return s
+end
+
+-- When a buffer that stays behind leaves next; in line already when it is full.
+local function settle_buffer(prefix, buffer, s, t)
+  local n = tonumber(s.n)
+  if n <= 0 then return drop_buffer(prefix, buffer, s.queue, s.tenant) end
+  if (tonumber(s.flush or '') or 0) > 0 or n >= tonumber(s.size) or tonumber(s.sz) >= tonumber(s.bytes) then return end
+  local head = redis.call('LINDEX', prefix .. 'q:' .. buffer, 0)
+  local accepted = tonumber(string.match(head, '^%S+ %d+ %d+ (%d+)')) or t
+  local leaves = accepted + tonumber(s.wait)
+  if leaves <= t then return end
+  step_out(prefix, buffer, s.queue, s.tenant)
+  if s.st == 'b' then redis.call('ZREM', waiters_of(prefix, s.on), buffer) end
+  redis.call('HSET', prefix .. 'qs:' .. buffer, 'st', '')
+  redis.call('ZADD', prefix .. 'due', leaves, buffer)
+end
+
 -- Puts one call into a buffer that exists; true when the dispatchers have a reason to look.
 local function append(prefix, buffer, item, size, at, t)
   local qs = prefix .. 'qs:' .. buffer
@@ -138,6 +162,7 @@ local function expire_waiting(prefix, jk, t, keep)
   local waiting = tonumber(j[2] or '') or 0
   if not j[1] or FINAL[j[1]] or waiting <= 0 then return end
   redis.call('HSET', jk.job, 'waiting', 0)
+  redis.call('HSET', prefix .. 'pend', 'dead', 1)
   redis.call('HINCRBY', jk.job, 'expired', waiting)
   end_job_if_complete(jk, t, keep)
   redis.call('PUBLISH', jk.channel, 'expired')

@@ -75,17 +75,20 @@ redis.call('HSET', bkey, 'd', b.d, 'x', b.x, 'a', b.a, 'careful', b.careful, 'w'
 -- Limits that the operator has set since count as well; and what was lowered, or pauses, since a slot was kept for a
 -- batch that nobody has begun.
 local lease = t + tonumber(ARGV[4])
-local declared = #b.keys
+local known = #b.keys
 b.keys = add_standing_keys(prefix, b.keys, b.tool, b.tenant)
-if #b.keys > declared then redis.call('HSET', bkey, 'lk', pack_keys(b.keys)) end
+if #b.keys > known then
+  b.un = b.un + #b.keys - known
+  redis.call('HSET', bkey, 'lk', pack_keys(b.keys), 'un', b.un)
+end
 if #b.keys > 0 then declare_again(prefix, b.keys, b.figures, t) end
 if #b.keys > 0 and (before == '' or not holds_slots(prefix, b.keys, id, t)) then
-  local allowed, forbids, again = admitted(prefix, b.keys, 1, t, id)
+  local allowed, forbids, again = admitted(prefix, b.keys, 1, t, id, b.un)
   if allowed == 0 then
     -- Whoever had it, and comes back late, has it no more: somebody else may be given it before.
     redis.call('HINCRBY', bkey, 'f', 1)
     redis.call('HSET', bkey, 'l', 0)
-    redis.call('ZADD', KEYS[1], math.max(again, t + 60000), id)
+    redis.call('ZADD', KEYS[1], math.min(math.max(again, t + 60000), b.soonest and b.soonest + 1 or math.huge), id)
     redis.call('ZREM', prefix .. 'formed:' .. b.queue, id)
     free_slots(prefix, b.keys, id, t)
     wait_for(prefix, '=' .. id, forbids, again, t)
@@ -94,7 +97,8 @@ if #b.keys > 0 and (before == '' or not holds_slots(prefix, b.keys, id, t)) then
   end
 end
 if #b.keys > 0 then
-  take_slots(prefix, b.keys, id, 0, t, lease)
+  take_slots(prefix, b.keys, id, b.un > 0 and b.n - b.d or 0, t, lease, b.un)
+  if b.un > 0 then redis.call('HDEL', bkey, 'un') end
   for _, key in ipairs(b.keys) do wake_waiters(prefix, key, lease, t) end
 end
 

@@ -25,20 +25,6 @@ local function ring(id, queue, tool, calls)
   formed = formed + 1
 end
 
--- When a buffer that stays behind leaves next; in line already when it is full.
-local function settle(buffer, s)
-  local n = tonumber(s.n)
-  if n <= 0 then return drop_buffer(prefix, buffer, s.queue, s.tenant) end
-  if (tonumber(s.flush or '') or 0) > 0 or n >= tonumber(s.size) or tonumber(s.sz) >= tonumber(s.bytes) then return end
-  local head = redis.call('LINDEX', prefix .. 'q:' .. buffer, 0)
-  local accepted = tonumber(string.match(head, '^%S+ %d+ %d+ (%d+)')) or t
-  local leaves = accepted + tonumber(s.wait)
-  if leaves <= t then return end
-  step_out(prefix, buffer, s.queue, s.tenant)
-  redis.call('HSET', prefix .. 'qs:' .. buffer, 'st', '')
-  redis.call('ZADD', prefix .. 'due', leaves, buffer)
-end
-
 -- A delayed buffer's time has come: its calls go where calls without delay go.
 local function mature(buffer, s)
   local look = false
@@ -67,7 +53,7 @@ local function form(buffer, s)
   local allowed, forbids, again = admitted(prefix, keys, math.min(tonumber(s.size), MAX_CALLS), t)
   if allowed == 0 then
     step_out(prefix, buffer, s.queue, s.tenant)
-    redis.call('HSET', prefix .. 'qs:' .. buffer, 'st', 'b')
+    redis.call('HSET', prefix .. 'qs:' .. buffer, 'st', 'b', 'on', forbids)
     wait_for(prefix, buffer, forbids, again, t)
     return false
   end
@@ -127,16 +113,8 @@ local function form(buffer, s)
     charge_turn(prefix, buffer, s.queue, s.tenant, s.key, cost * #entries)
     ring(id, s.queue, s.tool, #entries)
   end
-  settle(buffer, s)
+  settle_buffer(prefix, buffer, s, t)
   return true
-end
-
-local function read_buffer(buffer)
-  local flat = redis.call('HGETALL', prefix .. 'qs:' .. buffer)
-  if #flat == 0 then return nil end
-  local s = {}
-  for i = 1, #flat, 2 do s[flat[i]] = flat[i + 1] end
-  return s
 end
 
 -- A buffer of which nothing can be read is taken out of the way.
@@ -147,7 +125,7 @@ end
 
 local function is_due(buffer)
   redis.call('ZREM', prefix .. 'due', buffer)
-  local s = read_buffer(buffer)
+  local s = read_buffer(prefix, buffer)
   if not s then return forget_buffer(buffer) end
   if s.into and s.into ~= '' then return mature(buffer, s) end
   if s.st == '' then line_up(prefix, buffer, s.queue, s.tenant) end
@@ -159,7 +137,7 @@ local function readmit(id)
   -- One that has a worker by now keeps its slots as long as its lease, whatever a reservation would say.
   if not b or b.l > t then return end
   declare_again(prefix, b.keys, b.figures, t)
-  local allowed, forbids, again = admitted(prefix, b.keys, 1, t, id)
+  local allowed, forbids, again = admitted(prefix, b.keys, 1, t, id, b.un)
   if allowed == 0 then return wait_for(prefix, '=' .. id, forbids, again, t) end
   take_slots(prefix, b.keys, id, 0, t, t + reserve)
   redis.call('HSET', prefix .. 'b:' .. id, 'r', t)
@@ -177,7 +155,7 @@ local function wake(key)
     if string.sub(waiter, 1, 1) == '=' then
       readmit(string.sub(waiter, 2))
     else
-      local s = read_buffer(waiter)
+      local s = read_buffer(prefix, waiter)
       if s then line_up(prefix, waiter, s.queue, s.tenant) end
     end
   end
@@ -212,7 +190,7 @@ for _, queue in ipairs(redis.call('SMEMBERS', prefix .. 'turns')) do
     if not tenant then break end
     looks = looks + 1
     local before = formed
-    local s = buffer and read_buffer(buffer)
+    local s = buffer and read_buffer(prefix, buffer)
     if not s then
       redis.call('ZREM', prefix .. 'fb:' .. queue .. ':' .. tenant, buffer or '')
       step_out(prefix, buffer or '', queue, tenant)

@@ -64,7 +64,9 @@ local function flows()
     local state = redis.call('HGET', ik.job, 'state')
     if state and not FINAL[state] then
       local holders = redis.call('HGETALL', ik.run)
-      redis.call('ZREM', prefix .. 'late', id)
+      if redis.call('ZREM', prefix .. 'late', id) == 1 or (tonumber(redis.call('HGET', ik.job, 'waiting') or '') or 0) > 0 then
+        redis.call('HSET', prefix .. 'pend', 'dead', 1)
+      end
       tell_holders(prefix, id, holders)
     end
     redis.call('UNLINK', ik.job, ik.ok, ik.err, ik.out, ik.run, ik.headers)

@@ -60,7 +60,10 @@ local end_of_run, end_of_inner
 local function end_job(jk, state, t, keep)
   redis.call('HSET', jk.job, 'state', state, 'finished', t)
   local own = redis.call('HMGET', jk.job, 'idem', 'parent', 'pipeline', 'waiting')
-  if own[4] then redis.call('ZREM', jk.prefix .. 'late', jk.id) end
+  if own[4] then
+    redis.call('ZREM', jk.prefix .. 'late', jk.id)
+    if tonumber(own[4]) > 0 then redis.call('HSET', jk.prefix .. 'pend', 'dead', 1) end
+  end
   if own[2] then return end_of_inner(jk, own[2], t) end
   redis.call('XADD', jk.out, '*', 's', state)
   local longer = math.max(keep.ok, keep.err)

@@ -56,10 +56,11 @@ local function keep_limit(prefix, key, t, until_ms, limit)
 end
 
 -- How many of `want` calls may start now. 0 comes with the key that forbids it and when to look again.
--- Slots that the batch `own` holds already are not asked for again, unless there are fewer of them by now.
-local function admitted(prefix, keys, want, t, own)
+-- Slots that the batch `own` holds already are not asked for again, unless there are fewer of them by now; nor are its
+-- tokens, but those of its last `unpaid` keys: what it owes of them delays whoever comes next.
+local function admitted(prefix, keys, want, t, own, unpaid)
   local n = want
-  for _, key in ipairs(keys) do
+  for place, key in ipairs(keys) do
     local limit = read_limit(prefix, key, t)
     if limit.paused > t then return 0, key, limit.paused end
     if limit.concurrency then
@@ -71,7 +72,7 @@ local function admitted(prefix, keys, want, t, own)
         return 0, key, first[2] and tonumber(first[2]) or t + 60000
       end
     end
-    if limit.rate and not own then
+    if limit.rate and (not own or place > #keys - (unpaid or 0)) then
       if limit.rate <= 0 then return 0, key, t + 60000 end
       if limit.tokens < 1 then return 0, key, t + math.ceil((1 - limit.tokens) / limit.rate * 1000) end
       n = math.min(n, math.floor(limit.tokens))
@@ -80,17 +81,17 @@ local function admitted(prefix, keys, want, t, own)
   return n
 end
 
--- Takes a slot of each key for a batch, and a token for each of its calls (0: they were taken before).
-local function take_slots(prefix, keys, id, calls, t, until_ms)
-  for _, key in ipairs(keys) do
-    local lkey = prefix .. 'l:' .. key
+-- Takes a slot of each key for a batch, and a token for each of its calls (0: they were taken before); of its last
+-- `unpaid` keys only, when that is given.
+local function take_slots(prefix, keys, id, calls, t, until_ms, unpaid)
+  for place, key in ipairs(keys) do
     redis.call('ZADD', slots_of(prefix, key), until_ms, id)
     local limit
-    if calls > 0 then
+    if place > #keys - (unpaid or #keys) and calls > 0 then
       limit = read_limit(prefix, key, t)
       if limit.rate then
         limit.tokens = limit.tokens - calls
-        redis.call('HSET', lkey, 't', string.format('%.6f', limit.tokens), 'a', t)
+        redis.call('HSET', prefix .. 'l:' .. key, 't', string.format('%.6f', limit.tokens), 'a', t)
       end
     end
     redis.call('PEXPIRE', slots_of(prefix, key), SLOTS_MS)

@@ -36,7 +36,7 @@ local function look_at(id)
   elseif not close_calls(prefix, KEYS[1], b, t, keep) then
     local k = redis.call('HINCRBY', prefix .. 'b:' .. id, 'k', 1)
     local look = t + math.min(tonumber(ARGV[4]), tonumber(ARGV[3]) * 2 ^ math.min(k - 1, 10))
-    if b.deadline ~= '' then look = math.min(look, tonumber(b.deadline) + 1) end
+    if b.soonest then look = math.min(look, b.soonest + 1) end
     redis.call('ZADD', KEYS[1], look, id)
     if not deep[b.queue] or t - b.r >= tonumber(ARGV[5]) then
       redis.call('HSET', prefix .. 'b:' .. id, 'r', t)
@@ -59,6 +59,68 @@ end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'late', '-inf', t, 'LIMIT', 0, 1000)) do
   if not guarded(expire_waiting, prefix, job_keys(prefix, id), t, keep) then redis.call('ZREM', prefix .. 'late', id) end
 end
+
+-- Calls of jobs that have ended leave their buffers, wherever they stand: what is cancelled or too late must not take the
+-- room of others until a pause ends, or a delay. So many calls and bytes in one look; the next one goes on from there.
+local SWEEP_CALLS, SWEEP_BYTES = 2000, 4194304
+
+-- Looks at a buffer's calls from a place on; how many it looked at, and how many of those are gone.
+local function sweep_buffer(buffer, s, from, most)
+  local list = prefix .. 'q:' .. buffer
+  local gone, size, ended = 0, 0, {}
+  local flushed, unflushed = tonumber(s.flush or '') or 0, 0
+  local items = redis.call('LRANGE', list, from, from + most - 1)
+  for k, item in ipairs(items) do
+    local id, bytes = string.match(item, '^(%S+) %d+ (%d+) ')
+    if id and ended[id] == nil then
+      local j = redis.call('HMGET', prefix .. 'j:' .. id, 'state', 'waiting')
+      ended[id] = not j[1] or FINAL[j[1]] or (tonumber(j[2] or '') or 0) <= 0
+    end
+    if id and ended[id] then
+      redis.call('LSET', list, from + k - 1, '')
+      gone, size = gone + 1, size + tonumber(bytes)
+      if from + k <= flushed then unflushed = unflushed + 1 end
+    end
+  end
+  if gone > 0 then
+    redis.call('LREM', list, 0, '')
+    s.n, s.sz, s.flush = s.n - gone, s.sz - size, flushed - unflushed
+    redis.call('HSET', prefix .. 'qs:' .. buffer, 'n', s.n, 'sz', s.sz, 'flush', s.flush)
+    pend(prefix, -gone, -size)
+    if s.n <= 0 and s.st == 'b' then redis.call('ZREM', waiters_of(prefix, s.on), buffer) end
+    if s.n <= 0 or (s.into or '') == '' then settle_buffer(prefix, buffer, s, t) end
+  end
+  return {#items, gone}
+end
+
+local function sweep()
+  local p = redis.call('HMGET', prefix .. 'pend', 'dead', 'swept', 'from')
+  local last, calls, bytes = p[2], SWEEP_CALLS, SWEEP_BYTES
+  -- Where it goes on in that buffer; nil: with the next one.
+  local from = tonumber(p[3] or '')
+  if not last then
+    if p[1] ~= '1' then return end
+    redis.call('HDEL', prefix .. 'pend', 'dead')
+    last = ''
+  end
+  while calls > 0 and bytes > 0 do
+    local buffer = redis.call('ZRANGEBYLEX', prefix .. 'buffers', (from and '[' or '(') .. last, '+', 'LIMIT', 0, 1)[1]
+    if not buffer then return redis.call('HDEL', prefix .. 'pend', 'swept', 'from') end
+    local s = read_buffer(prefix, buffer)
+    local n, at = s and tonumber(s.n) or 0, buffer == last and from or 0
+    last, from, calls = buffer, nil, calls - 1
+    if n > 0 then
+      local mean = tonumber(s.sz) / n + 1
+      local most = math.max(1, math.min(calls, math.floor(bytes / mean)))
+      local good, looked = guarded(sweep_buffer, buffer, s, at, most)
+      if good and looked[1] == most then from = at + most - looked[2] end
+      calls, bytes = calls - (good and looked[1] or 0), bytes - (good and looked[1] * mean or 0)
+    end
+  end
+  redis.call('HSET', prefix .. 'pend', 'swept', last, 'from', from or '')
+end
+sweep()
+
 for _, key in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'limits', '-inf', t - IDLE_LIMIT_MS, 'LIMIT', 0, 1000)) do
   if redis.call('SISMEMBER', prefix .. 'set', key) == 0 then redis.call('ZREM', prefix .. 'limits', key) end
 end
