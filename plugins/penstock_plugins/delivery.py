@@ -15,8 +15,8 @@ _UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _MOST_PER_UNIT = 1e9
 #: Limits of one tool at most.
 MAX_LIMITS = 8
-#: Least and most of each figure; the same as in the manifest's tables.
-_BOUNDS = {
+#: Least and most of each figure, in manifests and in records.
+BOUNDS = {
     "max_size": (1, 2048),
     "max_bytes": (1, 16 * MIB),
     "max_wait_ms": (0, 600_000),
@@ -120,8 +120,8 @@ def _checked(
             if isinstance(value, str):
                 raise ValueError("rate_per_s is a number")
             parse_rate(value)
-        elif type(value) is not int or not _BOUNDS[name][0] <= value <= _BOUNDS[name][1]:
-            raise ValueError(f"{name} must be from {_BOUNDS[name][0]} to {_BOUNDS[name][1]}")
+        elif type(value) is not int or not BOUNDS[name][0] <= value <= BOUNDS[name][1]:
+            raise ValueError(f"{name} must be from {BOUNDS[name][0]} to {BOUNDS[name][1]}")
     return shape
 
 

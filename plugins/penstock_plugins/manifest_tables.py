@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from penstock_plugins.delivery import MAX_LIMITS, Batching, Delivery, LimitRule, RetryRule, parse_rate
+from penstock_plugins.delivery import BOUNDS, MAX_LIMITS, Batching, Delivery, LimitRule, RetryRule, parse_rate
 from penstock_plugins.key_template import KeyTemplate
 from penstock_plugins.limits import MIB
 from penstock_plugins.printable import printable
@@ -28,6 +28,14 @@ MAX_COMPOSITES = 64
 
 Kind = Literal["component", "core", "python", "native"]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+_BATCHING, _RETRY = Batching(), RetryRule()
+
+
+def _figure(name: str) -> Any:
+    """The bounds of a figure of delivery."""
+    least, most = BOUNDS[name]
+    return Field(ge=least, le=most)
 
 
 class Table(BaseModel):
@@ -130,27 +138,27 @@ class WasmTable(Table):
 class RetryTable(Table):
     """`[tool.retry]`: how often and how patiently a failed call is tried again."""
 
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
-    base_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 100
-    cap_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 5000
+    max_attempts: Annotated[int, _figure("max_attempts")] = _RETRY.max_attempts
+    base_ms: Annotated[int, _figure("base_ms")] = _RETRY.base_ms
+    cap_ms: Annotated[int, _figure("cap_ms")] = _RETRY.cap_ms
 
 
 class BatchTable(Table):
     """`[tool.batch]`: when calls with the same key leave together. Fields as in `Batching`."""
 
-    max_size: Annotated[int, Field(ge=1, le=2048)] = 64
-    max_bytes: Annotated[int, Field(ge=1, le=16 * MIB)] = MIB
-    max_wait_ms: Annotated[int, Field(ge=0, le=600_000)] = 20
+    max_size: Annotated[int, _figure("max_size")] = _BATCHING.max_size
+    max_bytes: Annotated[int, _figure("max_bytes")] = _BATCHING.max_bytes
+    max_wait_ms: Annotated[int, _figure("max_wait_ms")] = _BATCHING.max_wait_ms
 
 
 class LimitTable(Table):
     """`[[tool.limits]]`: a limit that holds over all hosts. Without figures the operator sets them."""
 
     key: str
-    concurrency: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    concurrency: Annotated[int, _figure("concurrency")] | None = None
     #: `10/s`, `600/min`, `5000/h`, or calls a second.
     rate: str | float | None = None
-    burst: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    burst: Annotated[int, _figure("burst")] | None = None
 
     @field_validator("key")
     @classmethod

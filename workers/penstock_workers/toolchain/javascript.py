@@ -34,6 +34,8 @@ _STARTER = re.compile(r"^node:\w+:\d+$", re.MULTILINE)
 #: Its advice about Node's modules and about packages that it does not find, which is for other surroundings.
 _FOR_NODE = re.compile(r" Are you trying to bundle for node\?.*$", re.MULTILINE)
 _FOR_PAGES = re.compile(r"You can mark the path .*$", re.MULTILINE)
+_NAME_IT = "Name the package in the dependencies of package.json, and build again."
+_INSTALL_IT = "Install it into node_modules, or remove that: the build then installs what package.json names."
 
 _BUNDLE = (
     "--bundle",
@@ -132,7 +134,7 @@ def _bundle(scratch: Path, node: Node, tools: Path, packages: Path | None, folde
     )
     if done.returncode != 0:
         said = _FOR_NODE.sub(" Node's modules are not there inside of a plugin.", done.stderr)
-        said = _FOR_PAGES.sub("Name the package in the dependencies of package.json, and build again.", said)
+        said = _FOR_PAGES.sub(_NAME_IT if packages != folder / "node_modules" else _INSTALL_IT, said)
         said = _STARTER.split(said)[0].strip()
         raise BuildError(f"The JavaScript sources of {folder} cannot be bundled:\n{said}")
 
