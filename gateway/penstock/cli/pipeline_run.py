@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -193,9 +194,12 @@ def _run_here(
     files.check()
     files.keep_clear_of(source)
     rows.check()
+    results = run_here(settings_of(context), folders, pipeline, rows)
+    # A pipeline that cannot run says so with the first result, before a file is touched.
+    first = next(results, None)
     with files:
         files.open(resume=False)
-        for result in run_here(settings_of(context), folders, pipeline, rows):
+        for result in results if first is None else chain([first], results):
             files.write(result)
     if as_json:
         print_json(

@@ -226,7 +226,7 @@ def test_local_runs_without_a_system(tmp_path: Path) -> None:
 
 
 def test_a_row_that_does_not_fit_fails_alone_without_a_system_too(tmp_path: Path) -> None:
-    """In order; a single input that does not fit is refused."""
+    """In order; a single input that does not fit is refused. What cannot run at all touches no file."""
     from penstock_plugins.shipped import shipped_plugins
 
     (tmp_path / "title.yaml").write_text(COMPOSITE)
@@ -238,12 +238,16 @@ def test_a_row_that_does_not_fit_fails_alone_without_a_system_too(tmp_path: Path
     run = ("pipeline", "run", "title.yaml", "--local", shipped_plugins() / "text")
 
     done, refused = alone(*run, "-i", "rows.jsonl", "-o", "out.jsonl"), alone(*run, "txt=a")
+    written = (tmp_path / "out.jsonl").read_bytes()
+    (tmp_path / "title.yaml").write_text(COMPOSITE.replace("text.slug", "no.such"))
+    unknown = alone(*run, "-i", "rows.jsonl", "-o", "out.jsonl")
 
     found = [(line["index"], line["success"]) for line in lines(tmp_path / "out.jsonl")]
     assert (done.code, found) == (1, [(0, False), (1, True), (2, False), (3, True), (4, False)])
     assert lines(tmp_path / "out.jsonl")[0]["error"]["code"] == "VALIDATION_ERROR"
     assert refused.code == 2
     assert '"text" is a required' in refused.err
+    assert (unknown.code, (tmp_path / "out.jsonl").read_bytes()) == (2, written)
 
 
 def test_L1_a_composite_is_called_like_any_tool(cli: CommandLine) -> None:
@@ -267,6 +271,7 @@ def test_L1_a_composite_is_called_like_any_tool(cli: CommandLine) -> None:
     assert (called.code, json.loads(called.out)) == (0, {"slug": "to-be"})
     assert refused.code == 2
     assert '"text" is a required' in refused.err
+    assert (unknown.code, (tmp_path / "out.jsonl").read_bytes()) == (2, written)
     assert {line["data"]["slug"] for line in lines(cli.folder / "out.jsonl")} == {"one", "two"}
 
 
