@@ -122,9 +122,19 @@ def test_a_kind_that_does_not_run_yet_is_said_so() -> None:
     assert problem.advice == "`penstock plugin wrap` makes a component of it: leave out kind then"
 
 
+def test_a_core_module_beside_a_manifest_is_told_how_to_become_a_component() -> None:
+    """As compilers for wasm32 write it."""
+    found = inspect_plugin(GOOD.bundle_with(GOOD.manifest, wasm=b"\0asm\x01\0\0\0"))
+
+    [problem] = found.problems
+    assert problem.message == "plugin.wasm is a core module and no component"
+    assert problem.advice == "Make one of it: `penstock plugin wrap`"
+
+
 def test_bytes_that_do_not_compile_are_a_problem() -> None:
     """So is a module that is no component, or no WebAssembly."""
     found = inspect_plugin(GOOD.bundle_with(GOOD.manifest, wasm=b"\0asm\x0d\0\x01\0\xff\xff\xff"))
 
     assert len(found.problems) == 1
     assert "compile" in found.problems[0].message
+    assert ";;" not in found.problems[0].message.replace(" ", "")

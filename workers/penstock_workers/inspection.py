@@ -18,7 +18,7 @@ from penstock_plugins.record import PluginRecord
 from penstock_plugins.requirements import check_host, host_version
 from penstock_plugins.result import ToolFailure
 from penstock_plugins.tool import Tool
-from penstock_workers.artifacts.compiler import compile_wasm
+from penstock_workers.artifacts.compiler import PREAMBLES, compile_wasm
 from penstock_workers.artifacts.identity import ArtifactIdentity
 from penstock_workers.batch_check import check_batch_entry_point
 from penstock_workers.composite_check import check_composites
@@ -154,20 +154,30 @@ def _compile(bundle: Bundle, settings: EngineSettings, store: ArtifactStore | No
 
 def unreadable(bundle: Bundle) -> Problem | None:
     """Why a plugin is none that can be looked at."""
-    kind = bundle.manifest.kind
-    if kind == "component":
-        return None
-    if kind == "composite":
-        return Problem(
-            message="Its tools are pipelines: there is no code of its own to run",
-            advice="Run one by its file: `penstock pipeline run FILE --local DIR`",
-        )
-    return Problem(
-        message=f"Plugins of kind '{kind}' do not run yet",
-        advice="`penstock plugin wrap` makes a component of it: leave out kind then"
-        if kind == "core"
-        else "Build a component of the world grain-plugin",
-    )
+    module = bundle.manifest.wasm.module
+    match bundle.manifest.kind:
+        case "component" if bundle.files[module].startswith(PREAMBLES["core"]):
+            return Problem(
+                message=f"{module} is a core module and no component",
+                advice="Make one of it: `penstock plugin wrap`",
+            )
+        case "component":
+            return None
+        case "composite":
+            return Problem(
+                message="Its tools are pipelines: there is no code of its own to run",
+                advice="Run one by its file: `penstock pipeline run FILE --local DIR`",
+            )
+        case "core":
+            return Problem(
+                message="Plugins of kind 'core' do not run yet",
+                advice="`penstock plugin wrap` makes a component of it: leave out kind then",
+            )
+        case kind:
+            return Problem(
+                message=f"Plugins of kind '{kind}' do not run yet",
+                advice="Build a component of the world grain-plugin",
+            )
 
 
 def look_at(

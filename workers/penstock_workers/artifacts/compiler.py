@@ -21,7 +21,7 @@ from penstock_workers.artifacts.memfd import SEALS, new_memfd, sealed_bytes
 from penstock_workers.engine import PLAIN, EngineSettings
 
 #: The first eight bytes of each kind of binary. Text is refused: its parser is no part of this.
-_PREAMBLES = {"component": b"\0asm\x0d\x00\x01\x00", "core": b"\0asm\x01\x00\x00\x00"}
+PREAMBLES = {"component": b"\0asm\x0d\x00\x01\x00", "core": b"\0asm\x01\x00\x00\x00"}
 
 #: What the process gets to see of our environment: what Python needs to start, and no secrets.
 _ENVIRONMENT = (
@@ -87,13 +87,13 @@ def compile_wasm(
 
 def _check_outside(wasm: bytes, kind: str, limits: CompileLimits) -> None:
     """What can be refused without starting anything."""
-    if kind not in _PREAMBLES:
+    if kind not in PREAMBLES:
         raise CompileError(f"Plugins of kind '{kind}' are not compiled here.")
     if len(wasm) > limits.wasm_bytes:
         raise CompileError(f"The module has {len(wasm)} bytes; at most {limits.wasm_bytes} are compiled.")
-    if wasm[:8] == _PREAMBLES[kind]:
+    if wasm[:8] == PREAMBLES[kind]:
         return
-    if wasm[:8] in _PREAMBLES.values():
+    if wasm[:8] in PREAMBLES.values():
         raise CompileError(f"Failed to compile WASM module: it is WebAssembly, but no {kind}.")
     raise CompileError("Failed to compile WASM module: it does not begin like a WebAssembly binary.")
 
@@ -150,7 +150,8 @@ def _tail(fd: int) -> str:
 
 def _failure(status: int, complaint: str, limits: CompileLimits) -> ArtifactError:
     """Why the process ended with this status."""
-    complaint = "".join(c if c.isprintable() else " " for c in complaint.replace("\n", "; ")).strip("; ")
+    complaint = "; ".join(line.strip() for line in complaint.splitlines() if line.strip()).replace(":;", ":")
+    complaint = "".join(c if c.isprintable() else " " for c in complaint)
     if status == BAD_MODULE:
         return CompileError(f"Failed to compile WASM module: {complaint[:2000]}")
     if "memory allocation" in complaint or "MemoryError" in complaint:

@@ -20,7 +20,7 @@ import wasmtime
 from wasmtime import component
 
 from penstock_plugins.errors import BuildError, CompileError
-from penstock_workers.artifacts.compiler import CompileLimits, compile_wasm
+from penstock_workers.artifacts.compiler import PREAMBLES, CompileLimits, compile_wasm
 from penstock_workers.engine import METERED, new_engine
 from penstock_workers.toolchain.component_text import component_text
 from penstock_workers.toolchain.sections import (
@@ -38,9 +38,6 @@ from penstock_workers.toolchain.world import (
     REQUIRED_EXPORTS,
     Signature,
 )
-
-_CORE_MODULE_HEADER = b"\0asm\x01\x00\x00\x00"
-_COMPONENT_HEADER = b"\0asm\x0d\x00\x01\x00"
 
 
 def wrap_core_module(core: bytes) -> bytes:
@@ -84,7 +81,7 @@ def read_core_module(core: bytes, engine: wasmtime.Engine | None = None) -> wasm
     Raises:
         BuildError: it is not.
     """
-    _check_header(core)
+    _check_preamble(core)
     try:
         return wasmtime.Module(engine or new_engine(METERED, parallel=False), core)
     except wasmtime.WasmtimeError as error:
@@ -97,17 +94,17 @@ def check_compiles(core: bytes, limits: CompileLimits | None = None) -> None:
     Raises:
         BuildError: it is no core module, or does not compile within the limits.
     """
-    _check_header(core)
+    _check_preamble(core)
     try:
         os.close(compile_wasm(core, METERED, kind="core", limits=limits))
     except CompileError as error:
         raise BuildError(error.message) from error
 
 
-def _check_header(core: bytes) -> None:
-    if core.startswith(_COMPONENT_HEADER):
+def _check_preamble(core: bytes) -> None:
+    if core.startswith(PREAMBLES["component"]):
         raise BuildError("This is a component already: only core modules can be wrapped.")
-    if not core.startswith(_CORE_MODULE_HEADER):
+    if not core.startswith(PREAMBLES["core"]):
         raise BuildError("This is not a WebAssembly core module.")
 
 
