@@ -18,6 +18,7 @@ from penstock_scheduler import Producer
 from tests.chaos.feed import known_jobs
 from tests.chaos.stage import CALLS, RUNS, Stage
 from tests.chaos.witness import FAILED_ATTEMPTS, executions
+from tests.support.gate import Gate
 from tests.support.redis_server import RedisServer, missing_redis
 from tests.support.waiting import wait_until
 
@@ -151,13 +152,16 @@ def test_B4_a_replay_may_end_before_its_letter_is_dropped(stage: Stage, run: int
 @pytest.mark.parametrize("point", RELEASES)
 def test_B4_a_worker_may_end_while_it_gives_a_batch_back(stage: Stage, point: str, run: int) -> None:
     """The next worker finds the batch by its lease's end."""
-    worker = stage.worker(point)
-    stage.scheduler()
-    job = stage.submit_silently(count=200)
-    log = stage.folder / "witness.log"
-    wait_until(lambda: log.stat().st_size > 0, 30, "the batch runs")
+    with Gate(stage.folder / "gate") as gate:
+        worker = stage.worker(point, PENSTOCK_GUEST_LOG_FILE=str(gate.path))
+        stage.scheduler()
+        job = stage.submit_silently(count=200)
+        wait_until(lambda: gate.reached, 30, "the batch runs")
 
-    worker.stop(60)
+        worker.signal(signal.SIGTERM)
+        worker.wait_for_log("Warm shutdown")
+        gate.open()
+        worker.wait(60)
     stage.worker()
     stage.finished(job)
 

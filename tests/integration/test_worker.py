@@ -24,6 +24,7 @@ from penstock_scheduler import Producer
 from penstock_workers.inspection import inspect_plugin
 from tests.chaos.witness import publish_witness
 from tests.support.brokers import Broker
+from tests.support.lab import publish_lab
 from tests.support.penstock_processes import Penstock, Scheduler, Worker
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
@@ -123,15 +124,16 @@ def test_J2_cancel_stops_a_running_guest_and_the_process_lives_on(
 ) -> None:
     """The same process id serves the next call, long before the loop's own time was up."""
     publish(broker, "text")
-    publish(broker, "hostile")
+    with broker.redis.client() as client:
+        publish_lab(client)
     start_worker()
     before = producer.submit("text.slug", {"text": "x"}).result(wait_s=30)
-    job = producer.submit("hostile.loop", {}, timeout_s=1.0)
+    job = producer.submit("lab.forever", {})
     wait_until(lambda: job.state is JobState.RUNNING, 30, "the loop runs")
 
     cancelled = job.cancel()
 
-    result = job.result(wait_s=10)
+    result = job.result(wait_s=30)
     after = producer.submit("text.slug", {"text": "x"}).result(wait_s=30)
     assert cancelled
     assert job.state is JobState.CANCELLED

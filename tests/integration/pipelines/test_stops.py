@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from penstock_broker_config.keys import Keys
 from penstock_plugins.pipelines.model import Pipeline
 from tests.chaos.witness import publish_witness
+from tests.support.gate import Gate
 from tests.support.pipelines.running import Line
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
@@ -40,16 +42,20 @@ def line(redis_server: RedisServer, tmp_path: Path) -> Iterator[Line]:
 @pytest.mark.parametrize("kind", STAGES)
 def test_a_worker_that_stops_gives_its_stage_back(line: Line, kind: str) -> None:
     """The next worker goes on at once; nobody is charged."""
-    first = line.worker(name="w1", processes=1)
-    line.scheduler()
-    run = line.begin(
-        Pipeline.from_dict({"name": "stops", "steps": STAGES[kind]}),
-        [{"n": n} for n in range(ITEMS)],
-        chunk=ITEMS,
-    )
-    wait_until(lambda: line.log.exists() and line.log.stat().st_size > 0, 30, "calls run")
+    with Gate(line.folder / "gate") as gate:
+        first = line.worker(name="w1", processes=1, PENSTOCK_GUEST_LOG_FILE=str(gate.path))
+        line.scheduler()
+        run = line.begin(
+            Pipeline.from_dict({"name": "stops", "steps": STAGES[kind]}),
+            [{"n": n} for n in range(ITEMS)],
+            chunk=ITEMS,
+        )
+        wait_until(lambda: gate.reached, 30, "calls run")
 
-    first.stop(60)
+        first.signal(signal.SIGTERM)
+        first.wait_for_log("Warm shutdown")
+        gate.open()
+        first.wait(60)
     ended = line.job(run).state.final
     line.worker(name="w2", processes=1)
 
