@@ -14,6 +14,8 @@ _MAX_NODES = 100_000
 #: Characters that one evaluation is given at most, and those that it may search by a pattern.
 _MAX_CHARS = 4 * 1024 * 1024
 _MAX_SEARCHED_CHARS = 64 * 1024
+#: Characters of texts that are not ASCII, times the sizes of an expression, at most: each may count them.
+_MAX_COUNTED_CHARS = 16 * 1024 * 1024
 #: Of a value that each element of a loop is compared with.
 _MAX_LOOPED_CHARS = 1000
 #: Elements that loops look at, times the tokens of the expression, at most.
@@ -116,7 +118,8 @@ class _Left:
         walks = source.compares + len(source.sizes)
         self._nodes = min(_MAX_NODES, _MAX_COMPARE_WORK // max(walks, 1))
         self._chars = _MAX_CHARS
-        self._sizes = bool(source.sizes)
+        self._sizes = len(source.sizes)
+        self._counted = _MAX_COUNTED_CHARS
         #: Whether sizes are asked, and some text is not ASCII.
         self.sizes_wide = False
 
@@ -138,7 +141,7 @@ class _Left:
                         raise ValueError(f"a list has {len(item)} elements; it may look at {self._max_list}")
                     if type(item) is dict:
                         self._chars -= sum(map(len, item))
-                        self.sizes_wide |= self._sizes and not all(map(str.isascii, item))
+                        self.sizes_wide |= self._sizes > 0 and not all(map(str.isascii, item))
                         inner.extend(item.values())
                     else:
                         inner.extend(item)
@@ -164,9 +167,13 @@ class _Left:
     def take_text(self, text: str) -> None:
         """As `take`, of a text."""
         self._chars -= len(text)
-        self.sizes_wide |= self._sizes and not text.isascii()
+        if self._sizes and not text.isascii():
+            self.sizes_wide = True
+            self._counted -= len(text) * self._sizes
         if len(text) > self._max_text or self._chars < 0:
             raise ValueError(f"a text has {len(text)} characters; it may look at {self._max_text}")
+        if self._counted < 0:
+            raise ValueError(f"a text has {len(text)} characters, too many to count them {self._sizes} times")
 
     def check_looped(self, path: Path, env: Mapping[str, Any]) -> None:
         """See that what each element is compared with is one small value.

@@ -86,6 +86,15 @@ def test_L4_the_size_of_a_text_is_its_characters(expression: str) -> None:
     assert holds(expression, env)
 
 
+def test_L4_characters_of_a_large_text_are_not_counted_many_times() -> None:
+    """Once or twice is fine."""
+    env = {"data": {"text": "é" * 4_000_000}}
+
+    assert holds("data.text.size() == 4000000 && data.text != 'x'", env)
+    with pytest.raises(PipelineError, match="too many to count them 9 times"):
+        holds(" && ".join(["data.text.size() > 0"] * 9), env)
+
+
 @pytest.mark.parametrize(("expression", "error"), [("size(data.n) == 1", "n"), ("data.x.size() == 1", "x")])
 def test_L3_what_has_no_size_is_an_error_beside_any_text(expression: str, error: str) -> None:
     """A number, or nothing at all."""

@@ -16,6 +16,8 @@ DATA: dict[str, Any] = {
     "t": "a" * 200_000,
     "words": "a " * 20_000,
     "huge": list(range(99_999)),
+    "wide": "é" * 4_000_000,
+    "e": ["é"] * 10_000,
     "n": 5,
 }
 ENV = {"data": DATA, "input": {"l": DATA["l"]}}
@@ -42,6 +44,9 @@ CONDITIONS = [
     "data.t.size() > 1",
     "data.l.all(a, a >= 0) && data.l.all(b, b >= 0) && data.l.all(c, c >= 0)",
     "data.l.exists_one(x, x == 9999)",
+    "data.wide != '' && " + " && ".join(["size(data.wide) > 0"] * 40),
+    "data.e.all(x, " + " && ".join(["x.size() > 0"] * 60) + ")",
+    "data.o.all(o, size(o) > 0) && size(data.o) > size('é')",
     "data.o.all(o, has(o.a) && o.a >= 0 && o.b == 'xxxxxxxxxxxxxxxxxxxx')",
     "string(data.l) == ''",
     "data.s.exists(s, s + s + s + s == 'a')",
