@@ -130,6 +130,9 @@ def _named(where: Instruction, at: Instruction, failure: ToolFailure, *, composi
     message = failure.message
     if not composite and not message.startswith(at.label):
         message = f"{at.label}: {message}"
+    details = failure.details or {}
+    step = details.get("step") if "member" in details else None
+    inside = isinstance(step, str) and step.startswith(where.path)  # the step of the member that failed
     return ToolFailure(
-        code=failure.code, message=message, details={**(failure.details or {}), "step": where.path}
+        code=failure.code, message=message, details={**details, "step": step if inside else where.path}
     )

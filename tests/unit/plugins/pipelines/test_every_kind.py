@@ -159,6 +159,27 @@ def test_L2_a_failure_ends_the_item_with_the_steps_code(kind: Kind) -> None:
     assert "step" in failure.message
 
 
+def test_L3_a_failure_in_a_member_names_its_own_step_expression_and_path() -> None:
+    """However many fan-outs are around it."""
+    inner = {"map": "data.l", "steps": [{"branch": "index == 1", "if_true": [{"transform": "{{item.x}}"}]}]}
+
+    ran = Ran(START, {"parallel": {"a": [inner], "b": [SEVEN]}})
+
+    failure = ran.result.item.failure
+    assert failure is not None
+    assert failure.details == {
+        "step": "steps[1].parallel.a[0].steps[0].if_true[0]",
+        "key": "transform",
+        "expression": "{{item.x}}",
+        "path": "item.x",
+        "member": "a",
+    }
+    assert failure.message == (
+        "step 2 (parallel): a: step 1 (map): element 1: "
+        "step 1 (transform): transform: {{item.x}}: there is no item.x"
+    )
+
+
 @pytest.mark.parametrize("name", ["tool", "composite"])
 @pytest.mark.parametrize(
     ("more", "seen"), [({}, GIVEN), ({"default": None}, None), ({"default": {"n": 1}}, {"n": 1})]
