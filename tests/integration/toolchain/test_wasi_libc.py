@@ -23,7 +23,18 @@ HEADERS = "".join(
     f"#include <{header}>\n"
     for header in (
         "penstock.h",
-        *("ctype.h", "errno.h", "math.h", "stdio.h", "stdlib.h", "string.h", "time.h", "unistd.h", "wchar.h"),
+        *(
+            "assert.h",
+            "ctype.h",
+            "errno.h",
+            "math.h",
+            "stdio.h",
+            "stdlib.h",
+            "string.h",
+            "time.h",
+            "unistd.h",
+            "wchar.h",
+        ),
     )
 )
 TOOL = """
@@ -153,6 +164,36 @@ def test_what_is_printed_goes_to_the_log_line_by_line(tmp_path: Path) -> None:
     assert plugin.imports.keys() == {"grain:plugin/host"}
 
 
+def test_what_is_printed_may_be_any_bytes_and_is_cut_between_characters(tmp_path: Path) -> None:
+    """The log is UTF-8: half a character would trap, and with it the call."""
+    plugin = plugin_of(
+        tmp_path,
+        """
+        for (int i = 0; i < 1023; i++) putchar('x');
+        puts("\u00e9t\u00e9");
+        for (int i = 0; i < 1022; i++) putchar('y');
+        puts("\U0001f600");
+        for (int i = 0; i < 400; i++) fputs("\u20ac", stdout);
+        puts("");
+        puts("latin \\xe9, half \\xf0\\x9f");
+        (void)out;
+        """,
+        capabilities='"log"',
+    )
+
+    plugin.value("run")
+
+    assert [message for _, message in plugin.host.logged] == [
+        "x" * 1023,
+        "été",
+        "y" * 1022,
+        "😀",
+        "€" * 341,
+        "€" * 59,
+        "latin \N{REPLACEMENT CHARACTER}, half " + "\N{REPLACEMENT CHARACTER}" * 2,
+    ]
+
+
 def test_without_log_what_is_printed_is_dropped(tmp_path: Path) -> None:
     """And the plugin still imports nothing, so that it is known to be idempotent."""
     plugin = plugin_of(tmp_path, PRINTS)
@@ -214,8 +255,8 @@ def test_malloc_returns_null_where_the_arena_ends_the_call(tmp_path: Path) -> No
     assert failed.code is ErrorCode.OUT_OF_MEMORY
 
 
-@pytest.mark.parametrize("ends", ["exit(3);", "abort();"])
-def test_exit_and_abort_end_the_call_and_nothing_else(ends: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ends", ["exit(3);", "abort();", 'assert(!"so");'])
+def test_exit_abort_and_assert_end_the_call_and_nothing_else(ends: str, tmp_path: Path) -> None:
     """The next call finds a fresh instance; what was printed before is in the log."""
     body = f'if (pst_get_boolean(params, "end", false)) {{ printf("last words"); {ends} }}'
     folder = project(tmp_path / "plugin", body, capabilities='"log"')
@@ -227,8 +268,11 @@ def test_exit_and_abort_end_the_call_and_nothing_else(ends: str, tmp_path: Path)
     assert ended.error is not None
     assert ended.error.code is ErrorCode.TRAP
     assert after.success
+    logged = [line["message"] for line in ended.to_dict()["metadata"]["logs"]]
     if ends.startswith("exit"):
-        assert [line["message"] for line in ended.to_dict()["metadata"]["logs"]] == ["last words"]
+        assert logged == ["last words"]
+    if ends.startswith("assert"):
+        assert logged[0].startswith('Assertion failed: !"so"')
 
 
 def test_a_new_project_with_libc_is_proved_idempotent_and_needs_no_grant(tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ _WANTS_TOOLS = "undefined symbol: pst_this_plugin"
 _TOOLS_ADVICE = "\nNo file in src/ declares tools: one of them must have PST_PLUGIN({...}), see penstock.h"
 _LIBC_ADVICE = '\nIs that of the C library? plugin.toml brings it in: [build] libc = "wasi"'
 _WITHOUT_LIBC = ("-std=c17", "-target", "wasm32-freestanding", "-nostdlib", "-Wl,--no-entry")
-#: With what POSIX and GNU add to the library's headers.
-_WITH_LIBC = ("-std=gnu17", "-target", "wasm32-wasi", "-mexec-model=reactor", "-DPST_LIBC")
+#: With what POSIX and GNU add to the library's headers, and with `assert`, which zig leaves out of fast code.
+_WITH_LIBC = ("-std=gnu17", "-target", "wasm32-wasi", "-mexec-model=reactor", "-DPST_LIBC", "-UNDEBUG")
 
 
 def build_c_plugin(folder: Path, *, packed: bool = False, say: Say = silent) -> Path:

@@ -28,14 +28,38 @@ static struct {
     size_t length;
 } lines[2];
 
-static void end_line(int index) {
-    pst_log(index + 1 == STDERR ? PST_WARN : PST_INFO, "%.*s", (int)lines[index].length, lines[index].bytes);
-    lines[index].length = 0;
+/* How much of the line is whole characters: the last one may be half of one. */
+static size_t whole(int index) {
+    const char *bytes = lines[index].bytes;
+    size_t length = lines[index].length, tail = 0;
+    while (tail < 3 && tail < length && (bytes[length - tail - 1] & 0xC0) == 0x80) tail++;
+    if (tail == length) return length;
+    unsigned char first = (unsigned char)bytes[length - tail - 1];
+    size_t needed = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : first >= 0xC0 ? 2 : 1;
+    return tail + 1 < needed ? length - tail - 1 : length;
+}
+
+/* Logs the beginning of a line, and keeps the rest. What is printed may be any bytes, and the log is UTF-8. */
+static void end_line(int index, size_t length) {
+    pst_mark mark = pst_arena_mark();
+    pst_buffer valid = {0};
+    for (pst_text rest = {lines[index].bytes, length}; rest.length;) {
+        char utf8[4];
+        size_t bytes = pst_encode_code_point(pst_next_code_point(&rest), utf8);
+        pst_append(&valid, (pst_text){utf8, bytes});
+    }
+    pst_log(index + 1 == STDERR ? PST_WARN : PST_INFO, "%.*s", PST_ARG(pst_buffer_text(&valid)));
+    pst_arena_release(mark);
+    lines[index].length -= length;
+    memmove(lines[index].bytes, lines[index].bytes + length, lines[index].length);
 }
 
 static void print(int index, const char *bytes, size_t length) {
     for (size_t i = 0; i < length; i++) {
-        if (bytes[i] == '\n' || lines[index].length == sizeof lines[index].bytes) end_line(index);
+        if (bytes[i] == '\n')
+            end_line(index, lines[index].length);
+        else if (lines[index].length == sizeof lines[index].bytes)
+            end_line(index, whole(index));
         if (bytes[i] != '\n') lines[index].bytes[lines[index].length++] = bytes[i];
     }
 }
@@ -46,7 +70,7 @@ __attribute__((weak)) void __stdio_exit(void);
 void pst_end_lines(void) {
     if (__stdio_exit) __stdio_exit();
     for (int index = 0; index < 2; index++)
-        if (lines[index].length) end_line(index);
+        if (lines[index].length) end_line(index, lines[index].length);
 }
 
 #else
