@@ -18,13 +18,16 @@ from tests.support.waiting import wait_until
 
 SERVICE = "ledger"
 PASSWORD = "of-the-sentinels"  # noqa: S105  # of a test
+#: Milliseconds without an answer after which a sentinel takes the master for dead: while a test wants it to
+#: live, however slow it is; and when it was killed.
+_PATIENCE_MS, _HASTE_MS = 120_000, 1000
 _CONFIGURATION = """\
 bind {host}
 dir {folder}
 requirepass {password}
 sentinel sentinel-pass {password}
 sentinel monitor {service} {host} {master_port} 2
-sentinel down-after-milliseconds {service} 1000
+sentinel down-after-milliseconds {service} {patience_ms}
 sentinel failover-timeout {service} 4000
 """
 
@@ -84,6 +87,9 @@ class SentinelSet:
         """Kill the master and the sentinel that clients ask first, as when they were on one machine."""
         self.master.kill()
         self._sentinels[0].kill()
+        for port in self._ports[1:]:
+            with self._client(port) as client:
+                client.sentinel_set(SERVICE, "down-after-milliseconds", _HASTE_MS)
 
     def _complete(self) -> bool:
         for port in self._ports:
@@ -125,6 +131,7 @@ class SentinelSet:
                 password=PASSWORD,
                 service=SERVICE,
                 master_port=self.master.port,
+                patience_ms=_PATIENCE_MS,
             )
         )
         return Process(
