@@ -45,6 +45,7 @@ add("counts", () => ++count);
 #: The same in Python, and what reaches for things that are not there.
 MORE_PYTHON = '''
 import ast
+import sys
 import uuid
 from typing import Any
 
@@ -62,6 +63,8 @@ def plural(word: str) -> str:
 def logs() -> None:
     log.info("one")
     print("two")
+    print("three", file=sys.stderr)
+    print("half \\ud800", end="")
 
 
 @tool
@@ -295,10 +298,13 @@ def test_only_what_the_manifest_asks_for_is_imported(executor: LocalExecutor) ->
 
 @both
 def test_log_lines_come_with_the_result(executor: LocalExecutor, language: str) -> None:
-    """In Python also those that are printed."""
-    lines = [line["message"] for line in executor.run("logs", {}).to_dict()["metadata"]["logs"]]
+    """In Python also those that are printed, the last one without a newline as well."""
+    lines = [(line["level"], line["message"]) for line in executor.run("logs", {}).metadata.logs]
 
-    assert lines == (["one", "two"] if language == "python" else ["one", '{"two":2}'])
+    if language == "python":
+        assert lines == [("info", "one"), ("info", "two"), ("warn", "three"), ("info", "half ?")]
+    else:
+        assert lines == [("info", "one"), ("warn", '{"two":2}')]
 
 
 @both

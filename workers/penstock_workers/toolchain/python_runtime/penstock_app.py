@@ -22,8 +22,8 @@ class Plugin:
 
     def init(self) -> PluginInfo:
         """Say who we are. The host calls this first in each instance."""
-        log = penstock_plugin.host.get("log")
-        penstock_sealed.seal((lambda line: log("INFO", line)) if log else (lambda _: None))
+        log = penstock_plugin.host.get("log") or (lambda level, line: None)
+        penstock_sealed.seal(lambda line: log("INFO", line), lambda line: log("WARN", line))
         return PluginInfo(penstock_identity.NAME, penstock_identity.VERSION)
 
     def list_tools(self) -> list[ToolDef]:
@@ -35,7 +35,10 @@ class Plugin:
 
     def call_tool(self, name: str, args_json: str) -> ToolResult:
         """Run one call."""
-        return ToolResult(*penstock_plugin.call(name, args_json))
+        try:
+            return ToolResult(*penstock_plugin.call(name, args_json))
+        finally:
+            penstock_sealed.end_lines()
 
 
 if penstock_identity.BATCH_ENTRY_POINT:
@@ -46,7 +49,10 @@ if penstock_identity.BATCH_ENTRY_POINT:
 
         def call_tool_batch(self, name: str, args_json: list[str]) -> list[Any]:
             """Run each call."""
-            return [batch.ToolResult(*penstock_plugin.call(name, args)) for args in args_json]
+            try:
+                return [batch.ToolResult(*penstock_plugin.call(name, args)) for args in args_json]
+            finally:
+                penstock_sealed.end_lines()
 
 
 def _logging(host: Any) -> Callable[[str, str], None]:

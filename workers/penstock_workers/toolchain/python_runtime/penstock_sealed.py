@@ -23,11 +23,12 @@ _UNTOLD = ("stat", "lstat", "access", "urandom", "getrandom")
 _CLOCKS = ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep")
 
 
-def seal(say: Callable[[str], None]) -> None:
+def seal(say: Callable[[str], None], warn: Callable[[str], None]) -> None:
     """From now on nothing outside is reached for. Called once in each instance, before anything else.
 
     Args:
         say: gets the lines that are printed.
+        warn: gets those that are printed to stderr.
     """
     sys.addaudithook(_refuse)
     sys.meta_path[:] = [BuiltinImporter, FrozenImporter, _NothingElse()]
@@ -37,7 +38,14 @@ def seal(say: Callable[[str], None]) -> None:
         setattr(time, clock, _no_clock)
     builtins.open = io.open = cast("Any", _no_files)
     builtins.input = cast("Any", _no_input)
-    sys.stdout = sys.stderr = cast("TextIO", _Lines(say))
+    sys.stdout, sys.stderr = cast("TextIO", _Lines(say)), cast("TextIO", _Lines(warn))
+
+
+def end_lines() -> None:
+    """A call is over: what it printed last is a line, whether it ends with a newline or not."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, _Lines):
+            stream.end_line()
 
 
 class _NothingElse:
@@ -60,8 +68,18 @@ class _Lines(io.TextIOBase):
     def write(self, text: str) -> int:
         *lines, self._begun = (self._begun + text).split("\n")
         for line in lines:
-            self._say(line)
+            self._say(_sayable(line))
         return len(text)
+
+    def end_line(self) -> None:
+        line, self._begun = self._begun, ""
+        if line:
+            self._say(_sayable(line))
+
+
+def _sayable(line: str) -> str:
+    """The line with half characters replaced: they are no UTF-8."""
+    return line.encode(errors="replace").decode()
 
 
 def _refuse(event: str, arguments: tuple[object, ...]) -> None:
