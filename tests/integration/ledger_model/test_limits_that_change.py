@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import pytest
@@ -270,3 +271,25 @@ def test_J1_B2_a_deadline_holds_for_a_batch_that_waits_for_a_limit(
 
     assert (parked, ledger.job("j").state) == (PARKED, JobState.EXPIRED)
     assert not formed or ledger.job("later").state is JobState.QUEUED
+
+
+def test_B2_who_waits_for_tokens_puts_off_nobody_who_waits_for_a_slot(ledger: VirtualLedger) -> None:
+    """The slot's holder is lost: whoever has paid is rung for when it comes back."""
+    key = "tool:text.stats"
+    for name in ("holder", "owes"):
+        ledger.submit(header(name), calls(0, 1), base=0, total=1)
+    ledger.change_limit(key, LimitChange(concurrency=1, rate_per_s=0.001, burst=1))
+    wait(ledger, "paid", Buffer(key="k", max_size=1))
+    (paid,) = leave(ledger)
+    ledger.let_pass(16_000)
+    ledger.change_limit(key, LimitChange(rate_per_s=math.inf))
+    held = claim(ledger, "holder.0", "lost:1:1#1", lease_s=10).state
+    parked = claim(ledger, paid, "p:1:1#1").state
+    ledger.change_limit(key, LimitChange(rate_per_s=0.001))
+    leave(ledger)
+
+    ledger.let_pass(10_000)
+    refused = claim(ledger, "owes.0", "o:1:1#1").state
+
+    assert (held, parked, refused) == (GRANTED, PARKED, PARKED)
+    assert leave(ledger) == [paid]

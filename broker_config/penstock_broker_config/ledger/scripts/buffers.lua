@@ -107,7 +107,7 @@ local function settle_buffer(prefix, buffer, s, t)
   local leaves = accepted + tonumber(s.wait)
   if leaves <= t then return end
   step_out(prefix, buffer, s.queue, s.tenant)
-  if s.st == 'b' then redis.call('ZREM', waiters_of(prefix, s.on), buffer) end
+  if s.st == 'b' then stop_waiting(prefix, buffer, s.on) end
   redis.call('HSET', prefix .. 'qs:' .. buffer, 'st', '')
   redis.call('ZADD', prefix .. 'due', leaves, buffer)
 end

@@ -55,6 +55,8 @@ local function form(buffer, s)
     step_out(prefix, buffer, s.queue, s.tenant)
     redis.call('HSET', prefix .. 'qs:' .. buffer, 'st', 'b', 'on', forbids)
     wait_for(prefix, buffer, forbids, again, t)
+    -- Whoever could be woken has been: an earlier look would find that others are refused, again and again.
+    redis.call('ZADD', prefix .. 'wake', again, forbids)
     return false
   end
   local most_bytes = tonumber(s.bytes)

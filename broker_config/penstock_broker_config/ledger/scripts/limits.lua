@@ -155,8 +155,13 @@ end
 
 local function wait_for(prefix, waiter, key, at, t)
   redis.call('ZADD', waiters_of(prefix, key), 'NX', t, waiter)
-  -- Nobody is admitted before, whoever waits: an earlier look would only be refused again, and again.
-  redis.call('ZADD', prefix .. 'wake', at, key)
+  redis.call('ZADD', prefix .. 'wake', 'LT', at, key)
+end
+
+-- A buffer does not wait for the key any more.
+local function stop_waiting(prefix, waiter, key)
+  redis.call('ZREM', waiters_of(prefix, key), waiter)
+  if redis.call('EXISTS', waiters_of(prefix, key)) == 0 then redis.call('ZREM', prefix .. 'wake', key) end
 end
 
 -- A pause is never shortened: whoever met the limit last and was told to wait longest is right.

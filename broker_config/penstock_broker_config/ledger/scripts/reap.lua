@@ -87,7 +87,7 @@ local function sweep_buffer(buffer, s, from, most)
     s.n, s.sz, s.flush = s.n - gone, s.sz - size, flushed - unflushed
     redis.call('HSET', prefix .. 'qs:' .. buffer, 'n', s.n, 'sz', s.sz, 'flush', s.flush)
     pend(prefix, -gone, -size)
-    if s.n <= 0 and s.st == 'b' then redis.call('ZREM', waiters_of(prefix, s.on), buffer) end
+    if s.n <= 0 and s.st == 'b' then stop_waiting(prefix, buffer, s.on) end
     if s.n <= 0 or (s.into or '') == '' then settle_buffer(prefix, buffer, s, t) end
   end
   return {#items, gone}
