@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -26,6 +28,21 @@ log.console.level = info
 disk_free_limit.absolute = 50MB
 raft.wal_max_size_bytes = 4194304
 """
+
+
+class _NameServer(Process):
+    """Erlang's; a node that does not find it does not start."""
+
+    port = 0
+
+    def wait_until_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Wait until it accepts connections."""
+        self.wait_while_running(self._accepts, timeout_s, "it accepts connections")
+
+    def _accepts(self) -> bool:
+        with suppress(OSError), socket.create_connection((LOOPBACK, self.port), timeout=5):
+            return True
+        return False
 
 
 class RabbitServer(Process):
@@ -70,12 +87,13 @@ class RabbitServer(Process):
             shared=shared,
         )
         # Erlang's name server: started by the node itself it would be a daemon that outlives the tests.
-        self._names = Process(
+        self._names = _NameServer(
             ["epmd", "-port", str(epmd_port), "-address", LOOPBACK],
             name=f"{name}-epmd",
             folder=folder,
             shared=shared,
         )
+        self._names.port = epmd_port
 
     def start(self) -> Self:
         """Start it and wait until it accepts connections."""

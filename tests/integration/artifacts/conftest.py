@@ -37,8 +37,16 @@ def seven() -> bytes:
 
 @pytest.fixture(scope="session")
 def expensive() -> bytes:
-    """A component of half a megabyte whose compilation takes seconds of CPU and 250 MB."""
-    functions = " ".join(f'(func (export "f{i}") (result i32) (i32.const {i}))' for i in range(20_000))
+    """A component of a megabyte whose compilation takes ten seconds of CPU, and 100 MiB at once.
+
+    A quick machine takes longer than a second, too: the time grows faster than the length of a function, of
+    which there are more than most machines have cores.
+    """
+    turns = "".join(
+        f"(loop (local.set 1 (i32.add (local.get 1) (i32.const {k}))) (br_if 0 (local.get 1)))"
+        for k in range(3000)
+    )
+    functions = f"(func (param i32) (result i32) (local i32) {turns} (local.get 1))" * 24
     return bytes(wasmtime.wat2wasm(f"(component (core module $m {functions}))"))
 
 
