@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from celery.canvas import Signature
 from penstock_broker_config.keys import Keys
 from penstock_plugins.errors import ErrorCode, ParamsError, ToolError, ToolNotFoundError
 from penstock_plugins.pipelines.builder import Pipeline, tool
+from penstock_scheduler import AsyncProducer
 from tests.chaos.witness import publish_witness
 from tests.integration.foreign_canvas.conftest import Site
 from tests.support.waiting import wait_until
@@ -126,6 +128,19 @@ def test_L7_failures_are_typed_and_called_back(site: Site) -> None:
             .pipe("lab.shaky")
             .signature(site.producer, {"text": "a"}, app=app)
         )
+
+
+async def test_L7_a_producer_for_asyncio_signs_the_same(site: Site) -> None:
+    """Calls and pipelines; what it signs outlives it."""
+    site.worker()
+    site.scheduler()
+    async with AsyncProducer.connect(site.broker.url, redis_url=site.broker.redis.url) as twin:
+        call = await twin.signature("text.stats", {"text": "a b"}, app=site.theirs)
+        whole = await WORDS.signature(twin, {"text": "a b c"}, app=site.theirs)
+
+    stats, words = await asyncio.to_thread(run, group([call, whole], app=site.theirs))
+
+    assert (stats["words"], words) == (2, {"words": 3})
 
 
 def test_L7_what_is_complete_is_checked_when_it_is_signed(site: Site) -> None:
