@@ -13,6 +13,7 @@ from penstock_broker_config.ledger import (
     Buffer,
     BufferedCall,
     CallEntry,
+    ClaimState,
     DeclaredLimit,
     DispatchTerms,
     LimitChange,
@@ -20,7 +21,7 @@ from penstock_broker_config.ledger import (
 )
 from penstock_plugins.errors import OverloadedError
 from tests.integration.ledger_model.virtual_time import VirtualLedger
-from tests.support.ledger_values import GOOD, granted, header
+from tests.support.ledger_values import GOOD, granted, header, terms
 from tests.support.redis_server import RedisServer
 
 HOUR_S = 3600.0
@@ -122,6 +123,21 @@ def test_B3_J2_cancelled_calls_that_are_delayed_make_room(ledger: VirtualLedger,
     assert pending(client) == [0, 0]
     assert list(client.scan_iter(f"{Keys().prefix}q*")) == []
     assert client.zcard(f"{Keys().prefix}due") == 0
+
+
+def test_B3_J2_a_cancelled_batch_that_waits_for_a_limit_makes_room(
+    ledger: VirtualLedger, client: redis.Redis
+) -> None:
+    """Within minutes, however long the pause is."""
+    ledger.submit(header("j"), [CallEntry(0, "{}")], base=0, total=1)
+    ledger.change_limit("tool:text.stats", LimitChange(paused_until_ms=ledger.now_ms + 86_400_000))
+    parked = ledger.claim("j.0", terms()).state
+    ledger.cancel("j")
+
+    ledger.let_pass(600_001)
+    look(ledger)
+
+    assert (parked, pending(client)) == (ClaimState.PARKED, [0, 0])
 
 
 def test_B1_a_batch_that_is_not_full_any_more_waits_for_others(ledger: VirtualLedger) -> None:

@@ -88,7 +88,9 @@ if #b.keys > 0 and (before == '' or not holds_slots(prefix, b.keys, id, t)) then
     -- Whoever had it, and comes back late, has it no more: somebody else may be given it before.
     redis.call('HINCRBY', bkey, 'f', 1)
     redis.call('HSET', bkey, 'l', 0)
-    redis.call('ZADD', KEYS[1], math.min(math.max(again, t + 60000), b.soonest and b.soonest + 1 or math.huge), id)
+    -- The reaper looks when its first deadline passes, and now and then whether its jobs have been cancelled.
+    local look = math.min(math.max(again, t + 60000), t + 600000, b.soonest and b.soonest + 1 or math.huge)
+    redis.call('ZADD', KEYS[1], look, id)
     redis.call('ZREM', prefix .. 'formed:' .. b.queue, id)
     free_slots(prefix, b.keys, id, t)
     wait_for(prefix, '=' .. id, forbids, again, t)
