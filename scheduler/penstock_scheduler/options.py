@@ -75,5 +75,16 @@ def check_options(options: CallOptions | SubmitOptions, shape: type) -> None:
         raise ConfigurationError(f"fuse must be True or False, got {fuse!r}")
     for name in ("tenant", "idempotency_key", "batch_key"):
         value = options.get(name)
-        if value is not None and not (isinstance(value, str) and 0 < len(value) <= MAX_NAME_CHARS):
+        if value is not None and not (
+            isinstance(value, str) and 0 < len(value) <= MAX_NAME_CHARS and _is_unicode(value)
+        ):
             raise ConfigurationError(f"{name} must be a text of 1 to {MAX_NAME_CHARS} characters")
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be written: what a terminal gives that is no UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

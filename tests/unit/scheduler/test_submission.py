@@ -161,8 +161,8 @@ class TestOptions:
         with pytest.raises(ConfigurationError, match="deadline_s must be at most"):
             check_options(said(deadline_s=2 * MAX_DEADLINE_S), SubmitOptions)
 
-    @pytest.mark.parametrize("name", ["tenant", "idempotency_key"])
-    @pytest.mark.parametrize("value", ["", "x" * 257, 5])
+    @pytest.mark.parametrize("name", ["tenant", "idempotency_key", "batch_key"])
+    @pytest.mark.parametrize("value", ["", "x" * 257, 5, "\udcff"])
     def test_names_are_short_texts(self, name: str, value: object) -> None:
         """They become parts of keys."""
         with pytest.raises(ConfigurationError, match=name):
