@@ -36,6 +36,18 @@ add("fails", () => { throw new Failure("not here", { code: "NOT_FOUND", details:
 add("unsayable", () => { throw new Failure("not here", { code: "NOT_FOUND", details: { looked: 1n } }); });
 add("crashes", () => undefined.x);
 add("waits", async () => 1);
+const half = String.fromCharCode(0xd83d);
+add("halves", () => {
+    log.info(half);
+    log.info(undefined);
+    return { [half]: `${half}x 😀 \\\\ud83d "${half}` };
+});
+add("now", () => Date.now());
+add("today", () => new Date());
+add("date", () => Date());
+add("elapsed", () => performance.now());
+const epoch = new Date(0);
+add("epoch", () => [epoch, epoch instanceof Date, epoch.constructor === Date, Date.UTC(1970)]);
 add("asks", () => env("HOME"));
 add("fetches", () => httpGet("http://example.com"));
 let count = 0;
@@ -348,6 +360,24 @@ def test_a_transport_that_is_refused_is_a_failure_of_the_dependency(executor: Lo
 def test_nothing_is_kept_from_one_call_to_the_next(executor: LocalExecutor) -> None:
     """Each starts from what the build left."""
     assert [executor.run("counts", {}).data for _ in range(3)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("tool", ["now", "today", "date", "elapsed"])
+def test_a_clock_is_not_there_in_javascript_and_says_so(javascript: LocalExecutor, tool: str) -> None:
+    """It would be a trap that says nothing. Dates are there all the same."""
+    code, message, _ = failure_of(javascript.run(tool, {}))
+
+    assert code is ErrorCode.EXECUTION_ERROR
+    assert message == "Error: There is no clock inside of a component"
+    assert javascript.run("epoch", {}).data == ["1970-01-01T00:00:00.000Z", True, True, 0]
+
+
+def test_half_characters_are_replaced_in_javascript(javascript: LocalExecutor) -> None:
+    """As slices of texts leave them; what only looks like one stays."""
+    result = javascript.run("halves", {})
+
+    assert result.data == {"\ufffd": '\ufffdx 😀 \\ud83d "\ufffd'}
+    assert [line["message"] for line in result.metadata.logs] == ["\ufffd", "undefined"]
 
 
 def test_a_promise_is_refused(javascript: LocalExecutor) -> None:

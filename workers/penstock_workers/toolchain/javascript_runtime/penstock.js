@@ -21,6 +21,20 @@ import * as host from "penstock:host";
 
 const tools = new Map();
 
+// Without WASI a clock is a trap, which says nothing.
+function noClock() {
+    throw new Error("There is no clock inside of a component");
+}
+
+const RealDate = Date;
+RealDate.now = noClock;
+globalThis.Date = new Proxy(RealDate, {
+    apply: noClock,
+    construct: (target, args, made) => (args.length ? Reflect.construct(target, args, made) : noClock()),
+});
+RealDate.prototype.constructor = globalThis.Date;
+Object.defineProperty(globalThis, "performance", { value: { now: noClock } });
+
 /** Declare a tool. `run` gets the params, which fit the schema, and returns what JSON can say. */
 export function tool({ name, label = name, description = "", parameters, run }) {
     if (typeof name !== "string" || typeof run !== "function") {
@@ -68,7 +82,8 @@ export function httpPost(url, body, headers = {}) {
 }
 
 function write(level, message) {
-    asked(host.log, "log")(level, typeof message === "string" ? message : JSON.stringify(message));
+    const text = typeof message === "string" ? message : (JSON.stringify(message) ?? String(message));
+    asked(host.log, "log")(level, text.toWellFormed());
 }
 
 function asked(call, capability) {
@@ -107,7 +122,7 @@ export function pluginOf(name, version) {
                 if (typeof value?.then === "function") {
                     throw new Failure(`${name} returns a promise: nothing waits for it here`);
                 }
-                return { contentJson: JSON.stringify(value) ?? "null", isError: false };
+                return { contentJson: jsonOf(value), isError: false };
             } catch (error) {
                 return { contentJson: failureJson(error), isError: true };
             }
@@ -120,13 +135,21 @@ export function batchOf({ callTool }) {
     return { callToolBatch: (name, argsJson) => argsJson.map((args) => callTool(name, args)) };
 }
 
+// Half characters are replaced: there is no UTF-8 of them. JSON escapes these surrogates, and no others.
+function jsonOf(value) {
+    const text = JSON.stringify(value) ?? "null";
+    return text.includes("\\ud")
+        ? text.replace(/\\(?:ud[89a-f][0-9a-f]{2}|[^])/g, (escape) => (escape.length > 2 ? "\ufffd" : escape))
+        : text;
+}
+
 // Its message arrives, whatever its details are.
 function failureJson(error) {
     try {
-        return JSON.stringify(failureOf(error));
+        return jsonOf(failureOf(error));
     } catch (unsayable) {
         const { code, message } = error instanceof Failure ? error : { message: typeof error };
-        return JSON.stringify({ code, message: String(message), details: `no JSON: ${unsayable.message}` });
+        return jsonOf({ code, message: String(message), details: `no JSON: ${unsayable.message}` });
     }
 }
 
