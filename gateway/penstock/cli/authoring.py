@@ -90,9 +90,9 @@ def build(
 
 
 def run_tests(context: typer.Context, folder: _Folder = Path(), as_json: AsJson = False) -> int:
-    """Run a plugin's examples in the sandbox: each call must give what is written there.
+    r"""Run a plugin's examples in the sandbox: each call must give what is written there.
 
-    They are tables [[example]] in plugin.toml or in examples.toml.
+    They are tables \[\[example]] in plugin.toml or in examples.toml.
 
     [bold]Example[/bold]
 
