@@ -22,7 +22,12 @@ class Target:
 
     @classmethod
     def of(cls, pipeline: Pipeline, options: CallOptions | SubmitOptions) -> Self:
-        """A pipeline as its author has it; with `parameters` as well it fails as a pipeline does."""
+        """A pipeline as its author has it; with `parameters` as well it fails as a pipeline does.
+
+        Raises:
+            InvalidPipelineError: it is too large, or cannot be written.
+        """
+        pipeline.check_written(pipeline.name)
         return cls(pipeline=pipeline, fuse=options.get("fuse") is not False)
 
     @classmethod

@@ -167,17 +167,31 @@ class Pipeline(Part):
             raise InvalidPipelineError(f"nested more than {_MAX_SHAPE_NESTING} deep", path)
         try:
             pipeline = cls.model_validate(shape)
-            written = len(pipeline.canonical())
         except ValidationError as error:
             found = problems_in(error, shape, tuple(Pipeline.model_fields))
             raise InvalidPipelineError(found, path) from error
+        except (TypeError, ValueError, RecursionError) as error:  # text that is no Unicode
+            raise InvalidPipelineError(f"it cannot travel as JSON: {error}", path) from error
+        pipeline.check_written(path)
+        return pipeline
+
+    def check_written(self, path: str = "") -> None:
+        """See that it can travel. One that was put together in Python may be too large for that.
+
+        Args:
+            path: where it came from, for messages.
+
+        Raises:
+            InvalidPipelineError: it cannot.
+        """
+        try:
+            written = len(self.canonical())
         except (TypeError, ValueError, RecursionError) as error:  # text that is no Unicode
             raise InvalidPipelineError(f"it cannot travel as JSON: {error}", path) from error
         if written > MAX_PIPELINE_BYTES:
             raise InvalidPipelineError(
                 f"it has {written} bytes as JSON; {MAX_PIPELINE_BYTES} are allowed", path
             )
-        return pipeline
 
 
 def walk(steps: tuple[Step, ...], path: str = "steps", depth: int = 1) -> Iterator[tuple[str, int, StepPart]]:

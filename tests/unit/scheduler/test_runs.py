@@ -11,7 +11,13 @@ from penstock_broker_config.envelope import Signer, flow_context
 from penstock_broker_config.flow_items import unpack_items
 from penstock_broker_config.ledger import FlowStep, JobState, RunSpec, Submitted
 from penstock_broker_config.settings import Settings
-from penstock_plugins.errors import ConfigurationError, EnvelopeError, ErrorCode, ParamsError
+from penstock_plugins.errors import (
+    ConfigurationError,
+    EnvelopeError,
+    ErrorCode,
+    InvalidPipelineError,
+    ParamsError,
+)
 from penstock_plugins.index import ToolIndex
 from penstock_plugins.pipelines.builder import Pipeline, tool
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
@@ -142,6 +148,25 @@ def test_an_input_that_does_not_fit_is_an_item_that_has_failed() -> None:
     stop({"n": 1})
     with pytest.raises(ParamsError, match="Input 6"):
         stop({})
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "why"),
+    [
+        (Pipeline("p").transform("\ud800"), "p: it cannot travel as JSON"),
+        (Pipeline("p", [{"transform": "a" * 1200}] * 1000), "bytes as JSON; 1048576 are allowed"),
+    ],
+    ids=["no Unicode", "large"],
+)
+def test_what_cannot_travel_is_refused_when_it_is_submitted(
+    wire: ScriptedWire, pipeline: Pipeline, why: str
+) -> None:
+    """Nothing is accepted, by whatever door."""
+    operations = Operations(Settings())
+
+    for begun in (operations.submit(pipeline, {}, {}), operations.start_map(pipeline, {}, "record")):
+        with pytest.raises(InvalidPipelineError, match=why):
+            wire.run(begun)
 
 
 @pytest.mark.parametrize("levels", [253, 254, 300])
