@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from penstock_plugins.errors import ParamsError, ToolError
+from penstock_plugins.errors import ToolError
 from penstock_plugins.pipelines.item import ItemState, ItemStatus, ms_inside
 from penstock_plugins.pipelines.machine_ending import Endings, Look
 from penstock_plugins.pipelines.machine_gathering import gathered
 from penstock_plugins.pipelines.machine_quick import Values
-from penstock_plugins.pipelines.machine_values import value_of
+from penstock_plugins.pipelines.machine_values import no_object, value_of
 from penstock_plugins.pipelines.program import Instruction, Op, Program
 from penstock_plugins.pipelines.trace import Trace, entry_of, failed, head_of
 from penstock_plugins.result import ToolFailure
@@ -83,7 +83,7 @@ class Machine:
             params = self._values.own[item.pc](item, None)
             if isinstance(params, dict):
                 return params
-            raise ParamsError("the params of a tool are an object, and these are none")
+            raise no_object(self._code[item.pc])
         except ToolError as error:
             failure = ToolFailure.from_exception(error)
         self.call_ended(item, params=None, data=None, failure=failure, duration_ms=0.0, trace=trace)

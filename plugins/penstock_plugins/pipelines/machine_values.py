@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from penstock_plugins.errors import ParamsError
 from penstock_plugins.pipelines.expressions import Compiled, Needs
+from penstock_plugins.pipelines.expressions_errors import MAX_SHOWN_CHARS
 from penstock_plugins.pipelines.item import ItemState
 from penstock_plugins.pipelines.program import Instruction
+from penstock_plugins.printable import printable
 
 
 def value_of(
@@ -29,6 +32,16 @@ def value_of(
     if expression is None:
         return None
     return expression.evaluate(_env(item, instruction, expression.needs, result))
+
+
+def no_object(instruction: Instruction) -> ParamsError:
+    """What the params of a call are when they are no object: a table that is written out is one."""
+    written = "inherit" if instruction.value is None else str(instruction.value.value)
+    shown = printable(written, MAX_SHOWN_CHARS)
+    return ParamsError(
+        f"{instruction.label}: params: {shown}: the params of a tool are an object, and this is none",
+        {"step": instruction.label, "key": "params", "expression": shown},
+    )
 
 
 def _env(

@@ -159,6 +159,17 @@ def test_L2_a_failure_ends_the_item_with_the_steps_code(kind: Kind) -> None:
     assert "step" in failure.message
 
 
+@pytest.mark.parametrize("params", ["{{data[0].l}}", "inherit"])
+def test_L3_params_that_are_no_object_are_named(params: str) -> None:
+    """By the step, the key and what was written there."""
+    ran = Ran(START, {"transform": ["{{data}}"]}, {"tool": "toy.add", "params": params})
+
+    failure = ran.result.item.failure
+    assert failure is not None
+    assert failure.message.startswith(f"step 3 (toy.add): params: {params}: the params of a tool are")
+    assert failure.details == {"step": "steps[2]", "key": "params", "expression": params}
+
+
 def test_L3_a_failure_in_a_member_names_its_own_step_expression_and_path() -> None:
     """However many fan-outs are around it."""
     inner = {"map": "data.l", "steps": [{"branch": "index == 1", "if_true": [{"transform": "{{item.x}}"}]}]}
