@@ -57,6 +57,9 @@ add("counts", () => ++count);
 #: The same in Python, and what reaches for things that are not there.
 MORE_PYTHON = '''
 import ast
+import logging
+import random
+import secrets
 import sys
 import uuid
 from typing import Any
@@ -129,6 +132,47 @@ def reads_clock() -> float:
 @tool
 def draws() -> str:
     return str(uuid.uuid4())
+
+
+@tool
+def tells_the_time() -> str:
+    import time
+
+    return time.strftime("%Y")
+
+
+@tool
+def tells_a_time() -> str:
+    import time
+
+    return time.strftime("%Y", time.gmtime(0))
+
+
+@tool
+def draws_secrets() -> str:
+    return secrets.token_hex()
+
+
+@tool
+def seeds() -> None:
+    random.seed()
+
+
+@tool
+def seeds_well() -> bool:
+    random.seed(1)
+    first = random.random()
+    return first == random.Random(1).random()
+
+
+@tool
+def reads_input() -> str:
+    return sys.stdin.read()
+
+
+@tool
+def logs_by_the_library() -> None:
+    logging.getLogger("package").warning("careful: %s", 1)
 
 
 @tool
@@ -392,6 +436,9 @@ def test_a_promise_is_refused(javascript: LocalExecutor) -> None:
         ("opens", "There are no files inside of a component"),
         ("asks_you", "There is no input inside of a component"),
         ("reads_clock", "There is no clock inside of a component"),
+        ("tells_the_time", "There is no clock inside of a component"),
+        ("draws_secrets", "There is no operating system inside of a component"),
+        ("seeds", "There is no operating system inside of a component"),
         ("draws", "There is no operating system inside of a component"),
         ("recurses", "maximum recursion depth exceeded"),
     ],
@@ -402,6 +449,14 @@ def test_what_is_not_there_in_python_fails_in_words(python: LocalExecutor, tool:
 
     assert code is ErrorCode.EXECUTION_ERROR
     assert words in message
+
+
+def test_what_needs_neither_clock_nor_entropy_works_in_python(python: LocalExecutor) -> None:
+    """Times that are given, seeds that are given, no input, and the standard library's log."""
+    assert python.run("tells_a_time", {}).data == "1970"
+    assert python.run("seeds_well", {}).data is True
+    assert python.run("reads_input", {}).data == ""
+    assert python.run("logs_by_the_library", {}).metadata.logs == [{"level": "warn", "message": "careful: 1"}]
 
 
 def test_python_can_say_what_is_wrong_with_other_python(python: LocalExecutor) -> None:
