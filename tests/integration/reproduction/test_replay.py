@@ -19,12 +19,16 @@ from penstock_plugins.shipped import shipped_plugins
 from penstock_workers.reproduction.case import Case, Frozen, Reproduction
 from penstock_workers.reproduction.file import read_reproduction, write_reproduction
 from penstock_workers.reproduction.run import Ending, Here, Manner, policy_here, replay
+from tests.conformance.guest import LOOP, guest
 from tests.conformance.guests import GUESTS
 from tests.conformance.worker_killer import killer_bundle
 from tests.support.bundles import make_bundle
 from tests.support.command_line import CommandLine
 from tests.support.leftovers import started_here
 from tests.support.waiting import wait_until
+
+#: Goes on until somebody looks, however long that takes.
+ENDLESS = guest("endless", call=LOOP, limits={"timeout_s": 60})
 
 
 @pytest.fixture(scope="module")
@@ -96,20 +100,19 @@ def test_J3_a_call_that_kills_its_process_kills_no_other(cache_dir: Path) -> Non
     assert run(of(killer_bundle(), "run", b'{"boom":false}'), cache_dir).manner is Manner.SUCCEEDED
 
 
+def child() -> int:
+    """The id of the process that replays a call for us; 0 when there is none."""
+    return next((p.pid for p in started_here().values() if "penstock_workers.reproduction" in p.command), 0)
+
+
 def test_a_process_that_somebody_kills_is_told(cache_dir: Path) -> None:
     """As the kernel does when memory is short."""
-    loop = of(GUESTS["endless-loop"].bundle, "run", limits=asdict(Limits()), timeout_s=30.0)
+    loop = of(ENDLESS.bundle, "run", limits=asdict(Limits()), timeout_s=30.0)
     endings: list[Ending] = []
     thread = threading.Thread(target=lambda: endings.append(run(loop, cache_dir)))
     thread.start()
 
-    def child() -> int:
-        return next(
-            (p.pid for p in started_here().values() if "penstock_workers.reproduction" in p.command), 0
-        )
-
-    wait_until(lambda: child() != 0, 30, "the process runs")
-    os.kill(child(), signal.SIGKILL)
+    os.kill(wait_until(child, 30, "the process runs"), signal.SIGKILL)
     thread.join(30)
 
     assert (endings[0].manner, endings[0].signal) == (Manner.DIED, signal.SIGKILL)
@@ -158,22 +161,20 @@ def test_S2_a_file_gets_no_more_than_this_machine_allows() -> None:
 def test_no_secret_of_ours_reaches_the_process(cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has no setting in its environment, and no value among its arguments."""
     monkeypatch.setenv("PENSTOCK_SIGNING_KEY", "a key of sixteen bytes and more")
-    loop = of(GUESTS["endless-loop"].bundle, "run", limits=asdict(Limits()), timeout_s=3.0, env=("GREETING",))
+    loop = of(ENDLESS.bundle, "run", limits=asdict(Limits()), timeout_s=30.0, env=("GREETING",))
     thread = threading.Thread(target=run, args=(loop, cache_dir), kwargs={"env": {"GREETING": "a secret"}})
     thread.start()
     seen: list[bytes] = []
 
-    def looked() -> bool:
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                command = (process / "cmdline").read_bytes()
-                if b"penstock_workers.reproduction" in command:
-                    seen.append(command + (process / "environ").read_bytes())
-            except OSError:
-                continue
-        return any(b"PATH=" in each for each in seen)
+    pid = wait_until(child, 30, "the process runs")
 
-    wait_until(looked, 30, "the process runs")
+    def looked() -> bool:
+        process = Path(f"/proc/{pid}")
+        seen.append((process / "cmdline").read_bytes() + (process / "environ").read_bytes())
+        return b"PATH=" in seen[-1]
+
+    wait_until(looked, 30, "it has its environment")
+    os.kill(pid, signal.SIGKILL)
     thread.join(30)
 
     assert not any(b"sixteen bytes" in each or b"a secret" in each for each in seen)
