@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from penstock_plugins.shipped import shipped_plugins
 from tests.support.command_line import CommandLine, Up
@@ -136,7 +137,13 @@ def test_a_detached_call_can_be_looked_at_and_cancelled(cli: CommandLine) -> Non
     assert {"id": job_id, "state": "cancelled"}.items() <= listed[0].items()
 
 
-def test_ctrl_c_cancels_a_call(cli: CommandLine) -> None:
+def waits_for_results(up: Up) -> bool:
+    """Whether anybody does: Redis holds their answer back."""
+    with redis.Redis.from_url((up.announced or {})["redis_url"]) as client:
+        return any(each["cmd"] == "xread" and "b" in each["flags"] for each in client.client_list())
+
+
+def test_ctrl_c_cancels_a_call(cli: CommandLine, up: Up) -> None:
     """Whoever waited for it does not want it any more."""
     newest = cli("job", "list", "-n", "1", "--json").json
 
@@ -146,6 +153,7 @@ def test_ctrl_c_cancels_a_call(cli: CommandLine) -> None:
             30,
             "the call is submitted",
         )[0]
+        wait_until(lambda: waits_for_results(up), 30, "the command knows of it, and waits")
         call.signal(signal.SIGINT)
         status = call.wait()
 
