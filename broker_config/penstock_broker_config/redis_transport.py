@@ -1,11 +1,11 @@
-"""kombu's Redis transport, with two habits mended; taken by every app of ours, and by nobody else's.
+"""kombu's Redis transport, with three habits mended; taken by every app of ours, and by nobody else's.
 
 Also where our apps find queues that others consume from.
 
 kombu makes a client for each operation, which costs more than the operation; ours keeps one for each channel.
 It works over the channel's own pool of connections, so threads and forked processes may use it like the pool.
 And an acknowledgement that fails gives its prefetch credit back: the message is delivered again later, which
-changes nothing, while lost credit would let the consumer run dry.
+changes nothing, while lost credit would let the consumer run dry. And queues are looked at by their urgency.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 
 from penstock_broker_config.queues import declare, queue_name
+from penstock_broker_config.urgency import UrgentFirst
 from penstock_plugins.errors import ConfigurationError
 
 
@@ -53,6 +54,10 @@ class _OneClient:
     _one_client: Any = None
     #: See kombu: begins every key.
     global_keyprefix: str
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._queue_cycle = UrgentFirst()
 
     def _lookup(self, exchange: Any, routing_key: Any, default: Any = None) -> Any:
         # A message of somebody else's app (see `foreign`) names the queue with the prefix, as it is in Redis.

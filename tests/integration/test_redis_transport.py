@@ -12,7 +12,7 @@ from kombu.transport import redis as kombu_redis
 
 from penstock_broker_config.app import create_app
 from penstock_broker_config.doorbell import RING_ERRORS, Doorbell
-from penstock_broker_config.queues import DEFAULT, declare
+from penstock_broker_config.queues import BULK, DEFAULT, HIGH, declare
 from penstock_broker_config.redis_transport import Transport
 from penstock_broker_config.settings import load_settings
 from tests.support.brokers import Broker
@@ -67,6 +67,31 @@ def test_a_channel_has_one_client_until_its_pool_is_made_anew(redis_server: Redi
         assert first is second
         assert third is not first
         assert channel.client is not third
+
+
+def test_I9_urgent_queues_are_served_first_and_none_never(redis_server: RedisServer) -> None:
+    """Of a backlog on all of them; every eighth message comes from the other end."""
+    app = create_app(load_settings(broker_url=redis_server.url))
+    doorbell, names = Doorbell(app), [BULK, "penstock.pool.gpu", DEFAULT, HIGH]
+    for name in names:
+        for n in range(10):
+            doorbell.ring(f"{name}.{n}", queue=name, tool="text.slug", calls=1)
+    came: list[str] = []
+
+    def take(_: Any, message: Any) -> None:
+        came.append(message.delivery_info["routing_key"])
+        message.ack()
+
+    queues = [declare(name, redis_server.url) for name in names]
+    with app.connection_for_read() as connection, connection.Consumer(queues, callbacks=[take]):
+        while len(came) < 40:
+            connection.drain_events(timeout=10)
+    doorbell.close()
+
+    first = [HIGH] * 7 + [BULK] + [HIGH] * 3
+    assert came[: len(first)] == first
+    assert [came.index(name) for name in (HIGH, DEFAULT)] == [0, len(first)]
+    assert sorted(came) == sorted(names * 10)
 
 
 def test_threads_and_forked_processes_ring_over_one_doorbell(broker: Broker, doorbell: Doorbell) -> None:
