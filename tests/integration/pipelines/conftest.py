@@ -28,6 +28,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
         publish_lab(line.client)
         publish_toys(line.client)
         publish_witness(line.client, Keys())
-        line.worker()
+        # Nobody is lost here: a lease that a busy machine cannot outlast.
+        line.worker(PENSTOCK_LEASE_S="30")
         line.scheduler()
         yield line
