@@ -6,7 +6,7 @@ import pytest
 
 from penstock import Pipeline, Tool, Traits, step, tool
 from penstock_plugins.errors import LoopLimitError, ToolNotFoundError
-from penstock_plugins.pipelines.traits import tool_names, traits_of
+from penstock_plugins.pipelines.traits import check_calls_end, tool_names, traits_of
 
 PURE = Traits(idempotent=True, retryable=True)
 TOOLS = {
@@ -78,3 +78,29 @@ def test_X2_composites_are_8_deep_at_most() -> None:
     assert traits_of(chain["t.c0"], lambda name: TOOLS.get(name) or chain.get(name)) == PURE
     with pytest.raises(LoopLimitError, match=r"more than 8 deep: t\.c0 > t\.c1 > .* > t\.c8$"):
         traits_of(Pipeline("p").pipe("t.c0"), lambda name: TOOLS.get(name) or chain.get(name))
+
+
+def test_composites_that_many_share_are_looked_at_once() -> None:
+    """Ten on each of eight levels, each of which names all of the next level: ten to the eighth ways."""
+    shape = {"type": "object"}
+    shared: dict[str, Pipeline] = {}
+    for level in range(8):
+        for n in range(10):
+            below = [f"t.l{level + 1}n{k}" for k in range(10)] if level < 7 else ["t.pure"]
+            made = Pipeline(f"l{level}n{n}", parameters=shape)
+            for name in below:
+                made = made.pipe(name)
+            shared[f"t.l{level}n{n}"] = made
+    asked: list[str] = []
+
+    def find(name: str) -> Tool | Pipeline | None:
+        asked.append(name)
+        return TOOLS.get(name) or shared.get(name)
+
+    assert traits_of(Pipeline("p").pipe("t.l0n0"), find) == PURE
+    assert len(asked) == 1 + 10 + 6 * 100 + 10
+    check_calls_end(shared)
+    shared["t.l7n9"] = Pipeline("l7n9", parameters=shape).pipe("t.more")
+    shared["t.more"] = Pipeline("more", parameters=shape).pipe("t.pure")
+    with pytest.raises(LoopLimitError, match=r"more than 8 deep: .* > t\.l7n9 > t\.more$"):
+        check_calls_end(shared)
