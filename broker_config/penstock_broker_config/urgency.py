@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from penstock_broker_config.queues import BULK, HIGH
 
-#: Of so many messages one comes from the other end: what is not urgent waits for long, and not for ever.
+#: One of so many messages is of the queue that has waited longest, so that none waits for ever.
 TURN = 8
 
 _RANKS = {HIGH: 0, BULK: 2}
@@ -20,18 +20,28 @@ class UrgentFirst:
 
     def __init__(self) -> None:
         self._queues: list[str] = []
+        #: How many messages have come, and which of them was the last of each queue.
         self._served = 0
+        self._last: dict[str, int] = {}
 
     def update(self, queues: Iterable[str]) -> None:
         """These are consumed from now on."""
-        self._queues = sorted(queues, key=lambda name: (_RANKS.get(name, 1), name))
+        self._queues = sorted(queues)
 
     def consume(self, count: int) -> list[str]:
         """The queues, in the order in which the next message is looked for."""
-        upside_down = self._served % TURN == TURN - 1
-        return (self._queues[::-1] if upside_down else self._queues)[:count]
+        in_turn = self._served % TURN == TURN - 1
+        return sorted(self._queues, key=self._waited if in_turn else self._rank)[:count]
 
     def rotate(self, last_used: str) -> str:
         """A message came from that queue."""
         self._served += 1
+        self._last[last_used] = self._served
         return last_used
+
+    def _waited(self, name: str) -> int:
+        return self._last.get(name, 0)
+
+    def _rank(self, name: str) -> tuple[int, int]:
+        """Queues that are as urgent as each other are served in turn."""
+        return _RANKS.get(name, 1), self._waited(name)

@@ -70,7 +70,7 @@ def test_a_channel_has_one_client_until_its_pool_is_made_anew(redis_server: Redi
 
 
 def test_I9_urgent_queues_are_served_first_and_none_never(redis_server: RedisServer) -> None:
-    """Of a backlog on all of them; every eighth message comes from the other end."""
+    """Of a backlog on all of them; every eighth message is of the queue that has waited longest."""
     app = create_app(load_settings(broker_url=redis_server.url))
     doorbell, names = Doorbell(app), [BULK, "penstock.pool.gpu", DEFAULT, HIGH]
     for name in names:
