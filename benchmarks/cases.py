@@ -7,6 +7,7 @@ from benchmarks import (
     batching,
     costs,
     fairness,
+    fused,
     in_process,
     latency,
     memory,
@@ -26,6 +27,7 @@ CASES: dict[str, Case] = {
     **batching.CASES,
     **fairness.CASES,
     **pipelines.CASES,
+    **fused.CASES,
     **scaling.CASES,
     **memory.CASES,
 }

@@ -1,4 +1,4 @@
-"""What pipelines cost against one map for each step and against the sandbox; how large their messages are."""
+"""What pipelines cost against one map for each step; how large the messages of long and wide ones are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.case import Bars, Case, Curves, Figures, Goal, point
 from benchmarks.contenders import WAIT_S
-from benchmarks.measuring import cpu_s, median, median_ratio, timed, tree
+from benchmarks.measuring import median, median_ratio, timed
 from benchmarks.system import System, penstock_system
 from penstock import Pipeline, Producer
 from penstock_broker_config.store import connect_store
@@ -19,21 +19,19 @@ from penstock_plugins.result import ToolResult
 #: Rounds in which all ways take turns.
 ROUNDS = 3
 #: Chunks find their sizes.
-_WARM_UP_ITEMS = 600
+WARM_UP_ITEMS = 600
 _CHAIN_STEPS = (10, 25, 50, 100, 200)
 #: Of a fan-out, for ten thousand elements of a full run.
 _FAN_SHARES = (0.01, 0.1, 0.3, 1.0)
 _FULL_FAN = 10_000
-_SMALL = "small texts (C)"
-_PAGES = "pages (JavaScript and C)"
-_STEPS: tuple[tuple[str, dict[str, str]], ...] = (
+#: Tiny calls, each with what the one before gave.
+SMALL_STEPS: tuple[tuple[str, dict[str, str]], ...] = (
     ("text.slug", {"text": "{{input.text}}"}),
     ("text.stats", {"text": "{{data.slug}}"}),
     ("text.distance", {"a": "{{input.text}}", "b": "{{results[0].data.slug}}"}),
     ("text.slug", {"text": "{{input.text}} {{data.distance}}"}),
     ("text.stats", {"text": "{{data.slug}}"}),
 )
-_PAGE = "## A heading\n\nSome *words*, a [link](https://example.com) and `code`.\n\n"
 
 
 def pipelines(items: int) -> Figures:
@@ -43,9 +41,8 @@ def pipelines(items: int) -> Figures:
     of its own on both sides.
     """
     figures: Figures = {}
-    with penstock_system(processes=1, plugins=("text", "markdown")) as system, system.producer() as producer:
+    with penstock_system(processes=1, plugins=("text",)) as system, system.producer() as producer:
         figures |= _against_maps(producer, items)
-        figures |= _against_sandbox(system, producer, items)
         figures |= _long_and_wide(system, producer, items)
     return figures
 
@@ -53,18 +50,18 @@ def pipelines(items: int) -> Figures:
 def _against_maps(producer: Producer, items: int) -> Figures:
     rows = [{"text": f"Hello World, this is item {n}"} for n in range(items)]
     steps = Pipeline.from_dict(
-        {"name": "five", "steps": [{"tool": tool, "params": params} for tool, params in _STEPS]}
+        {"name": "five", "steps": [{"tool": tool, "params": params} for tool, params in SMALL_STEPS]}
     )
     inputs = _inputs_of_maps(producer, steps, rows)
     for fuse in (True, False):
-        _run(producer, steps, rows[:_WARM_UP_ITEMS], fuse=fuse)
+        run_items(producer, steps, rows[:WARM_UP_ITEMS], fuse=fuse)
     took_s: dict[str, list[float]] = {"fused": [], "each step by itself": [], "five maps": []}
     for _ in range(ROUNDS):
         took_s["five maps"].append(
-            sum(_map_s(producer, tool, given) for (tool, _), given in zip(_STEPS, inputs, strict=True))
+            sum(_map_s(producer, tool, given) for (tool, _), given in zip(SMALL_STEPS, inputs, strict=True))
         )
-        took_s["fused"].append(timed(lambda: _run(producer, steps, rows)))
-        took_s["each step by itself"].append(timed(lambda: _run(producer, steps, rows, fuse=False)))
+        took_s["fused"].append(timed(lambda: run_items(producer, steps, rows)))
+        took_s["each step by itself"].append(timed(lambda: run_items(producer, steps, rows, fuse=False)))
     figures = {f"five steps, {name}: µs an item": median(s) / items * 1e6 for name, s in took_s.items()}
     for name in ("fused", "each step by itself"):
         figures[f"five steps, {name}: times as long as five maps"] = median_ratio(
@@ -77,8 +74,8 @@ def _inputs_of_maps(
     producer: Producer, steps: Pipeline, rows: Sequence[dict[str, str]]
 ) -> list[list[dict[str, Any]]]:
     """The params of each step, as its map gets them."""
-    inputs: list[list[dict[str, Any]]] = [[] for _ in _STEPS]
-    for result in _run(producer, steps, rows):
+    inputs: list[list[dict[str, Any]]] = [[] for _ in SMALL_STEPS]
+    for result in run_items(producer, steps, rows):
         for given, entry in zip(inputs, result.trace or (), strict=True):
             given.append(entry["params"])
     return inputs
@@ -92,52 +89,15 @@ def _map_s(producer: Producer, tool: str, given: Sequence[dict[str, Any]]) -> fl
     return timed(run)
 
 
-def _run(producer: Producer, steps: Pipeline, rows: Sequence[Any], *, fuse: bool = True) -> list[ToolResult]:
+def run_items(
+    producer: Producer, steps: Pipeline, rows: Sequence[Any], *, fuse: bool = True
+) -> list[ToolResult]:
+    """Run all rows through a pipeline; their results. Raises the failure of the first that failed."""
     found = []
     for result in producer.map(steps, rows, fuse=fuse).results(WAIT_S):
         result.unwrap()
         found.append(result)
     return found
-
-
-def _against_sandbox(system: System, producer: Producer, items: int) -> Figures:
-    """A worker's CPU of fused runs against what their calls took in the sandbox, by the traces."""
-    small = Pipeline.from_dict(
-        {"name": "small", "steps": [{"tool": tool, "params": params} for tool, params in _STEPS]}
-    )
-    page = Pipeline.from_dict(
-        {
-            "name": "pages",
-            "steps": [
-                {"tool": "markdown.to_html", "params": {"text": "{{input.text}}"}},
-                {"tool": "text.stats", "params": {"text": "{{data.html}}"}},
-                {"tool": "markdown.headings", "params": {"text": "{{input.text}}"}},
-                {"tool": "text.slug", "params": {"text": "{{data.headings[0].text}}"}},
-                {"tool": "markdown.links", "params": {"text": "{{input.text}}"}},
-            ],
-        }
-    )
-    subjects: dict[str, tuple[Pipeline, list[dict[str, str]]]] = {
-        _SMALL: (small, [{"text": f"Hello World, this is item {n}"} for n in range(items)]),
-        _PAGES: (
-            page,
-            [{"text": f"# Page {n}\n\n{_PAGE * 4}"} for n in range(max(50, items // 20))],
-        ),
-    }
-    figures: Figures = {}
-    for name, (steps, rows) in subjects.items():
-        _run(producer, steps, rows[:_WARM_UP_ITEMS])
-        ratios, used_us = [], []
-        for _ in range(ROUNDS):
-            before_s = cpu_s(tree(system.pid("worker")))
-            results = _run(producer, steps, rows)
-            used_s = cpu_s(tree(system.pid("worker"))) - before_s
-            calls_s = sum(entry["duration_ms"] for one in results for entry in one.trace or ()) / 1000
-            ratios.append(used_s / calls_s)
-            used_us.append(used_s / len(rows) * 1e6)
-        figures[f"fused, {name}: worker's CPU, µs an item"] = median(used_us)
-        figures[f"fused, {name}: worker's CPU, times as long as its calls"] = median(ratios)
-    return figures
 
 
 def _long_and_wide(system: System, producer: Producer, items: int) -> Figures:
@@ -147,7 +107,7 @@ def _long_and_wide(system: System, producer: Producer, items: int) -> Figures:
             {"name": "long", "steps": [{"tool": "text.slug", "params": {"text": "{{input.text}}"}}] * count}
         )
         with _messages(system) as sizes:
-            took_s = timed(lambda steps=steps: _run(producer, steps, [{"text": "a b"}] * 10, fuse=False))  # type: ignore[misc]
+            took_s = timed(lambda steps=steps: run_items(producer, steps, [{"text": "a b"}] * 10, fuse=False))  # type: ignore[misc]
         figures[point("chain: largest message, bytes", count)] = max(sizes)
         figures[f"chain of {count} steps: largest message, bytes"] = max(sizes)
         if count == _CHAIN_STEPS[-1]:
@@ -170,7 +130,7 @@ def _long_and_wide(system: System, producer: Producer, items: int) -> Figures:
         elements = max(1, int(min(items, _FULL_FAN) * share))
         given = [f"Element {n}" for n in range(elements)]
         with _messages(system) as sizes:
-            took_s = timed(lambda given=given: _run(producer, wide, [given]))  # type: ignore[misc]
+            took_s = timed(lambda given=given: run_items(producer, wide, [given]))  # type: ignore[misc]
         figures[point("fan-out: all messages, bytes", elements)] = sum(sizes)
         figures[f"fan-out of {elements} elements: all messages, bytes"] = sum(sizes)
         figures[f"fan-out of {elements} elements: largest message, bytes"] = max(sizes)
@@ -216,15 +176,6 @@ CASES = {
                 text="10,000 items through five steps: at most 1.3 times the five maps one after the other",
                 figure="five steps, fused: times as long as five maps",
                 at_most=1.3,
-            ),
-            *(
-                Goal(
-                    part=4,
-                    text=f"fused pure steps, {name}: at most 1.1 times the sandbox time",
-                    figure=f"fused, {name}: worker's CPU, times as long as its calls",
-                    at_most=1.1,
-                )
-                for name in (_SMALL, _PAGES)
             ),
         ),
         charts=(
