@@ -20,11 +20,15 @@ class _StageSteps:
 
     #: Those that its items come to.
     own: tuple[str, ...]
-    #: Those and the steps of members, which are of other flows but of the same items.
-    all: tuple[str, ...]
+    #: Those that work, and the steps of members, which are of other flows but of the same items.
+    working: tuple[str, ...]
     #: What the ledger calls the tools of its calls, one for each call.
     tools: tuple[str, ...]
-    has_members: bool
+
+    @property
+    def has_members(self) -> bool:
+        """Whether there is a fan-out among them, which does no work of its own."""
+        return not set(self.own) <= set(self.working)
 
 
 class RunCosts:
@@ -45,9 +49,8 @@ class RunCosts:
                 self._stages.append(
                     _StageSteps(
                         own=tuple(one.path for one in steps),
-                        all=tuple(_work_of(steps, planned.programs)),
+                        working=tuple(_work_of(steps, planned.programs)),
                         tools=tuple(f"{tool.digest}:{tool.name}" for tool in called),
-                        has_members=any(one.op is Op.FAN for one in steps),
                     )
                 )
 
@@ -86,10 +89,10 @@ def _of_stage(
     # Nobody else measures calls that run in the stage's own task.
     came = max(counters.get(f"{path}|in", 0) for path in stage.own)
     if came:
-        took_us = sum(counters.get(f"{path}|us", 0) for path in stage.all)
-        beside_us = STEP_US * sum(counters.get(f"{path}|in", 0) for path in stage.all)
+        took_us = sum(counters.get(f"{path}|us", 0) for path in stage.working)
+        beside_us = STEP_US * sum(counters.get(f"{path}|in", 0) for path in stage.working)
         return (took_us + beside_us) / came
     each = [tools_us[tool] for tool in stage.tools]
     if stage.has_members or None in each:
         return None
-    return sum(cost or 0.0 for cost in each) + STEP_US * len(stage.all)
+    return sum(cost or 0.0 for cost in each) + STEP_US * len(stage.working)

@@ -24,7 +24,7 @@ from penstock_scheduler.run_costs import RunCosts
 
 #: Bytes of one item's input as JSON at most.
 MAX_INPUT_BYTES = 16 * 1024 * 1024
-#: Chunks between two looks at what an item costs. The first ones, which measure cold processes, look each.
+#: Chunks between two looks at what an item costs; the first so many, of cold processes, have one each.
 _LOOK_EVERY = 16
 
 
