@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,17 +19,9 @@ from penstock_broker_config.ledger import (
 )
 from tests.integration.ledger_model.virtual_time import EXPIRIES, VirtualLedger
 from tests.support.ledger_values import BAD, GOOD, calls, granted, header
-from tests.support.redis_server import RedisServer
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 IDEM = ("key", "digest")
-
-
-@pytest.fixture
-def client(redis_server: RedisServer) -> Iterator[redis.Redis]:
-    """A client of the test's Redis, which is empty."""
-    with redis_server.client() as client:
-        yield client
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import redis
 
@@ -21,8 +19,8 @@ from penstock_broker_config.ledger import (
 )
 from penstock_plugins.errors import OverloadedError
 from tests.integration.ledger_model.virtual_time import VirtualLedger
+from tests.integration.ledger_model.waiting import wait
 from tests.support.ledger_values import GOOD, granted, header, terms
-from tests.support.redis_server import RedisServer
 
 HOUR_S = 3600.0
 API = DeclaredLimit(key="api", concurrency=1)
@@ -30,29 +28,9 @@ PAUSED = Buffer(key="k", max_size=2, limits=(API,))
 
 
 @pytest.fixture
-def client(redis_server: RedisServer) -> Iterator[redis.Redis]:
-    """A client of the test's Redis, which is empty."""
-    with redis_server.client() as client:
-        yield client
-
-
-@pytest.fixture
 def ledger(client: redis.Redis) -> VirtualLedger:
     """A ledger that takes few calls."""
     return VirtualLedger(client, bounds=Bounds(key_calls=3, calls=4))
-
-
-def wait(
-    ledger: VirtualLedger,
-    job: str,
-    buffer: Buffer = PAUSED,
-    *,
-    delay_s: float | None = None,
-    deadline_s: float | None = None,
-) -> None:
-    """One call that is a job, and waits in a buffer."""
-    one = [BufferedCall(CallEntry(0, "{}"))]
-    ledger.enqueue(header(job), one, [buffer], base=0, total=1, delay_s=delay_s, deadline_s=deadline_s)
 
 
 def pause(ledger: VirtualLedger) -> None:
@@ -76,16 +54,16 @@ def test_B3_J2_cancelled_calls_behind_a_pause_make_room(ledger: VirtualLedger, c
     """At once, not when the pause is over."""
     pause(ledger)
     for name in "abc":
-        wait(ledger, name)
+        wait(ledger, name, PAUSED)
     look(ledger)
     with pytest.raises(OverloadedError):
-        wait(ledger, "d")
+        wait(ledger, "d", PAUSED)
 
     for name in "abc":
         ledger.cancel(name)
     look(ledger)
     gone = pending(client)
-    wait(ledger, "e")
+    wait(ledger, "e", PAUSED)
 
     assert gone == [0, 0]
     assert client.zcard(Keys().limit_waiters("api")) == 0
@@ -94,13 +72,13 @@ def test_B3_J2_cancelled_calls_behind_a_pause_make_room(ledger: VirtualLedger, c
 def test_B3_J1_calls_whose_time_is_over_make_room(ledger: VirtualLedger, client: redis.Redis) -> None:
     """Those before and behind stay, in their order."""
     pause(ledger)
-    wait(ledger, "first")
-    wait(ledger, "short", deadline_s=5)
-    wait(ledger, "last")
+    wait(ledger, "first", PAUSED)
+    wait(ledger, "short", PAUSED, deadline_s=5)
+    wait(ledger, "last", PAUSED)
     ledger.let_pass(6000)
     look(ledger)
     left = pending(client)
-    wait(ledger, "more")
+    wait(ledger, "more", PAUSED)
     ledger.let_pass(3_600_000)
 
     (batch,) = ledger.dispatch(DispatchTerms()).batches

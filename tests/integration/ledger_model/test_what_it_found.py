@@ -2,68 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 import redis
 
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import (
-    BatchHeader,
     Buffer,
-    BufferedCall,
     CallEntry,
     Claim,
     ClaimState,
-    ClaimTerms,
     Commit,
     DeclaredLimit,
-    DispatchTerms,
     LimitChange,
     ReapTerms,
 )
 from tests.integration.ledger_model.virtual_time import VirtualLedger
+from tests.integration.ledger_model.waiting import claim, leave, wait
 from tests.support.ledger_values import GOOD, header
-from tests.support.redis_server import RedisServer
 
 ONE = DeclaredLimit(key="api", concurrency=1)
 HOUR_MS = 3_600_000
-
-
-@pytest.fixture
-def client(redis_server: RedisServer) -> Iterator[redis.Redis]:
-    """A client of the test's Redis, which is empty."""
-    with redis_server.client() as client:
-        yield client
-
-
-@pytest.fixture
-def ledger(client: redis.Redis) -> VirtualLedger:
-    """A ledger by a clock of its own."""
-    return VirtualLedger(client)
-
-
-def wait(ledger: VirtualLedger, job: str, buffer: Buffer, delay_s: float | None = None) -> BatchHeader:
-    """One call that is a job, and waits in a buffer."""
-    about = header(job)
-    ledger.enqueue(about, [BufferedCall(CallEntry(0, "{}"))], [buffer], base=0, total=1, delay_s=delay_s)
-    return about
-
-
-def leave(ledger: VirtualLedger) -> list[str]:
-    """The batches that leave, as a dispatcher sees to it that looks again when it is told to."""
-    batches: list[str] = []
-    for _ in range(10):
-        answer = ledger.dispatch(DispatchTerms(waiting=100))
-        batches += [batch.batch_id for batch in answer.batches]
-        if answer.next_s != 0:
-            return batches
-    pytest.fail("a dispatcher would turn round and round")
-
-
-def claim(ledger: VirtualLedger, batch: str, holder: str = "a:1:1#1", lease_s: float = 30.0) -> Claim:
-    """A claim, whatever came of it."""
-    return ledger.claim(batch, ClaimTerms(holder=holder, lease_s=lease_s, max_attempts=3))
 
 
 def finish(ledger: VirtualLedger, batch: str, held: Claim) -> Commit:
