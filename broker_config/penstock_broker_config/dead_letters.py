@@ -15,7 +15,7 @@ from typing import Any, cast
 import redis
 import redis.asyncio
 
-from penstock_broker_config.envelope import read_header
+from penstock_broker_config.envelope_reading import read_header
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import BatchHeader
 from penstock_plugins.errors import DeadLetterNotFoundError, EnvelopeError

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from penstock_broker_config.crash import HOUSEKEEPING_POINTS
-from penstock_broker_config.envelope import read_calls
+from penstock_broker_config.envelope_reading import read_calls
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import ClaimState
 from penstock_broker_config.redis_artifacts import RedisArtifacts

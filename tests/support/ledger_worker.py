@@ -15,7 +15,8 @@ from typing import Any
 import orjson
 import redis
 
-from penstock_broker_config.envelope import Signer, read_calls, read_header
+from penstock_broker_config.envelope import Signer
+from penstock_broker_config.envelope_reading import read_calls, read_header
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import ClaimState, ClaimTerms, Commit, Ledger, RecordKind
 from penstock_broker_config.redis_catalog import RedisCatalog

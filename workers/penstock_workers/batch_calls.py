@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from penstock_broker_config.envelope import (
+from penstock_broker_config.envelope_reading import (
     OwnTerms,
     read_calls,
     read_formed_calls,
