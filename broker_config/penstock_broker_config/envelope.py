@@ -10,7 +10,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 
-from penstock_broker_config.ledger.records import CallEntry
+from penstock_broker_config.ledger.batch_records import CallEntry
 from penstock_plugins.errors import EnvelopeError
 
 _MAC_BYTES = 16

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from penstock_broker_config.ledger.records import SCHEMA_VERSION, BatchHeader, CallEntry
+from penstock_broker_config.ledger.batch_records import SCHEMA_VERSION, BatchHeader, CallEntry
 from penstock_plugins.errors import EnvelopeError
 
 _FIELDS = frozenset(BatchHeader.__slots__)

@@ -170,7 +170,7 @@ class Keys:
         return f"{self.prefix}costs"
 
     def job(self, job_id: str) -> str:
-        """Hash: the job's record (see `ledger.records.JobRecord`). Retention: the longer one."""
+        """Hash: the job's record (see `ledger.job_records.JobRecord`). Retention: the longer one."""
         return f"{self.prefix}j:{job_id}"
 
     def successes(self, job_id: str) -> str:

@@ -5,6 +5,16 @@ promised, and why no crash loses a call, stands in the folder's README.
 """
 
 from penstock_broker_config.ledger.aio import AsyncLedger
+from penstock_broker_config.ledger.batch_records import (
+    BatchHeader,
+    CallEntry,
+    Claim,
+    ClaimState,
+    Commit,
+    Overdue,
+    RecordKind,
+    Submitted,
+)
 from penstock_broker_config.ledger.buffering import Buffer, BufferedCall, DeclaredLimit
 from penstock_broker_config.ledger.client import Ledger
 from penstock_broker_config.ledger.flow_records import (
@@ -28,21 +38,8 @@ from penstock_broker_config.ledger.flow_records import (
     top_flow,
 )
 from penstock_broker_config.ledger.following import Committed
+from penstock_broker_config.ledger.job_records import FINAL_STATES, Completion, JobRecord, JobState
 from penstock_broker_config.ledger.limits import UNLIMITED, LimitChange, LimitState
-from penstock_broker_config.ledger.records import (
-    FINAL_STATES,
-    BatchHeader,
-    CallEntry,
-    Claim,
-    ClaimState,
-    Commit,
-    Completion,
-    JobRecord,
-    JobState,
-    Overdue,
-    RecordKind,
-    Submitted,
-)
 from penstock_broker_config.ledger.requests import Bounds, Retention, job_of
 from penstock_broker_config.ledger.scheduling import Dispatched, DispatchTerms, ReapTerms
 from penstock_broker_config.ledger.working import ClaimTerms

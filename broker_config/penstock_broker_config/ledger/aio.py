@@ -8,20 +8,14 @@ from typing import Any, TypeVar
 import redis.asyncio
 
 from penstock_broker_config.keys import Keys
+from penstock_broker_config.ledger.batch_records import BatchHeader, CallEntry, Submitted
 from penstock_broker_config.ledger.buffering import Buffer, BufferedCall
 from penstock_broker_config.ledger.flow_reading import POSITION, read_position, read_resumable
 from penstock_broker_config.ledger.flow_records import FlowStep, Resumable, RunSpec
 from penstock_broker_config.ledger.flowing import FlowRequests
+from penstock_broker_config.ledger.job_records import Completion, JobRecord, JobState
 from penstock_broker_config.ledger.producing import ProducerRequests
 from penstock_broker_config.ledger.reading import missing_in, put_in, read_job, read_jobs, read_stream
-from penstock_broker_config.ledger.records import (
-    BatchHeader,
-    CallEntry,
-    Completion,
-    JobRecord,
-    JobState,
-    Submitted,
-)
 from penstock_broker_config.ledger.requests import Bounds, Request, Retention
 from penstock_broker_config.ledger.scripts import load_script
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import orjson
 
-from penstock_broker_config.ledger.records import BatchHeader, CallEntry
+from penstock_broker_config.ledger.batch_records import BatchHeader, CallEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

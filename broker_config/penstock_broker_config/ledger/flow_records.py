@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from penstock_broker_config.ledger.records import RecordKind
+from penstock_broker_config.ledger.batch_records import RecordKind
 
 #: Where a member of a fan-out is that has ended.
 END = "end"

@@ -8,6 +8,7 @@ from typing import Any, cast
 import redis
 
 from penstock_broker_config.keys import Keys
+from penstock_broker_config.ledger.batch_records import Submitted
 from penstock_broker_config.ledger.flow_reading import POSITION, read_position, read_resumable
 from penstock_broker_config.ledger.flow_records import (
     Advance,
@@ -23,7 +24,6 @@ from penstock_broker_config.ledger.flow_records import (
     member_flow,
 )
 from penstock_broker_config.ledger.flowing import FlowRequests, in_plantings
-from penstock_broker_config.ledger.records import Submitted
 from penstock_broker_config.ledger.requests import Bounds, Retention
 from penstock_broker_config.ledger.scripted import Scripted
 from penstock_broker_config.ledger.working import ClaimTerms

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from penstock_broker_config.keys import Keys
+from penstock_broker_config.ledger.batch_records import Submitted
 from penstock_broker_config.ledger.flow_reading import advanced_reader, read_flow_claim
 from penstock_broker_config.ledger.flow_records import (
     Advance,
@@ -18,7 +19,6 @@ from penstock_broker_config.ledger.flow_records import (
     StageDone,
 )
 from penstock_broker_config.ledger.producing import read_submitted
-from penstock_broker_config.ledger.records import Submitted
 from penstock_broker_config.ledger.requests import Bounds, Request, Retention, text
 from penstock_broker_config.ledger.working import ClaimTerms
 

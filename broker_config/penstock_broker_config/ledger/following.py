@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from penstock_broker_config.keys import Keys
-from penstock_broker_config.ledger.records import Claim, Commit
+from penstock_broker_config.ledger.batch_records import Claim, Commit
 from penstock_broker_config.ledger.requests import Request
 
 

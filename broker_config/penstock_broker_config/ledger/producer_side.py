@@ -8,8 +8,10 @@ from typing import Any, cast
 import redis
 
 from penstock_broker_config.keys import Keys
+from penstock_broker_config.ledger.batch_records import BatchHeader, CallEntry, Submitted
 from penstock_broker_config.ledger.buffering import Buffer, BufferedCall
 from penstock_broker_config.ledger.flow_records import InnerOf
+from penstock_broker_config.ledger.job_records import Completion, JobRecord, JobState
 from penstock_broker_config.ledger.producing import ProducerRequests
 from penstock_broker_config.ledger.reading import (
     missing_in,
@@ -17,14 +19,6 @@ from penstock_broker_config.ledger.reading import (
     read_job,
     read_jobs,
     read_stream,
-)
-from penstock_broker_config.ledger.records import (
-    BatchHeader,
-    CallEntry,
-    Completion,
-    JobRecord,
-    JobState,
-    Submitted,
 )
 from penstock_broker_config.ledger.requests import Bounds, Retention
 from penstock_broker_config.ledger.scripted import Scripted

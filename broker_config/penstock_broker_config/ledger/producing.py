@@ -8,10 +8,11 @@ from typing import Any
 import orjson
 
 from penstock_broker_config.keys import Keys
+from penstock_broker_config.ledger.batch_records import BatchHeader, CallEntry, Submitted
 from penstock_broker_config.ledger.buffering import Buffer, BufferedCall, buffers_of
 from penstock_broker_config.ledger.flow_records import InnerOf
+from penstock_broker_config.ledger.job_records import JobState
 from penstock_broker_config.ledger.limits import one_line
-from penstock_broker_config.ledger.records import BatchHeader, CallEntry, JobState, Submitted
 from penstock_broker_config.ledger.requests import Bounds, Request, Retention, text
 from penstock_broker_config.value_references import size_of
 from penstock_plugins.errors import ConflictError, JobNotFoundError, OverloadedError

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from penstock_broker_config.ledger.records import Completion, JobRecord
+from penstock_broker_config.ledger.job_records import Completion, JobRecord
 from penstock_plugins.errors import JobNotFoundError
 
 

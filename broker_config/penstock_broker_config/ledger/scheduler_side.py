@@ -8,6 +8,7 @@ from typing import cast
 import redis
 
 from penstock_broker_config.keys import Keys
+from penstock_broker_config.ledger.batch_records import Overdue
 from penstock_broker_config.ledger.limits import (
     LimitChange,
     LimitRequests,
@@ -15,7 +16,6 @@ from penstock_broker_config.ledger.limits import (
     read_limit,
     weighed,
 )
-from penstock_broker_config.ledger.records import Overdue
 from penstock_broker_config.ledger.requests import Bounds, Retention
 from penstock_broker_config.ledger.scheduling import (
     Dispatched,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from penstock_broker_config.keys import Keys
-from penstock_broker_config.ledger.records import Overdue
+from penstock_broker_config.ledger.batch_records import Overdue
 from penstock_broker_config.ledger.requests import Request, Retention, text
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import redis
 
 from penstock_broker_config.keys import Keys
+from penstock_broker_config.ledger.batch_records import Claim, Commit, RecordKind
 from penstock_broker_config.ledger.following import Committed, commit_and_claim
-from penstock_broker_config.ledger.records import Claim, Commit, RecordKind
 from penstock_broker_config.ledger.requests import Bounds, Retention
 from penstock_broker_config.ledger.scripted import Scripted
 from penstock_broker_config.ledger.working import ClaimTerms, WorkerRequests
