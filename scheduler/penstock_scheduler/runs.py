@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
@@ -10,8 +11,10 @@ from penstock_broker_config import crash
 from penstock_broker_config.envelope import Signer
 from penstock_broker_config.ledger import JobRecord, JobState, RunSpec, top_flow
 from penstock_broker_config.settings import Settings
+from penstock_plugins.composites import find_in
 from penstock_plugins.errors import ConfigurationError, JobNotFoundError
 from penstock_plugins.index import ToolIndex
+from penstock_plugins.pipelines.check_effects import without_effect
 from penstock_plugins.pipelines.hooks import NO_HOOKS, Hooks, SubmissionNote
 from penstock_plugins.pipelines.plan import Plan
 from penstock_scheduler.context import plain, request_context
@@ -33,6 +36,8 @@ from penstock_scheduler.tree import RunTree, tree_of
 _KEPT_PLANS = 32
 #: What a caller may say of a call, and a pipeline says of its steps.
 _OF_STEPS = ("timeout_s", "batch_key", "eta_s")
+
+logger = logging.getLogger(__name__)
 
 
 class Runs:
@@ -195,6 +200,7 @@ class Runs:
                 composite=target.composite,
                 fuse=target.fuse,
             )
+            _say_idle(target, index)
             self._plans[key] = index, made
             while len(self._plans) > _KEPT_PLANS:
                 self._plans.popitem(last=False)
@@ -215,6 +221,15 @@ def check_run_options(options: CallOptions | SubmitOptions) -> None:
                 f"{name} is for calls of a tool: a pipeline says such things of its steps, "
                 "and deadline_s is for the whole run"
             )
+
+
+def _say_idle(target: Target, index: ToolIndex) -> None:
+    """Log what a pipeline says without effect. Of a composite its author was told."""
+    if target.composite:
+        return
+    name = target.pipeline.name
+    for idle in without_effect(target.pipeline, find_in(index)):
+        logger.warning("Pipeline %s, %s", name, idle, extra={"action": "setting_idle", "pipeline": name})
 
 
 def _asked(target: Target, given: Any) -> bytes:

@@ -27,6 +27,7 @@ def check_composites(found: Inspection, others: ToolIndex | None) -> None:
         return
     # Imported here: most plugins have no pipelines.
     from penstock_plugins.pipelines.check import check
+    from penstock_plugins.pipelines.check_effects import without_effect
     from penstock_plugins.pipelines.traits import check_calls_end, traits_of
 
     name = found.bundle.manifest.name
@@ -41,6 +42,7 @@ def check_composites(found: Inspection, others: ToolIndex | None) -> None:
         for file, pipeline in zip(found.bundle.manifest.artifacts, pipelines.values(), strict=True):
             for wrong in check(pipeline, find):
                 found.add(f"{file}: {wrong}", "Mend the file, or publish what it calls first")
+            found.warnings += [f"{file}: {idle}" for idle in without_effect(pipeline, find)]
         if found.ok:
             found.tools = composite_tools(found.bundle, pipelines, lambda one: traits_of(one, find))
     except LoopLimitError as error:

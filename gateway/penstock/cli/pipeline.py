@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from penstock.cli.console import BAD, GOOD, NAME, QUIET, out, print_json, safe, say_note
+from penstock.cli.console import BAD, GOOD, NAME, QUIET, WARN, out, print_json, safe, say_note
 from penstock.cli.exits import FAILED, OK
 from penstock.cli.options import AsJson, flag
 from penstock.cli.pipeline_files import LocalFolders, problems_of, read_file, refuse_problems
@@ -44,7 +44,7 @@ def check(
     """Say everything that is wrong with a pipeline before it runs. Exit code 1 when something is.
 
     Its tools are those of the catalog, or of plugin folders with --local: params that cannot fit a tool's
-    schema are found here, with their step.
+    schema are found here, with their step. What is said without effect is a warning, and exit code 0.
 
     [bold]Examples[/bold]
 
@@ -132,6 +132,7 @@ def _say_checked(file: Path, pipeline: Pipeline, index: ToolIndex | None, as_jso
     from penstock_plugins.composites import find_in
     from penstock_plugins.errors import ToolError
     from penstock_plugins.pipelines.check import check as check_pipeline
+    from penstock_plugins.pipelines.check_effects import without_effect
     from penstock_plugins.pipelines.model import walk
     from penstock_plugins.pipelines.traits import tool_names, traits_of
     from penstock_plugins.tool import Tool
@@ -158,20 +159,23 @@ def _say_checked(file: Path, pipeline: Pipeline, index: ToolIndex | None, as_jso
         summary["tools"] = [
             {"tool": one.tool.full_name, "version": one.tool.version, "digest": one.digest} for one in used
         ]
-    _say_fine(summary, as_json)
+    _say_fine(summary, [] if index is None else without_effect(pipeline, find), as_json)
     return OK
 
 
-def _say_fine(summary: dict[str, Any], as_json: bool) -> None:
+def _say_fine(summary: dict[str, Any], warnings: list[Problem], as_json: bool) -> None:
     traits = summary.pop("traits", None)
     if as_json:
-        print_json({**summary, **({} if traits is None else {"traits": asdict(traits)}), "problems": []})
+        known = {} if traits is None else {"traits": asdict(traits)}
+        print_json({**summary, **known, "problems": [], "warnings": [asdict(one) for one in warnings]})
         return
     head = f" {summary['version']}  {counted(summary['steps'], 'step')}"
     out().print(Text.assemble((summary["pipeline"], NAME), head))
     for tool in summary.get("tools", ()):
         line = (f"  {tool['tool']:<24}", NAME), f" {tool['version']}  ", (tool["digest"][:12], QUIET)
         out().print(Text.assemble(*line))
+    for one in warnings:
+        out().print(Text(safe(f"  ! {one}"), WARN))
     if traits is not None:
         out().print(Text.assemble(("  as a whole  ", QUIET), traits_text(traits)))
         out().print(Text("  ✔ It can run.", GOOD))

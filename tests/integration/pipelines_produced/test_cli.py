@@ -93,6 +93,24 @@ def test_check_names_every_problem_with_its_step(cli: CommandLine) -> None:
     assert [tool["tool"] for tool in fine.json["tools"]] == ["text.slug"]
 
 
+def test_E2_check_warns_of_a_retry_that_nothing_comes_of(cli: CommandLine) -> None:
+    """Exit code 0; and without tools nobody knows. A run says it too, and goes on."""
+    (cli.folder / "retried.yaml").write_text(
+        TITLES.replace("tool: text.slug", "tool: text.slug\n    retry: {max_attempts: 3}")
+    )
+
+    said, fine = cli("pipeline", "check", "retried.yaml"), cli("pipeline", "check", "retried.yaml", "--json")
+    unknown = cli("pipeline", "check", "retried.yaml", "--no-tools", "--json")
+    done = cli("pipeline", "run", "retried.yaml", "text=To be")
+
+    assert (said.code, fine.code, unknown.code, done.code) == (0, 0, 0, 0)
+    assert "! steps[1].retry (slug): it has no effect: text.slug is not retryable" in said.out
+    [warning] = fine.json["warnings"]
+    assert (warning["path"], warning["step"], fine.json["problems"]) == ("steps[1].retry", "slug", [])
+    assert unknown.json["warnings"] == []
+    assert "steps[1].retry (slug): it has no effect: text.slug is not retryable" in done.err
+
+
 def test_check_without_tools_says_what_is_wrong_in_the_file(cli: CommandLine) -> None:
     """Expressions and names, and not that a tool is not there; nothing is connected to."""
     (cli.folder / "wrong.yaml").write_text(

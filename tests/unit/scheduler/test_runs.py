@@ -112,6 +112,21 @@ def test_what_a_pipeline_says_of_its_steps_is_refused_of_a_run(wire: ScriptedWir
     assert wire.ledger.begun == []
 
 
+def test_E2_a_retry_that_nothing_comes_of_is_logged_when_it_is_submitted(
+    wire: ScriptedWire, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once for a pipeline, which runs all the same."""
+    operations = Operations(Settings())
+    again = Pipeline("again").pipe("text.stats", name="measure", retry={"max_attempts": 5})
+
+    for pipeline in (again, again, LINE):
+        wire.run(operations.submit(pipeline, {"text": "a"}, {}))
+
+    assert len(wire.ledger.begun) == 3
+    [logged] = caplog.messages
+    assert logged.startswith("Pipeline again, steps[0].retry (measure): it has no effect: text.stats is not")
+
+
 def test_chunks_are_sized_by_what_an_item_costs(wire: ScriptedWire) -> None:
     """As soon as that is known; until then nothing is said."""
     runs = Operations(Settings()).runs

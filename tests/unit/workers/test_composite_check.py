@@ -68,6 +68,18 @@ def test_what_cannot_fit_is_said_with_its_step_for_all_files() -> None:
     assert not found.tools
 
 
+def test_E2_a_retry_that_nothing_comes_of_is_a_warning() -> None:
+    """With its file and step; the plugin can be published."""
+    known = others(a=Traits(), b=Traits(retryable=True))
+    steps = "[{tool: text.a, retry: {max_attempts: 2}}, {tool: text.b, retry: {max_attempts: 2}}]"
+
+    found = inspect_plugin(composites(one=steps), others=known)
+
+    assert found.ok, found.problems
+    [warning] = [text for text in found.warnings if "retry" in text]
+    assert warning.startswith("one.yaml: steps[0].retry (text.a): it has no effect: text.a is not retryable")
+
+
 def test_a_composite_cannot_call_itself() -> None:
     """Not through another one either."""
     plugin = composites(a="[{tool: docs.b}]", b="[{tool: docs.a}]")
