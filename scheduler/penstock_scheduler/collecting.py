@@ -11,8 +11,8 @@ import threading
 
 import redis
 
+from penstock_broker_config.collector import Collector
 from penstock_broker_config.keys import Keys
-from penstock_broker_config.removal import Removal
 from penstock_broker_config.values import Values
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Collecting:
         """
         if not self._redis.set(self._keys.catalog_collected, "1", nx=True, ex=self._every_s):
             return False
-        Removal(self._redis, self._keys).collect()
+        Collector(self._redis, self._keys).collect()
         if self._values is not None:
             jobs = self._redis.zscan_iter(self._keys.jobs)
             self._values.collect(job_id.decode(errors="replace") for job_id, _ in jobs)

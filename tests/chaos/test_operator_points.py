@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from penstock_broker_config.collector import Collector
 from penstock_broker_config.crash import CRASH_POINTS
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import ClaimState, JobState, LimitChange
 from penstock_broker_config.redis_catalog import RedisCatalog
-from penstock_broker_config.removal import Removal
 from penstock_scheduler.timetable import Periodic, Timetable
 from tests.chaos.desk import Desk
 from tests.chaos.stage import RUNS
@@ -170,5 +170,5 @@ def test_B4_an_operator_may_end_while_a_plugin_is_removed(desk: Desk, point: str
     assert (again.code, again.json["open_jobs"]) == (0, int(force)), again.err
     assert catalog.records() == []
     assert desk.client.exists(KEYS.catalog_file(digest, "plugin.wasm")) == (0 if force else 1)
-    assert Removal(desk.client, KEYS, grace_s=0).collect().plugins == (() if force else ("demo@1.0.0",))
+    assert Collector(desk.client, KEYS, grace_s=0).collect().plugins == (() if force else ("demo@1.0.0",))
     assert set(desk.client.scan_iter(f"{KEYS.prefix}catalog*")) == {KEYS.catalog_version.encode()}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from penstock_broker_config.collector import Collector
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import ClaimTerms, JobState, Ledger
 from penstock_broker_config.redis_artifacts import RedisArtifacts
@@ -50,8 +51,14 @@ def catalog(client: redis.Redis) -> RedisCatalog:
 
 @pytest.fixture
 def removal(client: redis.Redis) -> Removal:
+    """From that catalog."""
+    return Removal(client, KEYS)
+
+
+@pytest.fixture
+def collector(client: redis.Redis) -> Collector:
     """Without the hour."""
-    return Removal(client, KEYS, grace_s=0)
+    return Collector(client, KEYS, grace_s=0)
 
 
 def catalog_keys(client: redis.Redis) -> set[bytes | str]:
@@ -60,7 +67,7 @@ def catalog_keys(client: redis.Redis) -> set[bytes | str]:
 
 
 def test_a_removed_plugin_is_not_found_and_then_collected(
-    client: redis.Redis, catalog: RedisCatalog, removal: Removal
+    client: redis.Redis, catalog: RedisCatalog, removal: Removal, collector: Collector
 ) -> None:
     """Nothing of it is left, and its version may be published anew."""
     record = catalog.publish(make_bundle(), [make_tool()])
@@ -69,7 +76,7 @@ def test_a_removed_plugin_is_not_found_and_then_collected(
 
     removal.remove("text", "1.0.0")
     listed, changed = catalog.records(), catalog.version() > version
-    collected = removal.collect()
+    collected = collector.collect()
 
     assert (listed, changed) == ([], True)
     assert (collected.plugins, collected.costs) == (("text@1.0.0",), 1)
@@ -110,7 +117,7 @@ def test_a_removal_is_refused_while_open_jobs_refer_to_it(
 
 
 def test_calls_that_were_accepted_meanwhile_still_run(
-    client: redis.Redis, producer: Producer, removal: Removal, catalog: RedisCatalog
+    client: redis.Redis, producer: Producer, removal: Removal, collector: Collector, catalog: RedisCatalog
 ) -> None:
     """A producer that has not noticed submits with the digest it knew: the bundle stays for that."""
     record = publish(client, "double")
@@ -119,10 +126,10 @@ def test_calls_that_were_accepted_meanwhile_still_run(
         "late", tool="demo.double", digest=record.digest, tenant="t", queue="penstock.default"
     )
 
-    kept = removal.collect()
+    kept = collector.collect()
     bundle = catalog.fetch(record.digest)
     Ledger(client, KEYS).cancel("late")
-    gone = removal.collect()
+    gone = collector.collect()
 
     assert (kept.plugins, kept.kept) == ((), ("demo@1.0.0",))
     assert bundle.digest == record.digest
@@ -131,7 +138,9 @@ def test_calls_that_were_accepted_meanwhile_still_run(
         producer.submit("double", {"n": 1})
 
 
-def test_dead_letters_keep_their_bundle(client: redis.Redis, producer: Producer, removal: Removal) -> None:
+def test_dead_letters_keep_their_bundle(
+    client: redis.Redis, producer: Producer, removal: Removal, collector: Collector
+) -> None:
     """They can be exported; when they are dropped it goes."""
     record = publish(client, "double")
     job = producer.submit("double", {"n": 1})
@@ -141,9 +150,9 @@ def test_dead_letters_keep_their_bundle(client: redis.Redis, producer: Producer,
         )
 
     references = removal.remove("demo", "1.0.0")
-    kept = removal.collect()
+    kept = collector.collect()
     producer.drop_dead_letters([f"{job.id}.0"])
-    gone = removal.collect()
+    gone = collector.collect()
 
     assert (references.jobs, references.letters[record.digest]) == ({}, 1)
     assert (kept.kept, gone.plugins) == (("demo@1.0.0",), ("demo@1.0.0",))
@@ -152,21 +161,20 @@ def test_dead_letters_keep_their_bundle(client: redis.Redis, producer: Producer,
 def test_nothing_goes_within_the_hour(client: redis.Redis, catalog: RedisCatalog) -> None:
     """In which the last producer notices."""
     catalog.publish(make_bundle(), [make_tool()])
-    removal = Removal(client, KEYS)
-    removal.remove("text", "1.0.0")
+    Removal(client, KEYS).remove("text", "1.0.0")
 
-    assert removal.collect().kept == ("text@1.0.0",)
+    assert Collector(client, KEYS).collect().kept == ("text@1.0.0",)
 
 
 def test_a_removed_plugin_can_be_published_again(
-    client: redis.Redis, catalog: RedisCatalog, removal: Removal
+    client: redis.Redis, catalog: RedisCatalog, removal: Removal, collector: Collector
 ) -> None:
     """Before it is collected: it is there as if it had never been gone, and stays."""
     first = catalog.publish(make_bundle(), [make_tool()])
     removal.remove("text", "1.0.0")
 
     again = catalog.publish(make_bundle(), [make_tool()])
-    collected = removal.collect()
+    collected = collector.collect()
 
     assert again == first
     assert (collected.plugins, collected.kept) == ((), ())
@@ -181,10 +189,10 @@ def test_collecting_and_publishing_at_the_same_time_never_breaks_a_plugin(redis_
 
     def collect_again() -> None:
         with redis_server.client() as client:
-            removal = Removal(client, KEYS, grace_s=0)
+            collector = Collector(client, KEYS, grace_s=0)
             while not stop.is_set():
                 try:
-                    removal.collect(scan=True)
+                    collector.collect(scan=True)
                 except Exception as error:  # noqa: BLE001 - shown below
                     errors.append(error)
                     return
@@ -193,7 +201,7 @@ def test_collecting_and_publishing_at_the_same_time_never_breaks_a_plugin(redis_
     for thread in threads:
         thread.start()
     with redis_server.client() as client:
-        catalog, removal = RedisCatalog(client, KEYS), Removal(client, KEYS, grace_s=0)
+        catalog, removal = RedisCatalog(client, KEYS), Removal(client, KEYS)
         try:
             for _ in range(60):
                 record = catalog.publish(make_bundle(module=b"x" * 600_000), [make_tool()])
@@ -204,14 +212,14 @@ def test_collecting_and_publishing_at_the_same_time_never_breaks_a_plugin(redis_
             stop.set()
             for thread in threads:
                 thread.join()
-        removal.collect(scan=True)
+        Collector(client, KEYS, grace_s=0).collect(scan=True)
         assert catalog_keys(client) == set()
 
     assert errors == []
 
 
 def test_what_belongs_to_no_plugin_is_collected(
-    client: redis.Redis, catalog: RedisCatalog, removal: Removal
+    client: redis.Redis, catalog: RedisCatalog, collector: Collector
 ) -> None:
     """Files of no record, native code and costs of plugins that are gone; uploads on their way stay."""
     kept = catalog.publish(make_bundle(), [make_tool()])
@@ -224,9 +232,9 @@ def test_what_belongs_to_no_plugin_is_collected(
     artifacts.offer(f"{kept.digest[:16]}-{'0' * 32}", b"code")
     client.hset(KEYS.costs, mapping={f"{stray}:a.b": 1, f"{kept.digest}:text.stats": 2})
 
-    planned = removal.collect(dry_run=True, scan=True)
+    planned = collector.collect(dry_run=True, scan=True)
     before = client.dbsize()
-    done = removal.collect(scan=True)
+    done = collector.collect(scan=True)
 
     assert planned == done
     assert (done.stray_files, done.artifacts, done.costs) == (1, 1, 1)
@@ -237,14 +245,14 @@ def test_what_belongs_to_no_plugin_is_collected(
 
 
 def test_a_damaged_record_can_be_removed_with_its_files(
-    client: redis.Redis, catalog: RedisCatalog, removal: Removal
+    client: redis.Redis, catalog: RedisCatalog, removal: Removal, collector: Collector
 ) -> None:
     """Its files are found by their keys."""
     record = catalog.publish(make_bundle(), [make_tool()])
     client.hset(KEYS.catalog_records, record.digest, b"\xff")
 
     removal.remove("text", "1.0.0")
-    removal.collect()
+    collector.collect()
 
     assert catalog_keys(client) == set()
 

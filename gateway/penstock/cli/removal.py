@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -14,9 +12,6 @@ from penstock.cli.console import NAME, NUMBER, QUIET, WARN, out, print_json, saf
 from penstock.cli.options import AsJson, flag
 from penstock.cli.session import settings_of
 from penstock.cli.words import counted
-
-if TYPE_CHECKING:
-    from penstock_broker_config.removal import Removal
 
 
 def add_to(group: typer.Typer) -> None:
@@ -41,11 +36,15 @@ def remove(
 
       penstock plugin remove text@1.0.0
     """
+    from penstock_broker_config.removal import Removal
+    from penstock_broker_config.store import connect_store
+
     name, at, version = plugin.partition("@")
     if not (name and at and version):
         raise typer.BadParameter(f"{plugin}: say which release, as NAME@VERSION (see `penstock plugin list`)")
-    with _removal(context) as removal:
-        references = removal.remove(name, version, force=force)
+    settings = settings_of(context)
+    with connect_store(settings) as client:
+        references = Removal(client, settings.keys).remove(name, version, force=force)
     jobs = sum(len(ids) for ids in references.jobs.values())
     letters = references.letters.total()
     if as_json:
@@ -71,8 +70,12 @@ def gc(
 
       penstock plugin gc --dry-run
     """
-    with _removal(context) as removal:
-        collected = removal.collect(dry_run=dry_run, scan=True)
+    from penstock_broker_config.collector import Collector
+    from penstock_broker_config.store import connect_store
+
+    settings = settings_of(context)
+    with connect_store(settings) as client:
+        collected = Collector(client, settings.keys).collect(dry_run=dry_run, scan=True)
     if as_json:
         print_json({**asdict(collected), "dry_run": dry_run})
         return
@@ -89,13 +92,3 @@ def gc(
         counted(collected.costs, "cost"),
     )
     out().print(Text.assemble((f"{what} ", QUIET), (", ".join(counts), NUMBER)))
-
-
-@contextmanager
-def _removal(context: typer.Context) -> Iterator[Removal]:
-    from penstock_broker_config.removal import Removal
-    from penstock_broker_config.store import connect_store
-
-    settings = settings_of(context)
-    with connect_store(settings) as client:
-        yield Removal(client, settings.keys)

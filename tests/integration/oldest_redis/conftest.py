@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from penstock.redis_binary import find_redis_server
+from penstock_broker_config.collector import Collector
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import Ledger
 from penstock_broker_config.redis_catalog import RedisCatalog
@@ -47,5 +48,11 @@ def catalog(client: redis.Redis) -> RedisCatalog:
 
 @pytest.fixture
 def removal(client: redis.Redis) -> Removal:
+    """Of that catalog."""
+    return Removal(client, Keys())
+
+
+@pytest.fixture
+def collector(client: redis.Redis) -> Collector:
     """Of that catalog, without the hour."""
-    return Removal(client, Keys(), grace_s=0)
+    return Collector(client, Keys(), grace_s=0)

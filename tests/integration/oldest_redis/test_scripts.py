@@ -12,6 +12,7 @@ import inspect
 import pytest
 import redis
 
+from penstock_broker_config import collector as collecting
 from penstock_broker_config import removal as removing
 from penstock_broker_config import values as keeping
 from penstock_broker_config.canvases import Canvases
@@ -38,7 +39,18 @@ MODULES = (
     *(test_flows, test_flow_bells, test_flow_ends, test_flow_fans, test_flow_inner_jobs),
 )
 #: Their tests ask for these, or for what they are parametrised by.
-FIXTURES = {"ledger", "client", "catalog", "removal", "field", "value", "concurrency", "changes", "damage"}
+FIXTURES = {
+    "ledger",
+    "client",
+    "catalog",
+    "removal",
+    "collector",
+    "field",
+    "value",
+    "concurrency",
+    "changes",
+    "damage",
+}
 #: Takes as long as all the others.
 LEFT_OUT = {"test_L6_a_fan_out_of_ten_thousand"}
 AGAIN = {
@@ -100,7 +112,7 @@ def test_every_script_was_run(client: redis.Redis) -> None:
         pytest.skip("only some of these tests were selected")
     names = {file.stem for file in SCRIPTS.glob("*.lua")} - set(LIBRARIES)
     texts = {name: load_script(name) for name in names}
-    for module in (removing, keeping, times):
+    for module in (removing, collecting, keeping, times):
         texts |= {name: text for name, text in vars(module).items() if "redis.call(" in str(text)}
     digests = {name: hashlib.sha1(text.encode()).hexdigest() for name, text in texts.items()}  # noqa: S324
 
