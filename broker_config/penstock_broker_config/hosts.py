@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from penstock_broker_config.keys import Keys
+from penstock_broker_config.settings_policy import PluginPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,8 +69,6 @@ class HostRecord(BaseModel):
 
     def settings(self, base: Settings) -> Settings:
         """`base` with the policy of that host; the values of its environment variables are not known."""
-        from penstock_broker_config.settings import PluginPolicy  # it imports the ledger
-
         plugins = {
             name: PluginPolicy(
                 capabilities=own.capabilities, limits=own.limits, env=dict.fromkeys(own.env, "")

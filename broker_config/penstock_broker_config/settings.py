@@ -6,12 +6,11 @@ The environment is read here and nowhere else. Files are `penstock.toml` in the 
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,6 +20,7 @@ from pydantic_settings import (
 
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import Bounds, DispatchTerms, Retention
+from penstock_broker_config.settings_policy import Capabilities, PluginPolicy, policy_of
 from penstock_broker_config.settings_problems import (
     problem,
     refuse_unknown_variables,
@@ -29,38 +29,9 @@ from penstock_broker_config.settings_problems import (
 )
 from penstock_broker_config.urls import check_broker_url, check_redis_url
 from penstock_plugins.errors import ConfigurationError
-from penstock_plugins.limits import Limits
-from penstock_plugins.policy import KNOWN_CAPABILITIES, OperatorPolicy
+from penstock_plugins.policy import OperatorPolicy
 
 PROJECT_FILE = Path("penstock.toml")
-
-
-def _known(names: frozenset[str]) -> frozenset[str]:
-    if unknown := sorted(names - KNOWN_CAPABILITIES):
-        raise ValueError(
-            f"nobody knows the capability '{unknown[0]}'; there are {', '.join(sorted(KNOWN_CAPABILITIES))}"
-        )
-    return names
-
-
-Capabilities = Annotated[frozenset[str], AfterValidator(_known)]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PluginPolicy(_Table):
-    """`[plugins.NAME]`: what the operator allows one plugin."""
-
-    #: Replaces `capabilities` for this plugin.
-    capabilities: Capabilities | None = None
-    #: What `env-get` may answer; the manifest's allow-list applies as well.
-    env: dict[str, str] = Field(default_factory=dict)
-    #: Narrows `[limits]` for this plugin.
-    limits: dict[str, float] = Field(default_factory=dict)
-    #: Replaces `batch_entry_point` for this plugin.
-    batch_entry_point: bool | None = None
 
 
 class Settings(BaseSettings):
@@ -144,6 +115,7 @@ class Settings(BaseSettings):
     capabilities: Capabilities = frozenset({"log"})
     #: No call gets more than this, whatever its manifest says; fields of `Limits`.
     limits: dict[str, float] = Field(default_factory=dict)
+    #: What one plugin may have, by its name.
     plugins: dict[str, PluginPolicy] = Field(default_factory=dict)
 
     #: Log lines of guests are appended to this file as JSON. None: they go to the worker's own log.
@@ -220,13 +192,12 @@ class Settings(BaseSettings):
         Raises:
             ConfigurationError: a limit that does not exist, or whose value is none.
         """
-        own = self.plugins.get(plugin, PluginPolicy())
-        granted = self.capabilities if own.capabilities is None else own.capabilities
-        limits = _limits(OperatorPolicy().limits, self.limits, "limits")
-        limits = _limits(limits, own.limits, f"plugins.{plugin}.limits")
-        shared = self.batch_entry_point if own.batch_entry_point is None else own.batch_entry_point
-        return OperatorPolicy(
-            capabilities=granted, env=dict(own.env), limits=limits, batch_entry_point=shared
+        return policy_of(
+            plugin,
+            self.plugins.get(plugin, PluginPolicy()),
+            capabilities=self.capabilities,
+            limits=self.limits,
+            batch_entry_point=self.batch_entry_point,
         )
 
 
@@ -246,17 +217,6 @@ def _secret(name: str, key: SecretStr | None, file: Path | None) -> bytes | None
             f"The {name} key is shorter than 16 bytes: make one with `openssl rand -hex 32`"
         )
     return secret
-
-
-def _limits(base: Limits, values: dict[str, float], table: str) -> Limits:
-    fields: dict[str, Any] = {name: getattr(base, name) for name in Limits.__slots__}
-    for name, value in values.items():
-        if name not in fields:
-            raise ConfigurationError(f"{table}.{name}: no such limit; known are {', '.join(sorted(fields))}")
-        if not 0 < value < math.inf:
-            raise ConfigurationError(f"{table}.{name}: must be a number greater than 0, got {value}")
-        fields[name] = value if name == "timeout_s" else int(value)
-    return Limits(**fields)
 
 
 def load_settings(**arguments: Any) -> Settings:
