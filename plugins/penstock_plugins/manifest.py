@@ -11,16 +11,10 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 
 from penstock_plugins.errors import ManifestError
 from penstock_plugins.limits import Limits
+from penstock_plugins.manifest_artifact import BuildTable, CompositeTable, WasmTable
 from penstock_plugins.manifest_problems import describe
-from penstock_plugins.manifest_tables import (
-    NAME,
-    BuildTable,
-    CompositeTable,
-    RangeTable,
-    Table,
-    ToolTable,
-    WasmTable,
-)
+from penstock_plugins.manifest_table import NAME, Table
+from penstock_plugins.manifest_tool import ToolTable
 from penstock_plugins.printable import printable
 from penstock_plugins.tool import TOOL_NAME
 from penstock_plugins.versions import VersionRange, parse_version
@@ -44,6 +38,22 @@ _MAX_DOTS = 500
 #: Problems that one error carries.
 _MAX_PROBLEMS = 100
 _NO_WASM = WasmTable(capabilities=("log",))
+
+
+class RangeTable(Table):
+    """`{min = "1.0.0", max = "1.9.9"}`: versions from one to the other, both included."""
+
+    min: str | None = None
+    max: str | None = None
+
+    @model_validator(mode="after")
+    def _versions(self) -> RangeTable:
+        VersionRange.between(self.min, self.max)
+        return self
+
+    def range(self) -> VersionRange:
+        """The range."""
+        return VersionRange.between(self.min, self.max)
 
 
 class Manifest(Table):
@@ -100,7 +110,7 @@ class Manifest(Table):
     def _as_tuple(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, list | tuple):
             what = "tool" if info.field_name == "tools" else "example"
-            raise ValueError(f"write each {what} as a table of its own: [[{what}]]")  # noqa: TRY004 -- see _texts
+            raise ValueError(f"write each {what} as a table of its own: [[{what}]]")  # noqa: TRY004 -- see texts_like
         return tuple(value)
 
     @field_validator("tools")

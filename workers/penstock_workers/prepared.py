@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from penstock_plugins.errors import ErrorCode, OutputTooLargeError, ParamsError, ToolError, ToolTimeoutError
-from penstock_plugins.manifest_tables import RetryTable
+from penstock_plugins.manifest_tool import RetryTable
 from penstock_plugins.result import ToolFailure
 from penstock_workers.content import read_content
 from penstock_workers.outcome import Outcome

@@ -16,7 +16,8 @@ from pydantic import (
     field_validator,
 )
 
-from penstock_plugins.manifest_tables import RetryTable, Seconds
+from penstock_plugins.manifest_table import Seconds
+from penstock_plugins.manifest_tool import RetryTable
 from penstock_plugins.pipelines.model_values import Expression, TemplateValue, json_value
 
 #: Names of steps and of parallel branches: usable in both expression languages without quotes.
