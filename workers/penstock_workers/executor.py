@@ -96,7 +96,7 @@ class Executor:
         # Imported here: a worker has no use for it.
         import platformdirs
 
-        from penstock_workers.local import open_folder
+        from penstock_workers.local_opening import open_folder
 
         return open_folder(
             Path(folder),

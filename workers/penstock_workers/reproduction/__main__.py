@@ -21,7 +21,7 @@ from penstock_plugins.errors import PenstockError
 from penstock_plugins.limits import Limits
 from penstock_plugins.policy import OperatorPolicy
 from penstock_workers.guard import CallGuard, kill_this_process
-from penstock_workers.local import open_bundle
+from penstock_workers.local_opening import open_bundle
 from penstock_workers.reproduction.file import read_reproduction
 from penstock_workers.reproduction.orders import CALLING, OVERRAN, REFUSED, RETURNED, Orders
 from penstock_workers.standstill import StandstillWatch
