@@ -15,9 +15,9 @@ from penstock_scheduler.flow import Effect, Flow, ask
 from penstock_scheduler.submission import Submission
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CallSender:
-    """Sends the calls of one map; a `Sender`."""
+    """Sends the calls of one map, which may be fed for longer than calls are kept; a `Sender`."""
 
     submission: Submission
     #: Seconds after which the reaper rings, should a doorbell get lost.
@@ -35,6 +35,8 @@ class CallSender:
 
     def send(self, texts: Sequence[bytes], base: int) -> Flow[Submitted]:
         """See `Sender`."""
+        now_ms = yield from ask(lambda wire: wire.now_ms())
+        self.submission = self.submission.renewed(now_ms)
         return (yield from send(self.submission, texts, base=base, ring_after_s=self.ring_after_s))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -18,8 +18,10 @@ from penstock_scheduler.context import plain, request_context
 from penstock_scheduler.options import CallOptions
 from penstock_scheduler.toolbox import ToolUse
 
-#: Seconds for which signed calls without a deadline of their own may be run.
+#: Seconds for which signed calls without a deadline of their own may be run, from when they are sent.
 EXPIRY_S = 7 * 86_400.0
+#: Milliseconds for which a map's calls share one header: the ledger keeps each whose calls wait in buffers.
+RENEW_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,16 @@ class Submission:
     def entries(self, base: int, texts: Sequence[bytes]) -> list[CallEntry]:
         """The calls with these params, counted from `base`."""
         return self.signer.entries(self.header_json, base, [text.decode() for text in texts])
+
+    def renewed(self, now_ms: int) -> Submission:
+        """For calls that are sent now: to the deadline, or else for `EXPIRY_S`, less `RENEW_MS` at most."""
+        if self.deadline_ms is not None:
+            return self
+        expires_ms = _expiry_ms(now_ms, self.delay_s)
+        if expires_ms < self.header.expires_ms + RENEW_MS:
+            return self
+        header = replace(self.header, expires_ms=expires_ms)
+        return replace(self, header=header, header_json=header.to_json())
 
 
 def compose(
@@ -86,7 +98,7 @@ def compose(
         tenant=resumed.tenant if resumed is not None else options.get("tenant") or tenant,
         queue=choose_queue(options.get("queue"), use.pool),
         once=use.once,
-        expires_ms=deadline_ms or now_ms + int(1000 * (EXPIRY_S + (delay_s or 0.0))),
+        expires_ms=deadline_ms or _expiry_ms(now_ms, delay_s),
         timeout_s=_seconds(options.get("timeout_s")),
         keyed=keyed,
         session=_session(options.get("session")),
@@ -118,6 +130,10 @@ def params_digest(text: bytes) -> str:
     """What an idempotency key stands for; the same for params that are equal as JSON."""
     canonical = orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(canonical).hexdigest()
+
+
+def _expiry_ms(now_ms: int, delay_s: float | None) -> int:
+    return now_ms + int(1000 * (EXPIRY_S + (delay_s or 0.0)))
 
 
 def _seconds(value: float | None) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from penstock_broker_config.envelope import Signer
-from penstock_broker_config.ledger import BatchHeader, Completion, JobRecord, JobState
+from penstock_broker_config.ledger import BatchHeader, Completion, JobRecord, JobState, Submitted
 from penstock_broker_config.settings import Settings
 from penstock_plugins.errors import JobFailedError
 from penstock_scheduler.feeder import DeadlinePassedError, Fed, FeedEnd, Feeder
@@ -18,6 +18,8 @@ from penstock_scheduler.sending import CallSender
 from penstock_scheduler.submission import Submission
 from penstock_scheduler.toolbox import Toolbox
 from tests.unit.scheduler.wires import ScriptedWire, job_record
+
+HOUR_MS = 3_600_000
 
 
 class Inputs:
@@ -46,7 +48,7 @@ class Inputs:
         )
 
 
-def submission(*, deadline_ms: int | None = None) -> Submission:
+def submission(*, deadline_ms: int | None = None, expires_ms: int = 10**15) -> Submission:
     """A submission of job `j`."""
     header = BatchHeader(
         job="j",
@@ -55,7 +57,7 @@ def submission(*, deadline_ms: int | None = None) -> Submission:
         tenant="default",
         queue="penstock.default",
         once=False,
-        expires_ms=10**15,
+        expires_ms=expires_ms,
     )
     return Submission(
         header=header,
@@ -92,6 +94,37 @@ def test_every_input_is_submitted_once_and_the_job_is_sealed() -> None:
     assert indexes(wire) == list(range(100))
     assert wire.rings == [f"j.{base}" for base, _ in wire.ledger.batches]
     assert wire.ledger.sealed == [""]
+
+
+@pytest.mark.parametrize(
+    ("deadline_ms", "hours", "headers"),
+    [(None, 24, 11), (None, 0.25, 3), (10**15, 24, 1)],
+    ids=["a day a chunk", "a quarter of an hour a chunk", "with a deadline"],
+)
+def test_J1_calls_expire_by_when_they_were_sent(
+    deadline_ms: int | None, hours: float, headers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long a map is fed: to within an hour, for which its calls share a header. A deadline stays."""
+    wire, sent = ScriptedWire(job_record(done=11)), []
+    accept = wire.ledger.submit
+
+    def submit(header: BatchHeader, *arguments: Any, **terms: Any) -> Submitted:
+        sent.append((wire.clock_ms, header.expires_ms))
+        wire.clock_ms += int(hours * HOUR_MS)
+        submitted: Submitted = accept(header, *arguments, **terms)
+        return submitted
+
+    monkeypatch.setattr(wire.ledger, "submit", submit)
+    first_ms = deadline_ms or wire.clock_ms + 7 * 24 * HOUR_MS
+    sender = CallSender(submission(deadline_ms=deadline_ms, expires_ms=first_ms), ring_after_s=5.0)
+
+    wire.run(Feeder(sender, Toolbox(), Settings(max_in_flight=2)).feed(Inputs(11)))
+
+    assert len(sent) == 11
+    assert len({expires_ms for _, expires_ms in sent}) == headers
+    for at_ms, expires_ms in sent:
+        kept_ms = 7 * 24 * HOUR_MS
+        assert expires_ms == deadline_ms or kept_ms - HOUR_MS < expires_ms - at_ms <= kept_ms
 
 
 def test_an_empty_input_is_a_job_that_is_sealed() -> None:
