@@ -19,17 +19,16 @@ import orjson
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from penstock_plugins.errors import InvalidPipelineError, ManifestError
+from penstock_plugins.pipelines.model_part import Part
 from penstock_plugins.pipelines.model_problems import Problem, problems_in
 from penstock_plugins.pipelines.model_steps import (
     KINDS,
-    STEP_NAME,
     BranchStep,
     CatchStep,
     Compensation,
     FilterStep,
     MapStep,
     ParallelStep,
-    Part,
     Step,
     StepPart,
     Steps,
@@ -46,7 +45,6 @@ __all__ = [
     "MAX_NESTING",
     "MAX_PIPELINE_BYTES",
     "MAX_STEPS",
-    "STEP_NAME",
     "BranchStep",
     "CatchStep",
     "Compensation",

@@ -2,70 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, ClassVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    WithJsonSchema,
-    field_validator,
-)
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from penstock_plugins.manifest_table import Seconds
 from penstock_plugins.manifest_tool import RetryTable
+from penstock_plugins.pipelines.model_names import Name, ToolName
+from penstock_plugins.pipelines.model_part import Part
 from penstock_plugins.pipelines.model_values import Expression, TemplateValue, json_value
 
-#: Names of steps and of parallel branches: usable in both expression languages without quotes.
-STEP_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-#: Words that CEL keeps for itself.
-_RESERVED = frozenset(
-    {"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let"}
-    | {"loop", "namespace", "null", "package", "return", "true", "var", "void", "while"}
-)
 #: Which key makes a step which kind.
 KINDS = ("tool", "transform", "filter", "branch", "catch", "map", "parallel")
-
-
-def check_name(name: str) -> str:
-    """The name of a step or of a parallel branch.
-
-    Raises:
-        ValueError: it cannot be one.
-    """
-    if not STEP_NAME.fullmatch(name) or name in _RESERVED:
-        raise ValueError(
-            "a name begins with a letter, has letters, digits and _ only, 64 at most, and is no word of CEL's"
-        )
-    return name
-
-
-ToolName = Annotated[str, Field(min_length=1, max_length=256)]
-Name = Annotated[
-    str, AfterValidator(check_name), WithJsonSchema({"type": "string", "pattern": f"^{STEP_NAME.pattern}$"})
-]
-
-
-class Part(BaseModel):
-    """A table that refuses keys it does not know and values of another type."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As it stands in a file: keys with their default left out, so that equal parts give equal shapes."""
-        return {
-            name: _plain(value)
-            for name, field in type(self).model_fields.items()
-            if (value := getattr(self, name)) != field.default or self._always(name)
-        }
-
-    def _always(self, name: str) -> bool:
-        """Whether a key is written although it has its default."""
-        return type(self).model_fields[name].is_required()
 
 
 class Compensation(Part):
@@ -264,15 +212,3 @@ for _model in STEP_MODELS.values():
 
 def _may_be_params(text: str) -> bool:
     return text == "inherit" or (text.startswith("{{") and text.endswith("}}"))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Part):
-        return value.to_dict()
-    if isinstance(value, BaseModel):
-        return value.model_dump(exclude_defaults=True)
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return value
