@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,11 @@ from typing import Any
 import pytest
 import redis
 
+from penstock.cli.one_job import cancel_after_all
+from penstock_broker_config.settings import Settings
+from penstock_plugins.errors import UnreachableError
 from penstock_plugins.shipped import shipped_plugins
+from penstock_scheduler import Producer
 from tests.support.command_line import CommandLine, Up
 from tests.support.penstock_processes import PENSTOCK
 from tests.support.processes import Process
@@ -160,6 +165,59 @@ def test_ctrl_c_cancels_a_call(cli: CommandLine, up: Up) -> None:
     assert status == 130
     assert cli("job", "show", job["id"], "--json").json["state"] == "cancelled"
     assert f"Job {job['id']} was cancelled." in call.log()
+
+
+@pytest.fixture
+def silent_broker() -> Iterator[str]:
+    """The URL of a broker that takes connections, and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"amqp://guest:guest@127.0.0.1:{listening.getsockname()[1]}//"
+
+
+@pytest.mark.parametrize("more", [(), ("--detach",)], ids=["waiting", "detached"])
+def test_ctrl_c_cancels_a_call_that_was_accepted_just_now(
+    cli: CommandLine, up: Up, silent_broker: str, more: tuple[str, ...]
+) -> None:
+    """Its doorbell has not rung yet, and nobody but the job's id could find it."""
+    newest = cli("job", "list", "-n", "1", "--json").json
+    servers = ("--broker", silent_broker, "--redis", (up.announced or {})["redis_url"])
+    asked = (*servers, "call", "text.slug", "text=x", "--queue", NOBODY, *more)
+
+    with cli.start(*asked, name="call") as call:
+        job = wait_until(
+            lambda: [j for j in cli("job", "list", "-n", "1", "--json").json if j not in newest],
+            30,
+            "the call is accepted",
+        )[0]
+        call.signal(signal.SIGINT)
+        status = call.wait()
+
+    assert status == 130
+    assert f"Job {job['id']} was cancelled." in call.log()
+    assert cli("job", "show", job["id"], "--json").json["state"] == "cancelled"
+
+
+def test_ctrl_c_before_a_call_was_accepted_says_so(up: Up, capsys: pytest.CaptureFixture[str]) -> None:
+    """And a job that had ended before stays what it is."""
+    with Producer(Settings(broker_url=(up.announced or {})["redis_url"])) as producer:
+        ended = producer.submit("text.slug", {"text": "x"})
+        ended.result(wait_s=60)
+
+        for job in ("1nobody", ended.id):
+            cancel_after_all(producer, job)
+
+    assert capsys.readouterr().err == f"Job 1nobody was not accepted.\nJob {ended.id} had ended.\n"
+
+
+def test_ctrl_c_while_redis_is_away_says_where_to_look(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before it says why the job could not be cancelled."""
+    producer = Producer(Settings(broker_url="redis://127.0.0.1:1/0"))
+
+    with pytest.raises(UnreachableError):
+        cancel_after_all(producer, "1j")
+
+    assert "Look at it with: penstock job show 1j\n" in capsys.readouterr().err
+    producer.close()
 
 
 # map

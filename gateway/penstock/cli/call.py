@@ -11,20 +11,18 @@ from rich.text import Text
 
 from penstock.cli.console import BAD, WARN, err, out, print_json, print_value, safe, say_note
 from penstock.cli.exits import FAILED, INTERRUPTED, OK
+from penstock.cli.one_job import run_one
 from penstock.cli.options import BatchKey, Deadline, Eta, QueueName, Timeout, flag
 from penstock.cli.params import RawParams, read_params
 from penstock.cli.session import settings_of
 from penstock.cli.system import find_tool
 from penstock.cli.words import span
-from penstock_plugins.errors import WaitTimeoutError
 
 if TYPE_CHECKING:
     from penstock_plugins.result import ToolResult
-    from penstock_scheduler import Job
+    from penstock_scheduler.options import SubmitOptions
 
 _MOST_LOG_LINES = 20
-#: Seconds of waiting after which we say where the call stands, and then again.
-_PATIENCE_S = 1.0
 
 
 def call(
@@ -74,18 +72,15 @@ def call(
             )
         answer: ToolResult | str | None = _run_here(context, local, tool, raw, timeout_s)
     else:
-        answer = _submit(
-            context,
-            tool,
-            raw,
-            detach=detach,
-            timeout_s=timeout_s,
-            deadline_s=deadline_s,
-            queue=queue,
-            batch_key=batch_key,
-            eta_s=eta_s,
-            idempotency_key=key,
-        )
+        options: SubmitOptions = {
+            "timeout_s": timeout_s,
+            "deadline_s": deadline_s,
+            "queue": queue,
+            "batch_key": batch_key,
+            "eta_s": eta_s,
+            "idempotency_key": key,
+        }
+        answer = _submit(context, tool, raw, options, detach=detach)
     if answer is None:
         return INTERRUPTED
     if isinstance(answer, str):
@@ -122,36 +117,11 @@ def _run_here(
 
 
 def _submit(
-    context: typer.Context, tool: str, raw: RawParams, *, detach: bool, **options: Any
+    context: typer.Context, tool: str, raw: RawParams, options: SubmitOptions, *, detach: bool
 ) -> ToolResult | str | None:
-    """The result; with `detach` the job's id; None after Ctrl-C."""
-    from penstock_scheduler import Producer
-
+    """As `run_one`."""
     schema = find_tool(context, tool).parameters if raw.pairs else {}
-    with Producer(settings_of(context)) as producer:
-        job = producer.submit(tool, raw.typed(schema), **options)
-        if detach:
-            return job.id
-        try:
-            return wait_for(job)
-        except KeyboardInterrupt:
-            cancelled = job.cancel()
-            say_note(f"Job {job.id} was cancelled." if cancelled else f"Job {job.id} had ended.")
-            return None
-
-
-def wait_for(job: Job[ToolResult]) -> ToolResult:
-    """Wait for it; on a terminal, say where it stands when that takes long."""
-    if not err().is_terminal:
-        return job.result()
-    with err().status("") as status:
-        status.stop()
-        while True:
-            try:
-                return job.result(wait_s=_PATIENCE_S)
-            except WaitTimeoutError:
-                status.update(f"{job.state.value}  [dim]job {job.id}, Ctrl-C cancels it")
-                status.start()
+    return run_one(settings_of(context), tool, raw.typed(schema), options, wait=not detach)
 
 
 def undoing_lines(details: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

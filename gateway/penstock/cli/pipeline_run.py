@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from penstock.cli.call import show_result, wait_for
+from penstock.cli.call import show_result
 from penstock.cli.console import out, print_json, say_note
 from penstock.cli.exits import FAILED, INTERRUPTED, OK
 from penstock.cli.maplog import MapLog, MapRun
+from penstock.cli.one_job import run_one
 from penstock.cli.options import Deadline, QueueName, flag
 from penstock.cli.params import RawParams, read_params
 from penstock.cli.pipeline_files import LocalFolders, read_file, refuse_problems
@@ -106,20 +107,14 @@ def _one(
     wait: bool,
     as_json: bool,
 ) -> int:
-    from penstock_scheduler import Producer
-
-    with Producer(settings_of(context)) as producer:
-        job = producer.submit(pipeline, raw.typed(pipeline.parameters or {}), **options)
-        if not wait:
-            print_json({"job": job.id}) if as_json else out().print(job.id)
-            return OK
-        try:
-            result = wait_for(job)
-        except KeyboardInterrupt:
-            cancelled = job.cancel()
-            say_note(f"Job {job.id} was cancelled." if cancelled else f"Job {job.id} had ended.")
-            return INTERRUPTED
-    return _show(result, as_json)
+    params = raw.typed(pipeline.parameters or {})
+    answer = run_one(settings_of(context), pipeline, params, options, wait=wait)
+    if answer is None:
+        return INTERRUPTED
+    if isinstance(answer, str):
+        print_json({"job": answer}) if as_json else out().print(answer)
+        return OK
+    return _show(answer, as_json)
 
 
 def _show(result: ToolResult, as_json: bool) -> int:
