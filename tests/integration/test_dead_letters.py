@@ -326,6 +326,20 @@ def test_J3_the_command_line_lists_shows_replays_and_drops(
     assert dropped == {"dropped": 2}
 
 
+def test_J3_it_is_said_when_there_is_nothing_to_list(client: redis.Redis, cli: CommandLine) -> None:
+    """On stderr, and of jobs as well: a script reads no rows, and with --json an empty list."""
+    del client
+    for command, said in (
+        (("dead-letters", "list"), "There are no dead letters."),
+        (("dead-letters", "list", "--tool", "nosuch"), "No dead letter matches."),
+        (("job", "list"), "There are no jobs yet: `penstock call` and `penstock map` make some."),
+    ):
+        done, as_json = cli(*command), cli(*command, "--json")
+
+        assert (done.code, done.out, done.err.strip()) == (0, "", said)
+        assert (as_json.code, as_json.json, as_json.err) == (0, [], "")
+
+
 def test_J3_it_is_said_when_no_letter_matches(
     client: redis.Redis, producer: Producer, cli: CommandLine
 ) -> None:

@@ -16,7 +16,6 @@ from penstock.cli.console import (
     NUMBER,
     QUIET,
     WARN,
-    err,
     out,
     print_json,
     print_table,
@@ -85,8 +84,10 @@ def list_letters(
     if as_json:
         print_json([_shape(letter) for letter in letters])
         return
-    if not letters and err().is_terminal:
-        say_note("No dead letters.")
+    if not letters:
+        chosen = any((tool, plugin, digest, tenant, job, since))
+        say_note(_NONE if chosen else "There are no dead letters.")
+        return
     with open_ledger(context) as ledger:
         now_ms = ledger.clock_ms()
     print_table(

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from penstock.cli.console import BAD, GOOD, NAME, NUMBER, QUIET, WARN, out, print_json, print_table, safe
+from penstock.cli.console import (
+    BAD,
+    GOOD,
+    NAME,
+    NUMBER,
+    QUIET,
+    WARN,
+    out,
+    print_json,
+    print_table,
+    safe,
+    say_note,
+)
 from penstock.cli.options import AsJson
 from penstock.cli.system import open_ledger
 from penstock.cli.words import span
@@ -104,6 +116,9 @@ def list_jobs(
         records, now_ms = ledger.jobs(limit), ledger.clock_ms()
     if as_json:
         print_json([_shape(record) for record in records])
+        return
+    if not records:
+        say_note("There are no jobs yet: `penstock call` and `penstock map` make some.")
         return
     print_table(
         ("job", "tool", "state", "calls", "failed", "age"),
