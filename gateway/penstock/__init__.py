@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from penstock_broker_config.ledger import JobState as JobState
     from penstock_broker_config.settings import Settings as Settings
     from penstock_broker_config.settings import load_settings as load_settings
+    from penstock_plugins.error_codes import ErrorCode as ErrorCode
     from penstock_plugins.errors import CallCancelledError as CallCancelledError
     from penstock_plugins.errors import ConfigurationError as ConfigurationError
     from penstock_plugins.errors import ConflictError as ConflictError
-    from penstock_plugins.errors import ErrorCode as ErrorCode
     from penstock_plugins.errors import ExecutionError as ExecutionError
     from penstock_plugins.errors import InvalidPipelineError as InvalidPipelineError
     from penstock_plugins.errors import JobFailedError as JobFailedError
@@ -60,11 +60,11 @@ _HOMES = {
     "penstock_plugins.pipelines.builder": ("Pipeline", "step", "tool"),
     "penstock_plugins.result": ("ResultMetadata", "ToolFailure", "ToolResult"),
     "penstock_plugins.tool": ("Tool", "Traits"),
+    "penstock_plugins.error_codes": ("ErrorCode",),
     "penstock_plugins.errors": (
         "CallCancelledError",
         "ConfigurationError",
         "ConflictError",
-        "ErrorCode",
         "ExecutionError",
         "InvalidPipelineError",
         "JobFailedError",

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from penstock_plugins.discovery import Discovery as Discovery
     from penstock_plugins.discovery import Found as Found
     from penstock_plugins.discovery import discover as discover
+    from penstock_plugins.error_codes import ErrorCode as ErrorCode
     from penstock_plugins.errors import ERROR_CLASSES as ERROR_CLASSES
     from penstock_plugins.errors import BundleError as BundleError
     from penstock_plugins.errors import CatalogError as CatalogError
-    from penstock_plugins.errors import ErrorCode as ErrorCode
     from penstock_plugins.errors import ManifestError as ManifestError
     from penstock_plugins.errors import ParamsError as ParamsError
     from penstock_plugins.errors import PenstockError as PenstockError
@@ -58,11 +58,11 @@ _HOMES = {
     "catalog": ("Catalog",),
     "declarations": ("model_name", "tool_of_model_name"),
     "discovery": ("Discovery", "Found", "discover"),
+    "error_codes": ("ErrorCode",),
     "errors": (
         "ERROR_CLASSES",
         "BundleError",
         "CatalogError",
-        "ErrorCode",
         "ManifestError",
         "ParamsError",
         "PenstockError",

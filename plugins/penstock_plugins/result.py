@@ -11,7 +11,8 @@ from typing import Any
 
 import orjson
 
-from penstock_plugins.errors import ERROR_CLASSES, RECOVERABLE, ErrorCode, ToolError
+from penstock_plugins.error_codes import RECOVERABLE, ErrorCode
+from penstock_plugins.errors import ERROR_CLASSES, ToolError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from penstock_broker_config.ledger import Completion, JobRecord, JobState
 from penstock_broker_config.value_references import digest_and_size, is_reference
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.errors import (
-    ErrorCode,
     JobFailedError,
     JobNotFoundError,
     PenstockError,

@@ -13,7 +13,8 @@ from penstock_broker_config.envelope import Signer, flow_context
 from penstock_broker_config.flow_items import pack_items
 from penstock_broker_config.ledger import RunSpec, Submitted, top_flow
 from penstock_broker_config.value_references import INLINE_BYTES
-from penstock_plugins.errors import ErrorCode, ParamsError
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import ParamsError
 from penstock_plugins.pipelines.item import ItemState, ItemStatus, input_mark
 from penstock_plugins.result import ToolFailure
 from penstock_plugins.schema import ParamsSchema

@@ -11,7 +11,7 @@ import pytest
 
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import Ledger, LimitChange
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_scheduler import Producer
 from tests.chaos.cast import Cast, cast
 from tests.chaos.witness import executions

@@ -11,7 +11,7 @@ import orjson
 import wasmtime
 
 from penstock_plugins.bundle import Bundle, bundle_from
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.record import PluginRecord
 from penstock_plugins.tool import Tool, Traits
 from tests.conformance.wat import component

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from tests.conformance.guest import LOOP, SHORT_S, Guest, guest
 from tests.conformance.wat import Data, ToolText, component, init_ok, tools
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import orjson
 
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from tests.conformance.guest import Guest, guest
 from tests.conformance.wat import Data, content, init_error, utf16
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.policy import OperatorPolicy
 from penstock_workers import together
 from penstock_workers.inspection import inspect_plugin

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_workers.pool import Pool
 from tests.conformance.guest import Guest, guest
 from tests.conformance.house import WAYS, House, Way

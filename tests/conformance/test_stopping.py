@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_workers.executor import PreparedTool
 from penstock_workers.guard import CallGuard
 from penstock_workers.outcome import Outcome

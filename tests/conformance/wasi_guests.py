@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from tests.conformance.guest import Guest, guest
 from tests.conformance.wat import Data, content
 

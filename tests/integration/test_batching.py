@@ -12,7 +12,8 @@ import pytest
 
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import JobState, Ledger, LimitChange
-from penstock_plugins.errors import ConfigurationError, ErrorCode, OverloadedError
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import ConfigurationError, OverloadedError
 from penstock_scheduler import AsyncProducer, Producer
 from tests.chaos.witness import FAILED_ATTEMPTS, executions, publish_witness
 from tests.support.brokers import Broker

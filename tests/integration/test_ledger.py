@@ -23,7 +23,8 @@ from penstock_broker_config.ledger import (
     ReapTerms,
     Retention,
 )
-from penstock_plugins.errors import ConflictError, ErrorCode, JobNotFoundError
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import ConflictError, JobNotFoundError
 from penstock_plugins.result import from_record
 from tests.integration.ledger_model.virtual_time import VirtualLedger
 from tests.support.ledger_values import BAD, GOOD, calls, granted, header, terms

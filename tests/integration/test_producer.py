@@ -16,10 +16,10 @@ from penstock_broker_config.app import create_app
 from penstock_broker_config.doorbell import Doorbell
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import JobState, Ledger, ReapTerms
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.errors import (
     ConfigurationError,
     ConflictError,
-    ErrorCode,
     ExecutionError,
     JobFailedError,
     JobNotFoundError,

@@ -12,8 +12,8 @@ import pytest
 import redis
 
 from penstock_broker_config.ledger import JobState
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.errors import (
-    ErrorCode,
     ExecutionError,
     JobFailedError,
     JobNotFoundError,

@@ -15,7 +15,8 @@ from penstock_broker_config.ledger import ClaimTerms, JobState, Ledger
 from penstock_broker_config.redis_artifacts import RedisArtifacts
 from penstock_broker_config.redis_catalog import RedisCatalog
 from penstock_broker_config.removal import Removal
-from penstock_plugins.errors import CatalogError, ErrorCode, ToolNotFoundError
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import CatalogError, ToolNotFoundError
 from penstock_scheduler import Producer
 from penstock_scheduler.collecting import Collecting
 from tests.support.brokers import Broker

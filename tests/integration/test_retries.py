@@ -12,7 +12,7 @@ import wasmtime
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.redis_catalog import RedisCatalog
 from penstock_plugins.bundle import bundle_from
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_scheduler import Producer
 from penstock_workers.inspection import inspect_plugin
 from tests.chaos.witness import executions

@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from penstock_plugins.bundle import read_bundle
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.limits import MIB
 from penstock_plugins.manifest import Manifest
 from penstock_plugins.schema import ParamsSchema, check_schema

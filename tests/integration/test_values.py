@@ -15,7 +15,8 @@ from penstock_broker_config.keys import Keys
 from penstock_broker_config.settings import load_settings
 from penstock_broker_config.value_references import INLINE_BYTES, MAX_VALUE_BYTES
 from penstock_broker_config.values import CHUNK_BYTES, ORPHAN_MS, RedisValues, UrlValues, Values
-from penstock_plugins.errors import ConfigurationError, ErrorCode, ParamsError, ValueLostError
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import ConfigurationError, ParamsError, ValueLostError
 from penstock_scheduler import AsyncProducer, Producer
 from tests.support.brokers import Broker
 from tests.support.lab import publish_lab

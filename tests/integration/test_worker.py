@@ -17,7 +17,7 @@ from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import JobState
 from penstock_broker_config.redis_catalog import RedisCatalog
 from penstock_plugins.bundle import read_bundle
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.record import PluginRecord
 from penstock_plugins.shipped import shipped_plugins
 from penstock_scheduler import Producer

@@ -11,7 +11,7 @@ import pytest
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import JobState
 from penstock_broker_config.redis_catalog import RedisCatalog
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_scheduler import Producer
 from penstock_workers.inspection import inspect_plugin
 from tests.conformance.guest import Guest

@@ -6,7 +6,7 @@ from typing import Any
 
 from penstock.demo.corpus import SourceFile
 from penstock.demo.report import Report, Stopped, Wait
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.result import ResultMetadata, ToolFailure, ToolResult
 
 

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 
 from penstock_broker_config.ledger import BatchHeader, Claim
 from penstock_plugins.delivery import RetryRule
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.errors import (
     CatalogError,
     CompileError,
     EnvelopeError,
-    ErrorCode,
     ToolError,
     ToolTimeoutError,
     ValueLostError,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from penstock_plugins.errors import ErrorCode, OutputTooLargeError, ParamsError, ToolError, ToolTimeoutError
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import OutputTooLargeError, ParamsError, ToolError, ToolTimeoutError
 from penstock_plugins.manifest_tool import RetryTable
 from penstock_plugins.result import ToolFailure
 from penstock_workers.content import read_content

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import orjson
 
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.result import ToolFailure
 from penstock_workers.batch_calls import BatchCall
 from penstock_workers.content import RETRY_AFTER_MAX_S

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from wasmtime import WasmtimeError
 
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.limits import Limits
 from penstock_plugins.result import ToolFailure
 from penstock_workers.guard import CallGuard

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from penstock_plugins.errors import ErrorCode, ToolError
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import ToolError
 from penstock_plugins.result import ToolFailure
 from penstock_workers.outcome import Outcome
 

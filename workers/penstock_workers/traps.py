@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.result import ToolFailure
 from penstock_workers.text import clean
 

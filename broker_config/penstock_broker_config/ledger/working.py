@@ -9,7 +9,7 @@ from typing import Any
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger.batch_records import Claim, ClaimState, Commit, RecordKind
 from penstock_broker_config.ledger.requests import Request, Retention, text
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.result import ToolFailure, to_record
 
 

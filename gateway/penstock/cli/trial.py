@@ -12,7 +12,8 @@ from penstock.cli.console import safe
 from penstock.cli.sample import sample_params
 from penstock.cli.words import span
 from penstock_broker_config.settings import Settings
-from penstock_plugins.errors import BuildError, ErrorCode, ToolError
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import BuildError, ToolError
 from penstock_plugins.result import ToolFailure, ToolResult
 from penstock_workers import Executor
 from penstock_workers.batch_check import disagreement

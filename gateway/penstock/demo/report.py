@@ -8,7 +8,7 @@ from typing import Any
 from penstock.demo.calls import Calls
 from penstock.demo.corpus import SourceFile
 from penstock.demo.whole import Skipped
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.result import ToolResult
 
 #: Upper ends of the chart's ranges, in lines of code.

@@ -24,7 +24,7 @@ from penstock.demo.report import Report, Stopped, Wait
 from penstock.demo.system import own_system
 from penstock.demo.whole import WholeFiles
 from penstock_broker_config.settings import Settings
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.manifest import read_manifest
 from penstock_plugins.policy import narrow
 from penstock_plugins.result import ToolResult

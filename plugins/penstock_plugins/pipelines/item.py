@@ -9,7 +9,8 @@ from typing import Any, Self
 
 import orjson
 
-from penstock_plugins.errors import EnvelopeError, ErrorCode
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import EnvelopeError
 from penstock_plugins.result import ToolFailure
 
 

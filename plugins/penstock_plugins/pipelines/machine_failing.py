@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from penstock_plugins.errors import ErrorCode, ToolError
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import ToolError
 from penstock_plugins.pipelines.item import ItemState, ItemStatus, ms_inside
 from penstock_plugins.pipelines.machine_undoing import undoing_ended
 from penstock_plugins.pipelines.machine_values import value_of

@@ -11,7 +11,8 @@ from celery import chain, chord, group
 from celery.canvas import Signature
 
 from penstock_broker_config.keys import Keys
-from penstock_plugins.errors import ErrorCode, ParamsError, ToolError, ToolNotFoundError
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import ParamsError, ToolError, ToolNotFoundError
 from penstock_plugins.pipelines.builder import Pipeline, tool
 from penstock_scheduler import AsyncProducer
 from tests.chaos.witness import publish_witness

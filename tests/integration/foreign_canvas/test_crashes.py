@@ -14,7 +14,8 @@ from penstock_broker_config.envelope import Signer
 from penstock_broker_config.foreign import run_of_task
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import JobState
-from penstock_plugins.errors import ErrorCode, ToolError
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import ToolError
 from penstock_plugins.pipelines.builder import Pipeline, tool
 from tests.integration.foreign_canvas.conftest import Site
 from tests.support.waiting import wait_until

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from penstock_broker_config.ledger import JobState
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.errors import (
     ConfigurationError,
     ConflictError,
-    ErrorCode,
     InvalidPipelineError,
     LoopLimitError,
     ParamsError,

@@ -13,7 +13,7 @@ from penstock_broker_config.hosts import HostRecord, find_host
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import ClaimTerms, Ledger
 from penstock_broker_config.redis_catalog import RedisCatalog
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_scheduler import Producer
 from penstock_workers.identity import host_tag
 from penstock_workers.inspection import inspect_plugin

@@ -14,7 +14,8 @@ import pytest
 import wasmtime
 
 from penstock_plugins.bundle import read_bundle
-from penstock_plugins.errors import BuildError, ErrorCode
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import BuildError
 from penstock_workers import Executor
 from penstock_workers.artifacts.compiler import CompileLimits
 from penstock_workers.inspection import inspect_plugin

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from penstock_plugins.bundle import read_bundle
-from penstock_plugins.errors import BuildError, ErrorCode
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import BuildError
 from penstock_plugins.result import ToolResult
 from penstock_workers import Executor
 from penstock_workers.local import LocalExecutor

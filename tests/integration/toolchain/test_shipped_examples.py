@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from penstock_plugins.bundle import read_bundle
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.packed import PACKED_SUFFIX
 from penstock_plugins.shipped import shipped_plugins
 from penstock_workers import Executor

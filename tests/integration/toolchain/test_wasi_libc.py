@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from penstock_plugins.bundle import read_bundle
-from penstock_plugins.errors import BuildError, ErrorCode
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import BuildError
 from penstock_plugins.manifest import read_manifest
 from penstock_workers import Executor
 from penstock_workers.inspection import inspect_plugin

@@ -9,13 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock_plugins.errors import (
-    BundleError,
-    ErrorCode,
-    ManifestError,
-    PermissionDeniedError,
-    ToolNotFoundError,
-)
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import BundleError, ManifestError, PermissionDeniedError, ToolNotFoundError
 from penstock_plugins.policy import OperatorPolicy
 from penstock_workers import Executor
 from penstock_workers.local import LocalExecutor

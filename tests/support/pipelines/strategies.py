@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.pipelines.model import Pipeline
 from penstock_plugins.pipelines.plan import Plan, PlannedTool
 from penstock_plugins.result import ToolFailure

@@ -10,7 +10,7 @@ import pytest
 from penstock.demo.calls import Calls
 from penstock.demo.corpus import SourceFile
 from penstock.demo.outlines import condensed, functions, is_python
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.result import ToolFailure, ToolResult
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from penstock.demo.corpus import SourceFile
 from penstock.demo.page import bar, show
 from penstock.demo.report import Report, Stopped
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.result import ToolFailure, ToolResult
 
 

@@ -11,15 +11,8 @@ import pytest
 from celery import Celery
 
 from penstock_plugins import errors
-from penstock_plugins.errors import (
-    ERROR_CLASSES,
-    RECOVERABLE,
-    ErrorCode,
-    ManifestError,
-    ParamsError,
-    PenstockError,
-    ToolError,
-)
+from penstock_plugins.error_codes import RECOVERABLE, ErrorCode
+from penstock_plugins.errors import ERROR_CLASSES, ManifestError, ParamsError, PenstockError, ToolError
 
 #: Every class of the module.
 CLASSES: list[type[PenstockError]] = [

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from penstock_plugins.errors import ErrorCode, ToolNotFoundError
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import ToolNotFoundError
 from penstock_plugins.index import ToolIndex
 from tests.support.bundles import make_record
 

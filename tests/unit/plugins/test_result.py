@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock_plugins.errors import ERROR_CLASSES, ErrorCode, ToolError
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import ERROR_CLASSES, ToolError
 from penstock_plugins.result import ResultMetadata, ToolFailure, ToolResult, from_record, to_record
 
 TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from penstock_plugins.errors import ErrorCode, ManifestError, ParamsError
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import ManifestError, ParamsError
 from penstock_plugins.schema import MAX_VIOLATIONS, ParamsSchema, check_schema
 
 SCHEMA: dict[str, Any] = {

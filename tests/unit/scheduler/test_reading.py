@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from penstock_broker_config.ledger import Completion, JobState
-from penstock_plugins.errors import ErrorCode, JobFailedError, JobNotFoundError, WaitTimeoutError
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import JobFailedError, JobNotFoundError, WaitTimeoutError
 from penstock_plugins.result import ToolFailure, ToolResult, to_record
 from penstock_scheduler.countdown import Countdown
 from penstock_scheduler.reading import ResultReader, Ticket, all_results

@@ -11,13 +11,8 @@ from penstock_broker_config.envelope import Signer, flow_context
 from penstock_broker_config.flow_items import unpack_items
 from penstock_broker_config.ledger import FlowStep, JobState, RunSpec, Submitted
 from penstock_broker_config.settings import Settings
-from penstock_plugins.errors import (
-    ConfigurationError,
-    EnvelopeError,
-    ErrorCode,
-    InvalidPipelineError,
-    ParamsError,
-)
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import ConfigurationError, EnvelopeError, InvalidPipelineError, ParamsError
 from penstock_plugins.index import ToolIndex
 from penstock_plugins.pipelines.builder import Pipeline, tool
 from penstock_plugins.pipelines.item import ItemState, ItemStatus

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.result import ToolFailure
 from penstock_workers.content import read_content
 

@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.errors import (
     CatalogError,
     CompileError,
-    ErrorCode,
     PermissionDeniedError,
     ToolNotFoundError,
     ToolNotReadyError,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.result import ToolFailure, from_record
 from penstock_workers.outcome import Outcome
 

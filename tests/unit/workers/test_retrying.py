@@ -6,7 +6,7 @@ import pytest
 
 from penstock_broker_config.ledger import CallEntry
 from penstock_plugins.delivery import RetryRule
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.result import ToolFailure
 from penstock_workers.batch_calls import BatchCall
 from penstock_workers.retrying import PASSING, pause_s, retry_delay_s, retry_entry

@@ -23,7 +23,8 @@ from penstock_broker_config.flow_items import pack_items
 from penstock_broker_config.foreign import run_of_task
 from penstock_broker_config.ledger import FlowStep, JobRecord, JobState, RunSpec, top_flow
 from penstock_broker_config.value_references import is_reference
-from penstock_plugins.errors import EnvelopeError, ErrorCode, JobNotFoundError, OverloadedError
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import EnvelopeError, JobNotFoundError, OverloadedError
 from penstock_plugins.pipelines.item import ItemState, input_mark
 from penstock_plugins.result import ToolFailure
 from penstock_workers.bench import Bench

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.result import ToolFailure
 from penstock_workers.pipelines.work import FlowWork
 

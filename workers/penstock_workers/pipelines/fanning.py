@@ -14,7 +14,8 @@ import orjson
 
 from penstock_broker_config import crash
 from penstock_broker_config.ledger import END, Advance, FlowClaim, Member, member_flow
-from penstock_plugins.errors import EnvelopeError, ErrorCode
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import EnvelopeError
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
 from penstock_plugins.pipelines.program import Op
 from penstock_plugins.pipelines.trace import Trace

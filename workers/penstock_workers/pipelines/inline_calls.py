@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import orjson
 
-from penstock_plugins.errors import CatalogError, CompileError, ErrorCode, ToolError
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import CatalogError, CompileError, ToolError
 from penstock_plugins.pipelines.hooks import NO_HOOKS, CallNote
 from penstock_plugins.pipelines.program import Instruction
 from penstock_plugins.result import ToolFailure

@@ -10,7 +10,7 @@ import orjson
 
 from penstock_broker_config.ledger import BatchHeader, inner_job
 from penstock_plugins.delivery import RetryRule
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.pipelines.program import Instruction
 from penstock_plugins.pipelines.stages import StageKind
 from penstock_plugins.result import ToolFailure

@@ -13,7 +13,8 @@ from penstock_broker_config import crash
 from penstock_broker_config.ledger import BatchHeader, BufferedCall, CallEntry, InnerOf, JobState, Submitted
 from penstock_broker_config.value_references import INLINE_BYTES, is_reference
 from penstock_broker_config.waiting import WaitingRoom
-from penstock_plugins.errors import ErrorCode, JobNotFoundError
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import JobNotFoundError
 from penstock_plugins.result import ToolFailure, to_record
 from penstock_workers.batch_runner import BatchRunner
 from penstock_workers.bench import Bench

@@ -9,7 +9,7 @@ import orjson
 
 from penstock_broker_config.flow_items import item_context, pack_items
 from penstock_broker_config.ledger import ItemRecord, RecordKind
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
 from penstock_plugins.pipelines.trace import Trace
 from penstock_plugins.pipelines.trace_cut import MAX_ENTRY_BYTES, trace_json

@@ -11,7 +11,8 @@ from penstock_broker_config.envelope import flow_context
 from penstock_broker_config.flow_items import pack_items, unpack_items
 from penstock_broker_config.ledger import FlowClaim, run_of
 from penstock_broker_config.value_references import INLINE_BYTES, is_reference
-from penstock_plugins.errors import EnvelopeError, ErrorCode
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import EnvelopeError
 from penstock_plugins.pipelines.item import ItemState, ItemStatus, UndoCall
 from penstock_plugins.pipelines.machine_undoing import undoing_ended
 from penstock_plugins.pipelines.trace import Trace

@@ -17,13 +17,8 @@ import redis
 
 from penstock_broker_config import crash
 from penstock_broker_config.ledger import FlowClaim, FlowState, FlowStep, Leave
-from penstock_plugins.errors import (
-    EnvelopeError,
-    ErrorCode,
-    InvalidPipelineError,
-    LoopLimitError,
-    ValueLostError,
-)
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import EnvelopeError, InvalidPipelineError, LoopLimitError, ValueLostError
 from penstock_plugins.pipelines.item import ItemStatus
 from penstock_plugins.pipelines.stages import StageKind
 from penstock_plugins.result import ToolFailure

@@ -17,7 +17,8 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from penstock_plugins.bundle import MANIFEST_NAME
-from penstock_plugins.errors import BuildError, ErrorCode, ToolError
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import BuildError, ToolError
 from penstock_plugins.manifest import read_manifest
 from penstock_plugins.result import ToolFailure, ToolResult
 

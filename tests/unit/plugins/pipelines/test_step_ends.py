@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from penstock_plugins.errors import ErrorCode
+from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.pipelines.compiler import compile_plan
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
 from penstock_plugins.pipelines.local_run import LocalResult, run_locally

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from penstock_plugins.errors import BuildError, ErrorCode, ManifestError, ToolNotFoundError
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.errors import BuildError, ManifestError, ToolNotFoundError
 from penstock_plugins.manifest import dump, read_manifest
 from penstock_plugins.result import ToolFailure, ToolResult
 from penstock_workers.toolchain.example_calls import Example, read_examples, run_examples
