@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -16,28 +16,22 @@ from penstock_broker_config import crash
 from penstock_broker_config.envelope import Signer, flow_context
 from penstock_broker_config.flow_items import item_context, unpack_items
 from penstock_broker_config.ledger import JobRecord, Resumable, top_flow
-from penstock_broker_config.queues import DEFAULT
-from penstock_plugins.composites import find_in
 from penstock_plugins.errors import (
     ConfigurationError,
     ConflictError,
     JobNotFoundError,
-    ToolNotFoundError,
     ValueLostError,
 )
-from penstock_plugins.index import ToolIndex
 from penstock_plugins.pipelines.item import ItemState, ItemStatus, input_mark
 from penstock_plugins.pipelines.item_check import check_item
-from penstock_plugins.pipelines.model import Pipeline
-from penstock_plugins.pipelines.plan import Plan
 from penstock_plugins.pipelines.program import Op
 from penstock_plugins.pipelines.stages import next_stage
 from penstock_scheduler.flow import Effect, Flow, ask
-from penstock_scheduler.planning import Planned, make_plan
+from penstock_scheduler.planning import Planned
 from penstock_scheduler.reading import Ticket
+from penstock_scheduler.resuming_plan import plan_to_resume
 from penstock_scheduler.run_sending import Beginnings, input_text
 from penstock_scheduler.runs import Runs
-from penstock_scheduler.submission import choose_queue
 from penstock_scheduler.toolbox import Toolbox
 
 #: Items that begin as one flow.
@@ -86,8 +80,10 @@ class Resuming:
         if not record.state.final:
             raise ConfigurationError(f"Job {job_id} has not ended: wait for it, or cancel it first")
         yield from self._closed(job_id)
-        # Of one that was not begun whole, the plan is decided.
-        found = yield from (self._plan(before, terms) if begun is None else self._runs.plan_of(begun))
+        if begun is None:
+            found = yield from plan_to_resume(self._toolbox, before, pinned=terms.pinned, latest=terms.latest)
+        else:  # Not begun whole: the plan is decided.
+            found = yield from self._runs.plan_of(begun)
         items = yield from self._items(job_id)
         if not items:
             raise ConfigurationError(f"Nothing of job {job_id} is left to be done, or it has expired")
@@ -113,37 +109,6 @@ class Resuming:
         raise ConfigurationError(
             f"Steps of job {job_id} are still being stopped: try again; a scheduler has to run"
         )
-
-    def _plan(self, before: Planned, terms: Terms) -> Flow[Planned]:
-        """The plan to go on with."""
-        plan = before.plan
-        if terms.pinned:
-            for tool in plan.tools:
-                yield from self._toolbox.pinned(tool.name, tool.digest)
-            return before
-        yield from self._toolbox.tools()  # what was published a moment ago counts
-        changes = yield from self._toolbox.with_tools(lambda index: changes_of(plan, index))
-        if not changes:
-            return before
-        if not terms.latest:
-            raise ConflictError(
-                f"What the run called has changed ({'; '.join(changes)}): say pinned to go on with what it "
-                "began with, or latest to go on with what there is now",
-                {"changed": changes},
-            )
-        asked = None if plan.queue == DEFAULT else plan.queue.removeprefix("penstock.")
-        now = yield from self._toolbox.with_tools(
-            lambda index: make_plan(
-                plan.pipeline,
-                index,
-                lambda pool: choose_queue(asked, pool),
-                composite=plan.composite,
-                fuse=plan.fuse,
-            )
-        )
-        if _way(now) != _way(before):
-            raise ConflictError("A composite tool that the run calls has other steps now: submit it anew")
-        return replace(now, plan=now.plan.with_context(plan.context))
 
     def _items(self, job_id: str) -> Flow[dict[int, ItemState]]:
         """Every item that failed or never ended, by its index, as it was then."""
@@ -192,28 +157,6 @@ class Resuming:
             crash.reach("producer.after_seal")
 
 
-def changes_of(plan: Plan, index: ToolIndex) -> list[str]:
-    """What the names in a plan mean now that they did not mean then, in words."""
-    find = find_in(index)
-    changes = []
-    for name, meaning in sorted(plan.names.items()):
-        try:
-            resolved, now = index.resolve(name), find(name)
-        except ToolNotFoundError:
-            changes.append(f"{name} is not published any more")
-            continue
-        if isinstance(meaning, str):
-            if not isinstance(now, Pipeline) or now.digest() != plan.composites[meaning].digest():
-                changes.append(f"{name} has other steps")
-        elif resolved.digest != plan.tools[meaning].digest:
-            before = plan.tools[meaning]
-            changes.append(
-                f"{name} was {before.version} ({before.digest[:12]}), "
-                f"is {resolved.tool.version} ({resolved.digest[:12]})"
-            )
-    return changes
-
-
 def _check_inputs(items: Mapping[int, ItemState], terms: Terms) -> None:
     if terms.inputs is None:
         return
@@ -245,11 +188,6 @@ def _rewound(found: Planned, item: ItemState, beginnings: Beginnings) -> ItemSta
     if item.pc == 0:
         return ItemState.from_json(orjson.loads(beginnings.rows("record", first=0)(item.data)))
     return item
-
-
-def _way(found: Planned) -> list[list[tuple[str, str, str]]]:
-    """The instructions of all programs, as far as items remember where they are in them."""
-    return [[(one.op.value, one.path, one.tool_name) for one in program.code] for program in found.programs]
 
 
 def _unpacked(job_id: str, packed: bytes) -> Flow[list[Any]]:
