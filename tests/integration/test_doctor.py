@@ -22,7 +22,9 @@ from penstock_broker_config.redis_artifacts import RedisArtifacts
 from penstock_broker_config.redis_catalog import RedisCatalog
 from penstock_broker_config.settings import load_settings
 from penstock_plugins.bundle import read_bundle
+from penstock_plugins.errors import ConfigurationError
 from penstock_plugins.shipped import shipped_plugins
+from penstock_workers.artifacts.folder import PrivateFolder
 from tests.support.brokers import Broker
 from tests.support.bundles import publish_composite
 from tests.support.ledger_values import header
@@ -130,6 +132,41 @@ def test_a_cache_that_others_may_write_is_a_problem(redis_server: RedisServer, t
 
     assert found["cache"][0].level is Level.PROBLEM
     assert "chmod 700" in found["cache"][0].advice
+
+
+@pytest.mark.parametrize(
+    ("cache", "why"),
+    [
+        ("file/cache", "cannot be made in {folder}/file (Not a directory)"),
+        ("/proc/nowhere", "cannot be made in /proc (No such file or directory)"),
+        ("dangling", "cannot be made in {folder}/dangling (No such file or directory)"),
+        ("linked", "artifacts is no folder"),
+    ],
+)
+def test_a_cache_that_cannot_be_made_is_a_problem(
+    redis_server: RedisServer, tmp_path: Path, cache: str, why: str
+) -> None:
+    """A worker that starts here says so, and ends: the doctor says it before. Nothing is left behind."""
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to(tmp_path / "nothing" / "there")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "artifacts").symlink_to(tmp_path)
+
+    of_none, of_new = (
+        by_topic(list(examine(load_settings(redis_url=redis_server.url, cache_dir=tmp_path / folder))))
+        for folder in (cache, "new/cache")
+    )
+
+    assert of_none["cache"][0].level is Level.PROBLEM
+    assert why.format(folder=tmp_path) in of_none["cache"][0].message
+    assert "PENSTOCK_CACHE_DIR" in of_none["cache"][0].advice
+    assert of_new["cache"][0].level is Level.OK
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dangling", "file", "linked"]
+    with (
+        pytest.raises(ConfigurationError, match="is no folder that can be used"),
+        PrivateFolder(tmp_path / cache / "artifacts").opened(),
+    ):
+        pass
 
 
 def test_a_composite_is_never_said_to_be_uncompiled(redis_server: RedisServer, tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import redis
 
@@ -17,10 +19,9 @@ from penstock_broker_config.settings import Settings
 def check_cache(settings: Settings, _: redis.Redis) -> Iterator[Finding]:
     """Whether native code can be kept here, and nobody else can write it."""
     folder = settings.cache_dir / "artifacts"
-    if not folder.exists():
-        yield Finding(
-            about="cache", level=Level.OK, message=f"{folder} is made by the first worker on this host"
-        )
+    # Not as methods of the path, which raise where a folder above may not be looked into.
+    if not os.path.isdir(folder) or os.path.islink(folder):
+        yield _of_no_cache(folder)
         return
     about = folder.stat()
     if about.st_uid != os.geteuid() or stat.S_IMODE(about.st_mode) & 0o077:
@@ -42,6 +43,37 @@ def check_cache(settings: Settings, _: redis.Redis) -> Iterator[Finding]:
         yield Finding(about="cache", level=Level.OK, message=f"{count} compiled plugins in {folder}")
 
 
+def _compiled(folder: Path) -> set[str]:
+    """How the digests begin of plugins whose native code is there; of a folder that cannot be read none."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return set()
+    return {name.partition("-")[0] for name in names if name.endswith(".cwasm")}
+
+
+def _of_no_cache(folder: Path) -> Finding:
+    """What comes of a cache that is no folder yet. Whether one can be made shows when it is tried."""
+    if os.path.lexists(folder):
+        why = f"{folder} is no folder"
+    else:
+        above = next(path for path in folder.parents if os.path.lexists(path))
+        try:
+            os.rmdir(tempfile.mkdtemp(prefix=".doctor-", dir=above))
+        except OSError as error:
+            why = f"{folder} cannot be made in {above} ({error.strerror})"
+        else:
+            return Finding(
+                about="cache", level=Level.OK, message=f"{folder} is made by the first worker on this host"
+            )
+    return Finding(
+        about="cache",
+        level=Level.PROBLEM,
+        message=f"{why}: no worker starts here",
+        advice="Set PENSTOCK_CACHE_DIR to a folder that this user may write",
+    )
+
+
 def check_plugins(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
     """Whether there is something to call, and this host has it compiled."""
     records = RedisCatalog(client, settings.keys).records()
@@ -53,9 +85,9 @@ def check_plugins(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
             advice="`penstock plugin publish DIR`",
         )
         return
-    folder = settings.cache_dir / "artifacts"
-    compiled = [record for record in records if record.manifest.composite is None]
-    cold = [r for r in compiled if not any(folder.glob(f"{r.digest[:16]}-*.cwasm"))]
+    components = [record for record in records if record.manifest.composite is None]
+    compiled = _compiled(settings.cache_dir / "artifacts")
+    cold = [record for record in components if record.digest[:16] not in compiled]
     yield Finding(
         about="plugins",
         level=Level.OK,
