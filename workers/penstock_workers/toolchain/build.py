@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from penstock_plugins.errors import BuildError
 from penstock_workers.toolchain.built_from import digest_of_sources, remember
 from penstock_workers.toolchain.c import build_c_plugin
 from penstock_workers.toolchain.javascript import build_js_plugin
 from penstock_workers.toolchain.python import build_python_plugin
 from penstock_workers.toolchain.sources import Language, language_of
 from penstock_workers.toolchain.toolchains import Say, silent
+from penstock_workers.toolchain.watching import no_files
 
 _BUILDERS: dict[Language, Callable[..., Path]] = {
     "c": build_c_plugin,
@@ -32,8 +34,13 @@ def build_plugin(folder: Path, *, packed: bool = False, say: Say = silent) -> Pa
 
     Raises:
         ManifestError: the manifest is missing or cannot be used.
-        BuildError: there is nothing to build, or the toolchain refuses it; its messages are in the error.
+        BuildError: there is nothing to build, a source is no regular file, or the toolchain refuses it; its
+            messages are in the error.
     """
+    if refused := no_files(folder):
+        raise BuildError(
+            "\n".join(f"{path} is no regular file: put the file itself there." for path in refused)
+        )
     build = _BUILDERS[language_of(folder)]
     sources = digest_of_sources(folder)  # before: what changes during the build is not in its artifact
     artifact = build(folder, packed=packed, say=say)

@@ -21,6 +21,7 @@ from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.errors import BuildError, ToolError
 from penstock_plugins.manifest import read_manifest
 from penstock_plugins.result import ToolFailure, ToolResult
+from penstock_workers.toolchain.sources import read_plain
 
 EXAMPLES_NAME = "examples.toml"
 
@@ -100,14 +101,14 @@ def read_examples(folder: Path) -> list[Example]:
 
 def _tables_of_manifest(path: Path) -> Sequence[object]:
     try:
-        return read_manifest(path.read_bytes(), path=str(path)).examples
+        return read_manifest(read_plain(path), path=str(path)).examples
     except FileNotFoundError:
         return ()
 
 
 def _tables_of_file(path: Path) -> Sequence[object]:
     try:
-        document = tomllib.loads(path.read_text())
+        document = tomllib.loads(read_plain(path).decode())
     except FileNotFoundError:
         return ()
     except (ValueError, RecursionError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 from typing import Literal
 
@@ -39,11 +40,11 @@ def component_manifest(folder: Path) -> Manifest:
 
     Raises:
         ManifestError: it is missing or cannot be used.
-        BuildError: it says that the plugin is something else.
+        BuildError: it says that the plugin is something else, or is no regular file.
     """
     path = folder / MANIFEST_NAME
     try:
-        manifest = read_manifest(path.read_bytes(), path=str(path))
+        manifest = read_manifest(read_plain(path), path=str(path))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ManifestError(f"Plugin manifest not found: {path}") from error
     if manifest.composite is not None:
@@ -51,6 +52,23 @@ def component_manifest(folder: Path) -> Manifest:
     if manifest.kind != "component":
         raise BuildError(f"{path} says kind = {manifest.kind!r}; what is built is a component.")
     return manifest
+
+
+def read_plain(path: Path) -> bytes:
+    """A file that somebody may have put there as something else; a FIFO must not hold us up.
+
+    Raises:
+        BuildError: it is no regular file.
+        OSError: it is not there, or cannot be read.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise BuildError(f"{path} is no regular file.")
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(fd)
 
 
 def has_batch_entry_point(manifest: Manifest) -> bool:

@@ -30,14 +30,24 @@ def changes(folder: Path, *, pause: Callable[[], object]) -> Iterator[None]:
 
 def source_files(folder: Path) -> list[Path]:
     """What an artifact is built from, the manifest aside."""
+    return [path for path in _found(folder) if path.is_file()]
+
+
+def no_files(folder: Path) -> list[Path]:
+    """What stands where an artifact's sources do, and would hold up who reads it: FIFOs, devices, sockets."""
+    found = [folder / MANIFEST_NAME, *_found(folder)]
+    return [path for path in found if path.exists() and not path.is_file() and not path.is_dir()]
+
+
+def _found(folder: Path) -> list[Path]:
     found = [*(folder / name for name in _FILES), *(folder / "src").rglob("*")]
-    return [path for path in found if path.is_file() and "__pycache__" not in path.parts]
+    return [path for path in found if "__pycache__" not in path.parts]
 
 
 def _state(folder: Path) -> dict[str, tuple[int, int]]:
-    """Time and size of each source that is there."""
+    """Time and size of each source that is there, and of what is none: its author takes it away again."""
     state = {}
-    for path in [folder / MANIFEST_NAME, *source_files(folder)]:
+    for path in [folder / MANIFEST_NAME, *source_files(folder), *no_files(folder)]:
         try:
             about = path.stat()
         except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +55,14 @@ def test_it_builds_at_once_and_again_when_a_source_changes(tmp_path: Path) -> No
     )
 
     assert noticed == [0, 2, 4, 6, 7]
+
+
+def test_a_pipe_among_the_sources_is_noticed_when_it_comes_and_goes(tmp_path: Path) -> None:
+    """What cannot be built is told, and built when its author has taken it away. Nobody waits for it."""
+    pipe = tmp_path / "src" / "pipe.c"
+    pipe.parent.mkdir()
+
+    assert watch(tmp_path, Pauses(lambda: os.mkfifo(pipe), lambda: None, pipe.unlink)) == [0, 1, 3]
 
 
 def test_what_python_writes_beside_sources_is_no_change(tmp_path: Path) -> None:
