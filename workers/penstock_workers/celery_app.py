@@ -20,6 +20,7 @@ from penstock_plugins.errors import ToolError
 from penstock_workers import preload
 from penstock_workers.consumer import ResilientConsumer
 from penstock_workers.foreign.tasks import add_tasks
+from penstock_workers.heap import keep_freed_memory
 from penstock_workers.pipelines.sending import StepTask, send_on
 from penstock_workers.refusals import refuse_pool
 from penstock_workers.runtime import Runtime, WorkerPlan, start_runtime
@@ -108,6 +109,7 @@ def _connect_signals(plan: WorkerPlan) -> None:
     @signals.worker_process_init.connect(weak=False)
     def start(**_: object) -> None:
         preload.after_fork_child()
+        keep_freed_memory()
         global _runtime  # noqa: PLW0603  # one pool process has one runtime, and Celery's tasks no constructor
         # A process that ends waits until the parent has read its last answer, half a minute by default; a
         # parent that stops may have ceased to read. What gets lost is a doorbell's acknowledgement.
