@@ -50,7 +50,6 @@ class SleepingTool(PreparedTool):
             time.sleep(self._sleep_s)
         return Outcome(
             content=_CONTENT,
-            metadata={"execution_ms": self._sleep_s * 1000},
             # The ledger's measured cost may not be 0: that means that it was not measured.
             execution_s=max(self._sleep_s, 1e-6),
         )

@@ -105,7 +105,7 @@ def told(deeds: str) -> list[bytes]:
 
 def seen(outcome: Outcome) -> tuple[object, ...]:
     """What a caller sees, times aside."""
-    metadata = {k: v for k, v in outcome.metadata.items() if k not in {"execution_ms", "batched"}}
+    metadata = {k: v for k, v in outcome.metadata.items() if k != "batched"}
     return outcome.content, outcome.failure, metadata
 
 

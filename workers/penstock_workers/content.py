@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
 from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.result import ToolFailure
 from penstock_workers.text import clean, cut
+
+#: What a guest returned: its text, and the JSON values that it says.
+Content: TypeAlias = tuple[bytes, Any]
 
 #: Codes that a guest may give its own failure; any other is EXECUTION_ERROR.
 _HONOURED = {
@@ -33,7 +36,7 @@ RETRY_AFTER_MAX_S = 86_400.0
 _NESTING = 250
 
 
-def read_content(content: bytes, *, is_error: bool) -> bytes | ToolFailure:
+def read_content(content: bytes, *, is_error: bool) -> Content | ToolFailure:
     """The content, which was checked to be JSON, or the failure that it stands for."""
     try:
         value = orjson.loads(content)
@@ -45,7 +48,7 @@ def read_content(content: bytes, *, is_error: bool) -> bytes | ToolFailure:
             message=f"The guest's output is not JSON: {error}",
             details={"output": content[:RAW_BYTES].decode(errors="ignore")},
         )
-    return read_failure(value) if is_error else content
+    return read_failure(value) if is_error else (content, value)
 
 
 def read_failure(value: Any) -> ToolFailure:

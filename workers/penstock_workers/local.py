@@ -125,9 +125,12 @@ def _result(call_id: str, resolved: ResolvedTool, outcome: Outcome) -> ToolResul
         call_id=call_id,
         tool=resolved.tool.full_name,
         success=outcome.success,
-        data=None if outcome.content is None else orjson.loads(outcome.content),
+        data=outcome.data,
         error=outcome.failure,
         metadata=ResultMetadata(
-            **outcome.metadata, worker=f"local:{os.getpid()}", plugin_digest=resolved.digest
+            **outcome.metadata,
+            execution_ms=outcome.execution_ms,
+            worker=f"local:{os.getpid()}",
+            plugin_digest=resolved.digest,
         ),
     )

@@ -14,10 +14,12 @@ class Outcome:
 
     #: The tool's output as JSON text that was checked to be JSON. None for a failure.
     content: bytes | None = None
+    #: The same as JSON values.
+    data: Any = None
     #: Why there is no content. None for a success.
     failure: ToolFailure | None = None
-    #: Fields of `ResultMetadata` that differ from their defaults; the caller may add its own
-    #: (`queued_ms`, `attempts`).
+    #: Fields of `ResultMetadata` that differ from their defaults, but for the time that it took; the caller
+    #: may add its own (`queued_ms`, `attempts`).
     metadata: dict[str, Any] = field(default_factory=dict)
     #: Seconds that the execution took, checks of the params included.
     execution_s: float = 0.0
@@ -27,6 +29,14 @@ class Outcome:
         """Whether there is content."""
         return self.failure is None
 
+    @property
+    def execution_ms(self) -> float:
+        """The time that it took, as results have it."""
+        return round(self.execution_s * 1000, 3)
+
     def to_record(self) -> bytes:
         """The compact form that the ledger keeps."""
-        return to_record(content=self.content, error=self.failure, metadata=self.metadata)
+        metadata = self.metadata
+        if self.execution_s:
+            metadata = {"execution_ms": self.execution_ms, **metadata}
+        return to_record(content=self.content, error=self.failure, metadata=metadata)

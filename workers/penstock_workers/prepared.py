@@ -12,7 +12,7 @@ from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.errors import OutputTooLargeError, ParamsError, ToolError, ToolTimeoutError
 from penstock_plugins.manifest_tool import RetryTable
 from penstock_plugins.result import ToolFailure
-from penstock_workers.content import read_content
+from penstock_workers.content import Content, read_content
 from penstock_workers.outcome import Outcome
 from penstock_workers.together import TogetherCalls
 
@@ -80,17 +80,17 @@ class PreparedTool:
         notes = self._new_notes()
         try:
             args_json = self.checked(params_json)
-            content = self._answer(args_json, notes, token, timeout_s)
+            answer = self._answer(args_json, notes, token, timeout_s)
         except ToolError as error:
-            content = ToolFailure.from_exception(error)
+            answer = ToolFailure.from_exception(error)
         if notes.interruption is not None:
             raise notes.interruption
         took_s = time.perf_counter() - started_at
         metadata = notes.metadata()
-        metadata["execution_ms"] = round(took_s * 1000, 3)
-        if isinstance(content, ToolFailure):
-            return Outcome(failure=content, metadata=metadata, execution_s=took_s)
-        return Outcome(content=content, metadata=metadata, execution_s=took_s)
+        if isinstance(answer, ToolFailure):
+            return Outcome(failure=answer, metadata=metadata, execution_s=took_s)
+        content, data = answer
+        return Outcome(content=content, data=data, metadata=metadata, execution_s=took_s)
 
     def invoke_many(
         self, params_json: Sequence[str | bytes], *, token: str, timeout_s: float | None = None
@@ -113,7 +113,7 @@ class PreparedTool:
 
     def try_together(
         self, args_json: Sequence[bytes], *, token: str, timeout_s: float
-    ) -> list[bytes | None] | ToolFailure:
+    ) -> list[Content | None] | ToolFailure:
         """Run calls in one instance, all of them within the limits of one.
 
         Args:
@@ -139,13 +139,13 @@ class PreparedTool:
             return [None] * len(args_json)
         return [self._content(answer) for answer in answers]
 
-    def _content(self, answer: Answer) -> bytes | None:
+    def _content(self, answer: Answer) -> Content | None:
         """The content that is sure to be what the call gives alone."""
         too_large = answer.size_bytes > self._limits.output_bytes
         if answer.is_error or too_large or len(answer.content) != answer.size_bytes:
             return None
         content = read_content(answer.content, is_error=False)
-        return content if isinstance(content, bytes) else None
+        return None if isinstance(content, ToolFailure) else content
 
     def checked(self, params_json: str | bytes) -> bytes:
         """The params as the guest gets them: what was checked, and nothing else.
@@ -170,7 +170,7 @@ class PreparedTool:
 
     def _answer(
         self, args_json: bytes, notes: CallNotes, token: str, timeout_s: float | None
-    ) -> bytes | ToolFailure:
+    ) -> Content | ToolFailure:
         limit_s = self._limits.timeout_s
         if timeout_s is not None and timeout_s < limit_s:
             limit_s = timeout_s

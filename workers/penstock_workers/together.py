@@ -157,7 +157,6 @@ class TogetherCalls:
             took_s = time.perf_counter() - begun_at
             self._known[index] = Outcome(
                 failure=ToolFailure.from_exception(error),
-                metadata={"execution_ms": round(took_s * 1000, 3)},
                 execution_s=took_s,
             )
             return None
@@ -176,8 +175,9 @@ class TogetherCalls:
         share_s = max(took_s / len(group), 1e-6)
         for index, content in zip(group, contents, strict=True):
             if content is not None:
-                metadata = {"execution_ms": round(share_s * 1000, 3), "batched": len(group)}
-                self._known[index] = Outcome(content=content, metadata=metadata, execution_s=share_s)
+                text, data = content
+                metadata = {"batched": len(group)}
+                self._known[index] = Outcome(content=text, data=data, metadata=metadata, execution_s=share_s)
         self._call_s = share_s
         self._size = max(_PAIR, min(MAX_CALLS, 4 * len(group), int(TARGET_S / share_s)))
         if contents.count(None) * 2 > len(group):

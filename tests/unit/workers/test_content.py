@@ -19,7 +19,9 @@ def failure(said: object) -> ToolFailure:
 
 def test_content_is_kept_as_it_was_written() -> None:
     """It is checked to be JSON, and not written anew."""
-    assert read_content(b' {"b": 1,\n "a": 1e3} ', is_error=False) == b' {"b": 1,\n "a": 1e3} '
+    text = b' {"b": 1,\n "a": 1e3} '
+
+    assert read_content(text, is_error=False) == (text, {"b": 1, "a": 1000.0})
 
 
 def test_text_that_is_no_json_is_shown_in_part() -> None:
@@ -35,7 +37,7 @@ def test_brackets_inside_strings_are_no_nesting() -> None:
     """What looks deep is measured before it is refused."""
     content = orjson.dumps("[" * 2000)
 
-    assert read_content(content, is_error=False) == content
+    assert read_content(content, is_error=False) == (content, "[" * 2000)
 
 
 @pytest.mark.parametrize("code", ["RATE_LIMIT", "DEPENDENCY_ERROR", "NOT_FOUND", "VALIDATION_ERROR"])

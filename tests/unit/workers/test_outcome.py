@@ -9,7 +9,7 @@ from penstock_workers.outcome import Outcome
 
 def test_success_is_kept_with_its_content() -> None:
     """What a reader makes of the record is what the guest returned."""
-    outcome = Outcome(content=b'{"n": 1}', metadata={"execution_ms": 0.5})
+    outcome = Outcome(content=b'{"n": 1}', data={"n": 1}, execution_s=0.0005)
 
     result = from_record(outcome.to_record(), call_id="j.0", tool="text.stats", index=None)
 
