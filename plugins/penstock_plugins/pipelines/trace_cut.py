@@ -26,8 +26,11 @@ def trace_json(trace: Trace) -> bytes:
         written = orjson.dumps(trace)
     except orjson.JSONEncodeError:
         written = b""
-    if 0 < len(written) <= MAX_ENTRY_BYTES:
-        return written
+    return written if 0 < len(written) <= MAX_ENTRY_BYTES else large_trace_json(trace)
+
+
+def large_trace_json(trace: Trace) -> bytes:
+    """The same for a trace that is known to be larger than one entry may be."""
     return b"[%b]" % b",".join(map(_entry_json, trace))
 
 

@@ -12,7 +12,7 @@ from penstock_broker_config.ledger import ItemRecord, RecordKind
 from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
 from penstock_plugins.pipelines.trace import Trace
-from penstock_plugins.pipelines.trace_cut import MAX_ENTRY_BYTES, trace_json
+from penstock_plugins.pipelines.trace_cut import MAX_ENTRY_BYTES, large_trace_json, trace_json
 from penstock_plugins.result import ToolFailure, to_record
 from penstock_workers.bench import Bench
 from penstock_workers.pipelines.states import States, encoded
@@ -41,6 +41,7 @@ class ItemEnds:
             record = _small_record(item.data, metadata, trace, filtered=filtered)
             if record is not None:
                 return ItemRecord(position, RecordKind.SUCCESS, record)
+        written = large_trace_json(trace) if failure is None else trace_json(trace)
         content = b"null"
         if failure is None:
             try:
@@ -54,7 +55,7 @@ class ItemEnds:
             content=content,
             error=failure,
             metadata=metadata,
-            trace=trace_json(trace),
+            trace=written,
             filtered=filtered,
         )
         return ItemRecord(position, kind, self._states.beside(work.flow, record))
