@@ -18,7 +18,7 @@ from penstock_plugins.pipelines.machine_gathering import gathered
 from penstock_plugins.pipelines.machine_quick import Values
 from penstock_plugins.pipelines.machine_values import no_object, value_of
 from penstock_plugins.pipelines.program import Instruction, Op, Program
-from penstock_plugins.pipelines.trace import Trace, entry_of, failed, head_of
+from penstock_plugins.pipelines.trace import Trace, entry_of, failed, head_of, rounded_ms
 from penstock_plugins.result import ToolFailure
 
 #: Run at once wherever an item comes to them: they cost nothing.
@@ -111,7 +111,9 @@ class Machine:
         """
         at = item.pc
         result = {"success": True, "data": data} if failure is None else failed(failure)
-        entry = {**self._heads[at], "result": result, "duration_ms": round(duration_ms, 3)}
+        entry = self._heads[at].copy()
+        entry["result"] = result
+        entry["duration_ms"] = rounded_ms(duration_ms)
         if params is not None:
             entry["params"] = params
         self._endings.ended(item, self._code[at], entry, result, failure, trace)
