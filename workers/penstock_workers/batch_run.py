@@ -22,7 +22,7 @@ from penstock_plugins.errors import (
     ToolTimeoutError,
     ValueLostError,
 )
-from penstock_plugins.result import ToolFailure
+from penstock_plugins.result import ToolFailure, rounded_ms
 from penstock_workers.batch_calls import BatchCall, read_batch
 from penstock_workers.bench import Bench, Summary
 from penstock_workers.executor import PreparedTool
@@ -218,7 +218,7 @@ class BatchRun:
         finally:
             self._hold.running = None
         waited_ms = self._claim.now_ms - call.accepted_ms + (begun_at - self._started_at) * 1000
-        outcome.metadata["queued_ms"] = round(waited_ms, 3)
+        outcome.metadata["queued_ms"] = rounded_ms(max(0.0, waited_ms))
         return outcome
 
     def _say_stopped(self, call: BatchCall) -> None:

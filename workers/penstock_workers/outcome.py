@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from penstock_plugins.result import ToolFailure, to_record
+from penstock_plugins.result import ToolFailure, rounded_ms, to_record
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,11 +32,10 @@ class Outcome:
     @property
     def execution_ms(self) -> float:
         """The time that it took, as results have it."""
-        return round(self.execution_s * 1000, 3)
+        return rounded_ms(self.execution_s * 1000)
 
     def to_record(self) -> bytes:
         """The compact form that the ledger keeps."""
-        metadata = self.metadata
         if self.execution_s:
-            metadata = {"execution_ms": self.execution_ms, **metadata}
-        return to_record(content=self.content, error=self.failure, metadata=metadata)
+            self.metadata["execution_ms"] = rounded_ms(self.execution_s * 1000)
+        return to_record(content=self.content, error=self.failure, metadata=self.metadata)

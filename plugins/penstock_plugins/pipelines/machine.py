@@ -18,8 +18,8 @@ from penstock_plugins.pipelines.machine_gathering import gathered
 from penstock_plugins.pipelines.machine_quick import Values
 from penstock_plugins.pipelines.machine_values import no_object, value_of
 from penstock_plugins.pipelines.program import Instruction, Op, Program
-from penstock_plugins.pipelines.trace import Trace, entry_of, failed, head_of, rounded_ms
-from penstock_plugins.result import ToolFailure
+from penstock_plugins.pipelines.trace import Trace, entry_of, failed, head_of
+from penstock_plugins.result import ToolFailure, rounded_ms
 
 #: Run at once wherever an item comes to them: they cost nothing.
 _CONTROL = frozenset({Op.JUMP, Op.DONE, Op.CATCH, Op.ENTER, Op.LEAVE, Op.END})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from penstock_plugins.pipelines.program import Instruction
-from penstock_plugins.result import ToolFailure
+from penstock_plugins.result import ToolFailure, rounded_ms
 
 #: Entries `{type, step, name?, tool?, params?, passed?, taken?, skipped?, result?, duration_ms}`, in order.
 Trace = list[dict[str, Any]]
@@ -14,11 +14,6 @@ Trace = list[dict[str, Any]]
 def entry_of(instruction: Instruction, duration_ms: float, /, **fields: Any) -> dict[str, Any]:
     """An entry about the step that an instruction belongs to."""
     return {**head_of(instruction), **fields, "duration_ms": rounded_ms(duration_ms)}
-
-
-def rounded_ms(duration_ms: float) -> float:
-    """A duration as traces have it, in whole microseconds; as `round` gives it, and quicker."""
-    return int(duration_ms * 1000 + 0.5) / 1000
 
 
 def head_of(instruction: Instruction) -> dict[str, Any]:

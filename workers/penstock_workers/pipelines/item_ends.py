@@ -13,7 +13,7 @@ from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
 from penstock_plugins.pipelines.trace import Trace
 from penstock_plugins.pipelines.trace_cut import MAX_ENTRY_BYTES, large_trace_json, trace_json
-from penstock_plugins.result import ToolFailure, to_record
+from penstock_plugins.result import ToolFailure, rounded_ms, to_record
 from penstock_workers.bench import Bench
 from penstock_workers.pipelines.states import States, encoded
 from penstock_workers.pipelines.work import FlowWork
@@ -32,8 +32,8 @@ class ItemEnds:
         took_ms = sum([entry["duration_ms"] for entry in trace])
         waited_ms = max(0.0, work.now_ms() - work.claim.created_ms - took_ms)
         metadata = {
-            "execution_ms": round(took_ms, 3),
-            "queued_ms": round(waited_ms, 3),
+            "execution_ms": rounded_ms(took_ms),
+            "queued_ms": rounded_ms(waited_ms),
             "worker": self._bench.worker,
         }
         failure, filtered = item.failure, item.status is ItemStatus.FILTERED
