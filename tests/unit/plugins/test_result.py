@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.errors import ERROR_CLASSES, ToolError
-from penstock_plugins.result import ResultMetadata, ToolFailure, ToolResult, from_record, to_record
+from penstock_plugins.result import (
+    ResultMetadata,
+    ToolFailure,
+    ToolResult,
+    from_record,
+    rounded_ms,
+    to_record,
+)
 
 TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20)
 JSON = st.recursive(
@@ -168,3 +175,12 @@ def test_data_is_written_as_its_text_would_be() -> None:
     text = to_record(content=orjson.dumps(data), error=None, metadata={}, trace=orjson.dumps(trace))
 
     assert to_record(content=None, data=data, error=None, metadata={}, trace=trace) == text
+
+
+@given(st.floats(0, 1e9))
+def test_durations_are_whole_microseconds(duration_ms: float) -> None:
+    """The nearest one; and once rounded they stay."""
+    rounded = rounded_ms(duration_ms)
+
+    assert abs(rounded - duration_ms) <= 0.000501
+    assert rounded_ms(rounded) == rounded
