@@ -129,7 +129,8 @@ CASES = {
                 figure=_times(name, side),
                 at_most=1.1,
             )
-            for name, side in ((_SMALL, _SHIPPED), (_PAGES, _SHIPPED), (_PAGES, _APART))
+            for name in (_SMALL, _PAGES)
+            for side in (_SHIPPED, _APART)
         ),
         charts=(
             Curves(

@@ -37,5 +37,5 @@ class Outcome:
     def to_record(self) -> bytes:
         """The compact form that the ledger keeps."""
         if self.execution_s:
-            self.metadata["execution_ms"] = rounded_ms(self.execution_s * 1000)
+            self.metadata["execution_ms"] = self.execution_ms
         return to_record(content=self.content, error=self.failure, metadata=self.metadata)

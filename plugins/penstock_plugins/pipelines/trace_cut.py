@@ -30,7 +30,7 @@ def trace_json(trace: Trace) -> bytes:
 
 
 def large_trace_json(trace: Trace) -> bytes:
-    """The same for a trace that is known to be larger than one entry may be."""
+    """The same, entry by entry: quicker for a trace that is likely to be too large to be written at once."""
     return b"[%b]" % b",".join(map(_entry_json, trace))
 
 
