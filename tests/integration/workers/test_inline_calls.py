@@ -37,7 +37,7 @@ class Told(NoHooks):
 def test_W8_hooks_are_told_of_each_call_of_a_fused_step(tmp_path: Path) -> None:
     """Once, with the run and the tool; and each item carries on what its own call gave."""
     told = Told()
-    pipeline = Pipeline("p").pipe("good.run").pipe("good.run")
+    pipeline = Pipeline("p").pipe("good.run").pipe("good.run").pipe("good.run")
     with Executor.local(folder_of(GOOD, tmp_path), cache_dir=tmp_path / "cache") as local:
         index = ToolIndex([local.record])
         plan = make_plan(pipeline, index, lambda _: "q", fuse=True).plan
@@ -56,4 +56,4 @@ def test_W8_hooks_are_told_of_each_call_of_a_fused_step(tmp_path: Path) -> None:
         take_through(work, work.program.program.end, InlineCalls(bench))
 
     assert [item.data for item in work.items if item is not None] == [{"n": n} for n in range(3)]
-    assert [(note.job, note.tool, note.failure) for note in told.calls] == [("r", "good.run", None)] * 6
+    assert [(note.job, note.tool, note.failure) for note in told.calls] == [("r", "good.run", None)] * 9
