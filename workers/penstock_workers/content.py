@@ -40,7 +40,7 @@ def read_content(content: bytes, *, is_error: bool) -> Content | ToolFailure:
     """The content, which was checked to be JSON, or the failure that it stands for."""
     try:
         value = orjson.loads(content)
-        if content.count(b"[") + content.count(b"{") > _NESTING:
+        if len(content) > _NESTING and content.count(b"[") + content.count(b"{") > _NESTING:
             orjson.dumps(value)
     except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
         return ToolFailure(

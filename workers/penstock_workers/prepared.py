@@ -104,11 +104,11 @@ class PreparedTool:
         """
         calls = TogetherCalls(self, params_json)
         outcomes: list[Outcome] = []
-        for index in range(len(params_json)):
+        while len(outcomes) < len(params_json):
             if outcomes and (last := outcomes[-1].failure) and last.code is ErrorCode.CANCELLED:
                 outcomes.append(Outcome(failure=last))
             else:
-                outcomes.append(calls.invoke(index, token=token, timeout_s=timeout_s))
+                outcomes += calls.invoke_next(len(outcomes), token=token, timeout_s=timeout_s)
         return outcomes
 
     def try_together(

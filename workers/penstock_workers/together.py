@@ -118,6 +118,15 @@ class TogetherCalls:
         self._args.pop(index, None)
         return self._known.pop(index)
 
+    def invoke_next(self, index: int, *, token: str, timeout_s: float | None = None) -> list[Outcome]:
+        """The outcome of a call, and those of the calls after it that are known with it."""
+        outcomes = [self.invoke(index, token=token, timeout_s=timeout_s)]
+        known, args = self._known, self._args
+        while (found := known.pop(index := index + 1, None)) is not None:
+            args.pop(index, None)
+            outcomes.append(found)
+        return outcomes
+
     def _group_from(self, index: int) -> list[int]:
         """The group that begins with a call; none when it is to run alone."""
         while self._groups and self._groups[-1][0] <= index:

@@ -62,6 +62,9 @@ def _of_table(parts: dict[str, Way]) -> Way:
     if len(parts) == 1:
         [(only, part)] = parts.items()
         return lambda item, result: {only: part(item, result)}
+    if len(parts) == 2:
+        [(first, one), (second, other)] = parts.items()
+        return lambda item, result: {first: one(item, result), second: other(item, result)}
     made = tuple(parts.items())
     return lambda item, result: {key: part(item, result) for key, part in made}
 

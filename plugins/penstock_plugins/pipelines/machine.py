@@ -8,8 +8,8 @@ two of these the item may travel as JSON. Whatever happens is added to the trace
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
 
 from penstock_plugins.errors import ToolError
 from penstock_plugins.pipelines.item import ItemState, ItemStatus, ms_inside
@@ -24,6 +24,10 @@ from penstock_plugins.result import ToolFailure, rounded_ms
 #: Run at once wherever an item comes to them: they cost nothing.
 _CONTROL = frozenset({Op.JUMP, Op.DONE, Op.CATCH, Op.ENTER, Op.LEAVE, Op.END})
 _WAITING = frozenset({Op.CALL, Op.FAN, Op.GATHER})
+
+#: An item whose call has ended, its trace, params and data, why it failed if it did, and how many
+#: milliseconds it took.
+CallEnd: TypeAlias = tuple[ItemState, Trace, "dict[str, Any]", Any, "ToolFailure | None", float]
 
 
 class Machine:
@@ -52,6 +56,8 @@ class Machine:
         self._endings = Endings(program, look, now, values)
         #: Of each instruction: what its trace entries begin with, and whether items ask for something there.
         self._heads = [head_of(instruction) for instruction in program.code]
+        #: The same of calls, with room for the rest.
+        self._calls = [{**head, "result": None, "duration_ms": 0.0, "params": None} for head in self._heads]
         self._asks = [
             one.op is Op.GATHER or (one.op in _WAITING and one.when is None) for one in program.code
         ]
@@ -117,6 +123,25 @@ class Machine:
         if params is not None:
             entry["params"] = params
         self._endings.ended(item, self._code[at], entry, result, failure, trace)
+
+    def calls_ended(self, at: int, ends: Iterable[CallEnd]) -> None:
+        """`call_ended` for items that all stand at the same call; of most of them nothing comes but data."""
+        head, is_plain, keep = self._calls[at], self._endings.plain[at], self._endings.keep
+        instruction = self._code[at]
+        for item, trace, params, data, failure, duration_ms in ends:
+            if failure is not None or not is_plain:
+                self.call_ended(
+                    item, params=params, data=data, failure=failure, duration_ms=duration_ms, trace=trace
+                )
+                continue
+            result = {"success": True, "data": data}
+            entry = head.copy()
+            entry["result"] = result
+            entry["duration_ms"] = rounded_ms(duration_ms)
+            entry["params"] = params
+            trace.append(entry)
+            item.data, item.pc = data, at + 1
+            keep(item, instruction, result)
 
     def members(self, item: ItemState, trace: Trace) -> list[tuple[int, Any]] | None:
         """The members of the fan-out that an item stands at: each one's program, by number, and its input.

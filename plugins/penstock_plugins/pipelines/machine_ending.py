@@ -29,7 +29,7 @@ class Endings:
         self._look = look
         self._failing = Failing(program, now)
         #: By instruction: whether nothing comes of its success but its result, which the item carries on.
-        self._plain = [
+        self.plain = [
             look is None
             and one.op is not Op.DONE
             and all(what is None for what in (one.undo_params, one.stop_when, values.output[one.at]))
@@ -52,11 +52,6 @@ class Endings:
         """
         if entry is not None:
             trace.append(entry)
-        if failure is None and self._plain[instruction.at]:
-            item.data, item.pc = result["data"], instruction.at + 1
-            if instruction.slot in self._kept:
-                item.slots[instruction.slot] = result
-            return
         if failure is not None and not instruction.continue_on_error:
             self.fail(item, instruction, failure, trace)
             return

@@ -36,7 +36,7 @@ class InlineCalls:
             return
         tool = work.compiled.plan.tools[instruction.tool]
         prepared = self._prepare(work, instruction)
-        ended, items, traces = work.machine.call_ended, work.items, work.traces
+        traces = work.traces
         if isinstance(prepared, ToolFailure):
             outcomes = self._refused(work, asked, prepared)
         elif prepared.runs_together:
@@ -46,15 +46,11 @@ class InlineCalls:
         if self._bench.hooks is not NO_HOOKS:
             outcomes = self._told(outcomes, work, tool.name)
         # All calls come first: what follows is quicker when no guest runs in between.
-        for (position, params), outcome in zip(asked.calls, list(outcomes), strict=True):
-            ended(
-                items[position] or work.item(position),
-                params=params,
-                data=outcome.data,
-                failure=outcome.failure,
-                duration_ms=outcome.execution_s * 1000,
-                trace=traces[position],
-            )
+        ends = [
+            (work.item(position), traces[position], params, one.data, one.failure, one.execution_s * 1000)
+            for (position, params), one in zip(asked.calls, list(outcomes), strict=True)
+        ]
+        work.machine.calls_ended(instruction.at, ends)
 
     def _told(self, outcomes: Iterable[Outcome], work: FlowWork, tool: str) -> Iterator[Outcome]:
         """The outcomes, of each of which the hooks are told at once."""
@@ -83,12 +79,14 @@ class InlineCalls:
         left_s, token = work.check(), work.hold.token
         may_run = left_s is None or left_s >= LONGEST_S
         together = TogetherCalls(prepared, asked.texts, may_run=lambda _: may_run)
-        for k in range(len(asked.texts)):
-            if self._bench.stopping() and not together.knows(k):
+        begun = 0
+        while begun < len(asked.texts):
+            if self._bench.stopping():
                 raise GiveBackError
-            outcome = together.invoke(k, token=token, timeout_s=left_s)
+            outcomes = together.invoke_next(begun, token=token, timeout_s=left_s)
+            begun += len(outcomes)
             left_s = work.check()
-            yield outcome
+            yield from outcomes
 
     def _prepare(self, work: FlowWork, instruction: Instruction) -> PreparedTool | ToolFailure:
         key = instruction.tool, instruction.timeout_s

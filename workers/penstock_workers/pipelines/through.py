@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -28,7 +29,7 @@ def take_through(work: FlowWork, last: int, calls: Calls) -> list[int]:
         FlowLostError, FlowWaitsError, GiveBackError: the stage is not done.
     """
     machine, items, traces = work.machine, work.items, work.traces
-    asking: dict[int, list[int]] = {}
+    asking: defaultdict[int, list[int]] = defaultdict(list)
     fanning: list[int] = []
 
     advance = machine.advance
@@ -42,7 +43,7 @@ def take_through(work: FlowWork, last: int, calls: Calls) -> list[int]:
         if asks is None:
             return
         if asks.op is Op.CALL:
-            asking.setdefault(asks.at, []).append(position)
+            asking[asks.at].append(position)
         elif asks.op is Op.FAN:
             fanning.append(position)
 

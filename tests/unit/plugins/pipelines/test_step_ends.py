@@ -128,6 +128,46 @@ def test_L4_a_catch_that_does_not_want_a_failure_is_in_the_trace_as_skipped() ->
     ]
 
 
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"output": {"n": "{{result.data.n}}", "was": "{{input.n}}"}},
+        {"stop_when": "data.n == 1"},
+        {"continue_on_error": True, "default": {"n": 7}},
+        ENDS["stop_when"],
+        {"compensate": UNDOABLE["compensate"]},
+    ],
+    ids=["plain", "output", "stops", "continues", "has no value", "undoable"],
+)
+def test_L2_calls_that_are_told_together_end_as_each_by_itself(extra: dict[str, Any]) -> None:
+    """Whether they work or fail, and whatever is read of them later."""
+    step = {"tool": "toy.add", "name": "one", "params": {"n": 10}, **extra}
+    machine = Machine(
+        compile_plan(plan(step, {"transform": {"read": "{{steps.one.data}}"}}))[0], now=lambda: 0
+    )
+    failure = ToolFailure(code=ErrorCode.NOT_FOUND, message="no")
+    told = [
+        ({"n": 10}, {"n": 1}, None, 1.5),
+        ({"n": 10}, None, failure, 2.5),
+        ({"n": 10}, {"n": 2}, None, 0.25),
+    ]
+    items = [ItemState.fresh({"n": 0}) for _ in told * 2]
+    traces: list[Trace] = [[] for _ in items]
+    for item, trace in zip(items, traces, strict=True):
+        machine.advance(item, machine.program.end, trace)
+
+    for k, (params, data, why, took_ms) in enumerate(told):
+        machine.call_ended(
+            items[k], params=params, data=data, failure=why, duration_ms=took_ms, trace=traces[k]
+        )
+    machine.calls_ended(0, [(items[3 + k], traces[3 + k], *one) for k, one in enumerate(told)])
+
+    assert items[:3] == items[3:]
+    assert traces[:3] == traces[3:]
+    assert [len(trace) for trace in traces[:3]] == [1, 1, 1]
+
+
 @pytest.mark.parametrize("fails", [False, True], ids=["works", "fails"])
 @pytest.mark.parametrize("ends", [{}, {"continue_on_error": True}], ids=["", "continue"])
 def test_L2_a_composite_took_from_its_entering_to_its_leaving(*, fails: bool, ends: dict[str, Any]) -> None:
