@@ -7,7 +7,7 @@ so a chunk is 50 to 100 ms of work; what one worker holds while others are idle 
 from __future__ import annotations
 
 #: Seconds of work that a chunk should be.
-TARGET_S = 0.075
+TARGET_S = 0.1
 #: Calls of one chunk at most, whatever they cost.
 MAX_CALLS = 512
 #: Bytes of params in one chunk at most; a single call may be larger than that by itself.

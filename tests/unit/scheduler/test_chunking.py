@@ -21,7 +21,7 @@ def test_an_unmeasured_tool_starts_small_and_doubles_up_to_a_bound() -> None:
 
 @pytest.mark.parametrize(
     ("cost_us", "calls"),
-    [(0.0, MAX_CALLS), (10.0, MAX_CALLS), (500.0, 150), (50_000.0, 1), (60_000_000.0, 1)],
+    [(0.0, MAX_CALLS), (10.0, MAX_CALLS), (500.0, 200), (50_000.0, 2), (75_000.0, 1), (60_000_000.0, 1)],
 )
 def test_a_measured_tool_gets_chunks_of_the_target_size(cost_us: float, calls: int) -> None:
     """One call at least, the cap at most, and in between about the target's work."""
