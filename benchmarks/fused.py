@@ -8,15 +8,17 @@ from typing import Any
 
 from benchmarks.case import Case, Curves, Figures, Goal, point
 from benchmarks.measuring import cpu_s, median, median_ratio, tree
-from benchmarks.pipelines import ROUNDS, SMALL_STEPS, WARM_UP_ITEMS, run_items
+from benchmarks.pipelines import SMALL_STEPS, WARM_UP_ITEMS, run_items
 from benchmarks.system import System, penstock_system
 from penstock import Pipeline
 
 #: Letters that are compared: from a call that is hardly more than an instance to one of 0.2 ms.
 _LETTERS = (30, 500, 1000, 2000)
 #: Items with long texts are fewer: each has them in its trace.
-_LONG_SHARE = 5
+_LONG_SHARE = 3
 _PAGE_SHARE = 20
+#: Where others use the machine, single rounds differ by a tenth.
+_ROUNDS = 5
 _PAGE = "## A heading\n\nSome *words*, a [link](https://example.com) and `code`.\n\n"
 _PAGE_STEPS: tuple[tuple[str, dict[str, str]], ...] = (
     ("markdown.to_html", {"text": "{{input.text}}"}),
@@ -49,7 +51,7 @@ def fused(items: int) -> Figures:
             figures |= _compare(system, steps, rows).figures(name)
         for letters in _LETTERS:
             rows = [_pair(n, letters) for n in range(max(50, items // _LONG_SHARE))]
-            name = f"distances of {letters} letters"
+            name = _distances(letters)
             found = _compare(system, [_DISTANCE] * 5, rows)
             figures |= found.figures(name)
             for side, line in _CURVES.items():
@@ -77,6 +79,10 @@ class _Compared:
         return found
 
 
+def _distances(letters: int) -> str:
+    return f"distances of {letters} letters"
+
+
 def _times(name: str, side: str) -> str:
     return f"fused, {name}, {side}: worker's CPU, times as long as the calls one by one"
 
@@ -94,7 +100,7 @@ def _compare(system: System, steps: Sequence[tuple[str, dict[str, str]]], rows: 
     apart = replace(system, environment={**system.environment, "PENSTOCK_BATCH_ENTRY_POINT": "false"})
     used_us: dict[str, list[float]] = {_SHIPPED: [], _APART: []}
     calls_us: list[float] = []
-    for _ in range(ROUNDS):
+    for _ in range(_ROUNDS):
         item_us, item_calls_us = _run(apart, pipeline, rows)
         used_us[_APART].append(item_us)
         calls_us.append(item_calls_us)
@@ -129,8 +135,10 @@ CASES = {
                 figure=_times(name, side),
                 at_most=1.1,
             )
-            for name in (_SMALL, _PAGES)
-            for side in (_SHIPPED, _APART)
+            for name, side in (
+                *((name, side) for name in (_SMALL, _PAGES) for side in (_SHIPPED, _APART)),
+                *((_distances(letters), _SHIPPED) for letters in _LETTERS),
+            )
         ),
         charts=(
             Curves(
