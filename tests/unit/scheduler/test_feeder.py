@@ -12,6 +12,7 @@ from penstock_broker_config.envelope import Signer
 from penstock_broker_config.ledger import BatchHeader, Completion, JobRecord, JobState, Submitted
 from penstock_broker_config.settings import Settings
 from penstock_plugins.errors import JobFailedError
+from penstock_scheduler.chunking import TARGET_S
 from penstock_scheduler.feeder import DeadlinePassedError, Fed, FeedEnd, Feeder
 from penstock_scheduler.hopper import Chunk
 from penstock_scheduler.sending import CallSender
@@ -140,7 +141,7 @@ def test_an_empty_input_is_a_job_that_is_sealed() -> None:
 def test_chunks_follow_the_measured_cost() -> None:
     """As soon as the ledger knows it."""
     wire = ScriptedWire()
-    wire.ledger.cost_us = 75_000.0 / 20
+    wire.ledger.cost_us = TARGET_S * 1_000_000 / 20
     source = Inputs(100)
 
     feed(wire, source)
