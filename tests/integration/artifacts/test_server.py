@@ -451,6 +451,26 @@ def test_pool_processes_run_what_their_parent_lends(publish: Publish, tmp_path: 
     assert said == ["7"] * 6 + ["parent serves on", "False"]
 
 
+def test_pool_processes_keep_nothing_that_is_on_its_way_to_another(publish: Publish, tmp_path: Path) -> None:
+    """One is forked when the one before has got its native code, and the server has not closed it yet."""
+    publish()
+    late = """
+import time
+import penstock_workers.artifacts.server as serving
+send = serving.send
+def send_late(*arguments, **options):
+    send(*arguments, **options)
+    time.sleep(0.5)
+serving.send = send_late
+server = ArtifactServer("""
+
+    said = run(
+        PREFORK.replace("\nserver = ArtifactServer(", late), tmp_path / "catalog", tmp_path / "artifacts"
+    )
+
+    assert said == ["7"] * 6 + ["parent serves on", "False"]
+
+
 def test_a_shipped_plugin_comes_out_warm(
     server: ArtifactServer, catalog: FolderCatalog, tmp_path: Path
 ) -> None:

@@ -65,6 +65,8 @@ class ArtifactServer:
         self._parent_folder = folder or Path(tempfile.gettempdir())
         self._places = threading.BoundedSemaphore(_AT_ONCE)
         self._peers: set[socket.socket] = set()
+        #: What is on its way to a peer.
+        self._lent: dict[int, OpenedArtifact] = {}
         self._listener: socket.socket | None = None
         self._folder: Path | None = None
         self._accepting: threading.Thread | None = None
@@ -138,6 +140,9 @@ class ArtifactServer:
         """
         for peer in (*self._peers, *([self._listener] if self._listener else [])):
             peer.close()
+        for lent in self._lent.values():
+            lent.close()
+        self._lent = {}
         self._peers, self._listener, self._accepting, self._folder = set(), None, None, None
         self._shelf.after_fork_child()
 
@@ -194,7 +199,8 @@ class ArtifactServer:
             logger.exception("The artifact server failed")
             send(peer, failure(ArtifactError(f"{type(error).__name__}: {error}")))
         else:
-            with opened:
+            self._lent[id(opened)] = opened
+            try:
                 header = {
                     "size_bytes": opened.size_bytes,
                     "engine": opened.settings.fingerprint,
@@ -202,6 +208,9 @@ class ArtifactServer:
                     "record": opened.record.to_json() if request.get("record", True) else None,
                 }
                 send(peer, header, fd=opened.fd)
+            finally:
+                opened.close()
+                del self._lent[id(opened)]
 
 
 def _asked_settings(request: dict[str, Any]) -> EngineSettings | None:
