@@ -51,7 +51,7 @@ def fused(items: int) -> Figures:
             figures |= _compare(system, steps, rows).figures(name)
         for letters in _LETTERS:
             rows = [_pair(n, letters) for n in range(max(50, items // _LONG_SHARE))]
-            name = f"distances of {letters} letters"
+            name = _distances(letters)
             found = _compare(system, [_DISTANCE] * 5, rows)
             figures |= found.figures(name)
             for side, line in _CURVES.items():
@@ -77,6 +77,10 @@ class _Compared:
             found[f"fused, {name}, {side}: worker's CPU, µs an item"] = self.item_us[side]
             found[_times(name, side)] = self.times[side]
         return found
+
+
+def _distances(letters: int) -> str:
+    return f"distances of {letters} letters"
 
 
 def _times(name: str, side: str) -> str:
@@ -131,8 +135,10 @@ CASES = {
                 figure=_times(name, side),
                 at_most=1.1,
             )
-            for name in (_SMALL, _PAGES)
-            for side in (_SHIPPED, _APART)
+            for name, side in (
+                *((name, side) for name in (_SMALL, _PAGES) for side in (_SHIPPED, _APART)),
+                *((_distances(letters), _SHIPPED) for letters in _LETTERS),
+            )
         ),
         charts=(
             Curves(

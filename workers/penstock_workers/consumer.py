@@ -4,8 +4,8 @@ what Flower is told together.
 Celery waits longer and longer between two tries to reconnect, up to half a minute. And a failed
 acknowledgement leaks one of the consumer's prefetch credits for good (kombu 5.7, Redis): after as many as
 it has, the worker lives on, answers pings, and never consumes again. Our transport gives that credit back;
-should it be lost in another way, the consumer connects anew. Each task has three events, which Celery sends
-in a message of their own each; a worker's main process spends a third of its time on them.
+should it be lost in another way, the consumer connects anew. Each task has three events, and Celery sends
+each by itself: a third of what a worker's main process does for a message.
 """
 
 from __future__ import annotations
