@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +25,13 @@ from tests.support.penstock_processes import Worker
 
 #: A browser is too much to install for one page: where there is none, its tests are not part of the run.
 collect_ignore = [] if find_browser() else ["test_demo_report.py"]
+
+
+@pytest.fixture
+def silent_broker() -> Iterator[str]:
+    """The URL of a broker that takes connections, and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"amqp://guest:guest@127.0.0.1:{listening.getsockname()[1]}//"
 
 
 @pytest.fixture

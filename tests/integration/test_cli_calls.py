@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from penstock.cli.one_job import cancel_after_all
 from penstock_broker_config.settings import Settings
 from penstock_plugins.errors import UnreachableError
 from penstock_plugins.shipped import shipped_plugins
 from penstock_scheduler import Producer
-from tests.support.command_line import CommandLine, Up
+from tests.support.command_line import CommandLine, Up, waits_for_results
 from tests.support.penstock_processes import PENSTOCK
 from tests.support.processes import Process
 from tests.support.waiting import wait_until
@@ -142,12 +140,6 @@ def test_a_detached_call_can_be_looked_at_and_cancelled(cli: CommandLine) -> Non
     assert {"id": job_id, "state": "cancelled"}.items() <= listed[0].items()
 
 
-def waits_for_results(up: Up) -> bool:
-    """Whether anybody does: Redis holds their answer back."""
-    with redis.Redis.from_url((up.announced or {})["redis_url"]) as client:
-        return any(each["cmd"] == "xread" and "b" in each["flags"] for each in client.client_list())
-
-
 def test_ctrl_c_cancels_a_call(cli: CommandLine, up: Up) -> None:
     """Whoever waited for it does not want it any more."""
     newest = cli("job", "list", "-n", "1", "--json").json
@@ -158,20 +150,17 @@ def test_ctrl_c_cancels_a_call(cli: CommandLine, up: Up) -> None:
             30,
             "the call is submitted",
         )[0]
-        wait_until(lambda: waits_for_results(up), 30, "the command knows of it, and waits")
+        wait_until(
+            lambda: waits_for_results((up.announced or {})["redis_url"]),
+            30,
+            "the command knows of it, and waits",
+        )
         call.signal(signal.SIGINT)
         status = call.wait()
 
     assert status == 130
     assert cli("job", "show", job["id"], "--json").json["state"] == "cancelled"
     assert f"Job {job['id']} was cancelled." in call.log()
-
-
-@pytest.fixture
-def silent_broker() -> Iterator[str]:
-    """The URL of a broker that takes connections, and never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield f"amqp://guest:guest@127.0.0.1:{listening.getsockname()[1]}//"
 
 
 @pytest.mark.parametrize("more", [(), ("--detach",)], ids=["waiting", "detached"])

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import redis
+
 from penstock_plugins.shipped import shipped_plugins
 from tests.support.penstock_processes import PENSTOCK
 from tests.support.processes import Process
@@ -100,3 +102,9 @@ class Up(Process):
         except FileNotFoundError:
             return None
         return found
+
+
+def waits_for_results(redis_url: str) -> bool:
+    """Whether anybody does: Redis holds their answer back."""
+    with redis.Redis.from_url(redis_url) as client:
+        return any(each["cmd"] == "xread" and "b" in each["flags"] for each in client.client_list())

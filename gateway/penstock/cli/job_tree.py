@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from penstock.cli.console import BAD, GOOD, NAME, QUIET, WARN, out, print_json, print_table, safe, say_note
-from penstock.cli.exits import OK
+from penstock.cli.exits import INTERRUPTED, OK
 from penstock.cli.options import AsJson, flag
 from penstock.cli.session import settings_of
 from penstock.cli.words import counted, span
@@ -103,6 +103,7 @@ def resume(
     """
     from penstock.cli.rows import InputRows
     from penstock_scheduler import Producer
+    from penstock_scheduler.resuming import next_id
 
     if pinned and latest:
         raise typer.BadParameter("--pinned and --latest exclude each other")
@@ -111,9 +112,14 @@ def resume(
         rows = InputRows(source)
         rows.check()
         inputs = list(rows)
-    with Producer(settings_of(context)) as producer:
-        job = producer.resume(job_id, pinned=pinned, latest=latest, inputs=inputs)
-        accepted = job.progress().accepted
+    try:
+        with Producer(settings_of(context)) as producer:
+            job = producer.resume(job_id, pinned=pinned, latest=latest, inputs=inputs)
+            accepted = job.progress().accepted
+    except KeyboardInterrupt:
+        say_note(f"Stopped: items of {job_id} may be going on as {next_id(job_id)}, and others may not be.")
+        say_note("The same command sends what is left; nothing is sent twice.")
+        return INTERRUPTED
     if as_json:
         print_json({"job": job.id, "resumes": job_id, "items": accepted})
     else:

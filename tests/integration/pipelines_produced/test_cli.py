@@ -331,6 +331,26 @@ def test_a_run_that_failed_is_resumed_when_its_tool_was_mended(cli: CommandLine)
     assert cli("job", "resume", job, "--latest", "--json").json == resumed.json
 
 
+def test_ctrl_c_in_a_resume_names_the_run_that_goes_on(cli: CommandLine, up: Up, silent_broker: str) -> None:
+    """It has begun and its doorbell has not rung; the same command goes on with it."""
+    waits = ("pipeline", "run", "titles.yaml", "text=x", "--queue", "pool.nobody", "--detach", "--json")
+    job = cli(*waits).json["job"]
+    cli("job", "cancel", job)
+    following = f"{job}-r1"
+    servers = ("--broker", silent_broker, "--redis", (up.announced or {})["redis_url"])
+
+    with cli.start(*servers, "job", "resume", job, name="resume") as resume:
+        wait_until(lambda: cli("job", "show", following).code == 0, 30, "the run has begun")
+        resume.signal(signal.SIGINT)
+        status = resume.wait()
+    again = cli("job", "resume", job, "--json")
+
+    assert status == 130
+    assert f"items of {job} may be going on as {following}" in resume.log()
+    assert again.json == {"job": following, "resumes": job, "items": 1}
+    assert cli("job", "list", "-n", "1", "--json").json[0]["id"] == following
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
