@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,10 @@ from penstock_plugins.tool import Traits
 from penstock_scheduler import AsyncProducer, Producer
 from tests.conformance.worker_killer import SCHEMA
 from tests.support.clocks import skewed
-from tests.support.command_line import CommandLine
+from tests.support.command_line import CommandLine, waits_for_results
 from tests.support.ledger_worker import LedgerWorker, publish
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import wait_until
 
 KEYS = Keys()
 SIGNING = {"signing_key": "a key of sixteen bytes and more"}
@@ -426,6 +428,57 @@ def test_J3_the_command_line_waits_for_a_replay_when_asked(
 
     assert (fine.code, fine.json["result"]["data"]) == (0, 8)
     assert (failed.code, "EXECUTION_ERROR: nothing to double" in failed.out) == (1, True)
+
+
+def test_ctrl_c_while_replays_are_awaited_names_their_jobs(
+    client: redis.Redis, producer: Producer, cli: CommandLine, redis_server: RedisServer
+) -> None:
+    """They go on: nobody but their ids could find them."""
+    publish(client, "double")
+    calls = {set_aside(client, producer) for _ in range(2)}
+
+    with cli.start("dead-letters", "replay", "--all", "--yes", "--wait", "--json", name="replay") as replay:
+        wait_until(lambda: waits_for_results(redis_server.url), 30, "both are sent")
+        replay.signal(signal.SIGINT)
+        status = replay.wait()
+    said = replay.log().splitlines()
+
+    jobs = {shape["call"]: shape["job"] for shape in map(json.loads, said[:2])}
+    assert status == 130
+    assert "Stopped after 2 of 2 dead letters; what was sent goes on." in said
+    assert jobs.keys() == calls
+    assert {producer.job(job).state for job in jobs.values()} == {JobState.QUEUED}
+
+
+def test_ctrl_c_between_replays_says_what_may_be_on_its_way(
+    client: redis.Redis, producer: Producer, cli: CommandLine, silent_broker: str
+) -> None:
+    """The first is accepted and its doorbell has not rung; the same command finds it, and sends the rest."""
+    publish(client, "double")
+    for _ in range(2):
+        set_aside(client, producer)
+    before = {letter.job_id for letter in producer.dead_letters()}
+
+    with cli.start(
+        "--broker", silent_broker, "dead-letters", "replay", "--all", "--yes", name="replay"
+    ) as replay:
+        wait_until(lambda: len(new_jobs(client, before)) == 1, 30, "one is accepted")
+        replay.signal(signal.SIGINT)
+        status = replay.wait()
+    (asked,) = new_jobs(client, before)
+    left = len(producer.dead_letters())
+    again = cli("dead-letters", "replay", "--all", "--yes", "--json")
+
+    assert (status, left) == (130, 2)
+    assert "Stopped after 0 of 2 dead letters" in replay.log()
+    assert f"Job {asked} may have been accepted, too." in replay.log()
+    assert asked in {json.loads(line)["job"] for line in again.out.splitlines()}
+    assert len(new_jobs(client, before)) == 2
+
+
+def new_jobs(client: redis.Redis, before: set[str]) -> set[str]:
+    """The jobs that there are, but for those."""
+    return {job.id for job in Ledger(client, KEYS).jobs(100)} - before
 
 
 def test_I7_the_command_line_tells_wrong_usage(cli: CommandLine) -> None:

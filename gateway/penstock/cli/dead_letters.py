@@ -20,10 +20,8 @@ from penstock.cli.console import (
     print_json,
     print_table,
     safe,
-    say_error,
     say_note,
 )
-from penstock.cli.exits import FAILED, OK, explain
 from penstock.cli.letter_choice import (
     Calls,
     Every,
@@ -39,9 +37,11 @@ from penstock.cli.letter_choice import (
     filter_of,
 )
 from penstock.cli.options import AsJson, flag
+from penstock.cli.replaying import Replaying
 from penstock.cli.session import settings_of
 from penstock.cli.system import open_ledger
 from penstock.cli.words import counted, span
+from penstock_plugins.pipelines.hooks import NO_HOOKS, Hooks
 
 if TYPE_CHECKING:
     from penstock_broker_config.dead_letters import DeadLetter
@@ -175,37 +175,13 @@ def replay(
       penstock dead-letters replay --plugin text --latest
     """
     choice = choose(calls, filter_of(context, tool, plugin, digest, tenant, job, since), every=every)
-    code = OK
-    with _producer(context) as producer:
+    replaying = Replaying(wait=wait, as_json=as_json)
+    with _producer(context, replaying) as producer:
         chosen = choice.find(producer)
         confirm(choice, len(chosen), "replayed", yes=yes)
         if not chosen:
             say_note(_NONE)
-        jobs = []
-        for call in chosen:
-            try:
-                jobs.append((call, producer.replay(call, latest=latest, run_again=run_again)))
-            except Exception as error:
-                if len(chosen) == 1:
-                    raise
-                text, failed = explain(error)  # one that cannot be replayed does not keep the others
-                say_error(f"{call}: {text}")
-                code = max(code, failed)
-        for call, new in jobs:
-            result = new.result() if wait else None
-            if result is not None and not result.success:
-                code = max(code, FAILED)
-            if as_json:
-                shape: dict[str, Any] = {"call": call, "job": new.id}
-                print_json(shape if result is None else {**shape, "result": result.to_dict()})
-                continue
-            line = Text.assemble((safe(call), NUMBER), (" → ", QUIET), (new.id, NUMBER))
-            if result is not None and result.error is not None:
-                line.append(f"  {result.error.code}: {safe(result.error.message)}", BAD)
-            elif result is not None:
-                line.append("  succeeded")
-            out().print(line)
-    return code
+        return replaying.run(producer, chosen, latest=latest, run_again=run_again)
 
 
 @app.command()
@@ -243,10 +219,10 @@ def drop(
 
 
 @contextmanager
-def _producer(context: typer.Context) -> Iterator[Producer]:
+def _producer(context: typer.Context, hooks: Hooks = NO_HOOKS) -> Iterator[Producer]:
     from penstock_scheduler import Producer
 
-    with Producer(settings_of(context)) as producer:
+    with Producer(settings_of(context), hooks=hooks) as producer:
         yield producer
 
 
