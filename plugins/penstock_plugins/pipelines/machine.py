@@ -56,8 +56,6 @@ class Machine:
         self._endings = Endings(program, look, now, values)
         #: Of each instruction: what its trace entries begin with, and whether items ask for something there.
         self._heads = [head_of(instruction) for instruction in program.code]
-        #: The same of calls, with room for the rest.
-        self._calls = [{**head, "result": None, "duration_ms": 0.0, "params": None} for head in self._heads]
         self._asks = [
             one.op is Op.GATHER or (one.op in _WAITING and one.when is None) for one in program.code
         ]
@@ -117,16 +115,12 @@ class Machine:
         """
         at = item.pc
         result = {"success": True, "data": data} if failure is None else failed(failure)
-        entry = self._heads[at].copy()
-        entry["result"] = result
-        entry["duration_ms"] = rounded_ms(duration_ms)
-        if params is not None:
-            entry["params"] = params
+        entry = self._entry_of_call(at, result, params, duration_ms)
         self._endings.ended(item, self._code[at], entry, result, failure, trace)
 
     def calls_ended(self, at: int, ends: Iterable[CallEnd]) -> None:
         """`call_ended` for items that all stand at the same call; of most of them nothing comes but data."""
-        head, is_plain, keep = self._calls[at], self._endings.plain[at], self._endings.keep
+        is_plain, keep = self._endings.plain[at], self._endings.keep
         instruction = self._code[at]
         for item, trace, params, data, failure, duration_ms in ends:
             if failure is not None or not is_plain:
@@ -135,13 +129,19 @@ class Machine:
                 )
                 continue
             result = {"success": True, "data": data}
-            entry = head.copy()
-            entry["result"] = result
-            entry["duration_ms"] = rounded_ms(duration_ms)
-            entry["params"] = params
-            trace.append(entry)
+            trace.append(self._entry_of_call(at, result, params, duration_ms))
             item.data, item.pc = data, at + 1
             keep(item, instruction, result)
+
+    def _entry_of_call(
+        self, at: int, result: dict[str, Any], params: Any, duration_ms: float
+    ) -> dict[str, Any]:
+        entry = self._heads[at].copy()
+        entry["result"] = result
+        entry["duration_ms"] = rounded_ms(duration_ms)
+        if params is not None:
+            entry["params"] = params
+        return entry
 
     def members(self, item: ItemState, trace: Trace) -> list[tuple[int, Any]] | None:
         """The members of the fan-out that an item stands at: each one's program, by number, and its input.
