@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from penstock_broker_config import crash
+from penstock_broker_config.flow_traces import Added, added
 from penstock_broker_config.ledger import (
     Advance,
     Advanced,
@@ -17,7 +18,6 @@ from penstock_broker_config.ledger import (
 )
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
 from penstock_plugins.pipelines.stages import next_stage
-from penstock_plugins.pipelines.trace import Trace
 from penstock_plugins.result import ToolFailure, to_record
 from penstock_workers.bench import Bench
 from penstock_workers.patience import patiently
@@ -26,7 +26,7 @@ from penstock_workers.pipelines.counting import count_steps
 from penstock_workers.pipelines.fanning import FanOuts, MemberFlow
 from penstock_workers.pipelines.given_up import FlowLostError
 from penstock_workers.pipelines.item_ends import ItemEnds
-from penstock_workers.pipelines.states import States, added, encoded
+from penstock_workers.pipelines.states import States, encoded
 from penstock_workers.pipelines.work import FlowWork
 
 logger = logging.getLogger(__name__)
@@ -168,7 +168,7 @@ class Endings:
             work, self._fan_outs.sealed(work.flow, work.claim, work.now_ms(), states, traces), b""
         )
 
-    def _earlier(self, work: FlowWork) -> list[dict[str, Trace]]:
+    def _earlier(self, work: FlowWork) -> list[Added]:
         """What the stages before have added to the traces."""
         if work.stage == work.program.steps[0].stage and not work.claim.traces:
             return []

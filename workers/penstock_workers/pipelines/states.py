@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from penstock_broker_config.envelope import flow_context
 from penstock_broker_config.flow_items import pack_items, unpack_items
+from penstock_broker_config.flow_traces import Added, read_traces
 from penstock_broker_config.ledger import FlowClaim, run_of
-from penstock_broker_config.value_references import INLINE_BYTES, is_reference
+from penstock_broker_config.value_references import INLINE_BYTES
 from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.errors import EnvelopeError
 from penstock_plugins.pipelines.item import ItemState, ItemStatus, UndoCall
@@ -66,13 +67,9 @@ class States:
         written = {str(position): orjson.Fragment(trace_json(one)) for position, one in traces.items() if one}
         return self.beside(flow, orjson.dumps(written)) if written else b""
 
-    def read_traces(self, flow: str, traces: Mapping[str, bytes]) -> list[dict[str, Trace]]:
+    def read_traces(self, flow: str, traces: Mapping[str, bytes]) -> list[Added]:
         """What each stage has added, in their order, by position."""
-        found: list[dict[str, Trace]] = []
-        for _, raw in sorted(traces.items(), key=lambda pair: _rank(pair[0])):
-            text = self._get(flow, raw) if is_reference(raw) else raw
-            found.append(orjson.loads(text))
-        return found
+        return read_traces(traces, lambda reference: self._get(flow, reference))
 
     def beside(self, flow: str, value: bytes) -> bytes:
         """A value, or its reference when it is large."""
@@ -113,13 +110,3 @@ def _can_be_kept(call: UndoCall) -> bool:
         return len(orjson.dumps({"u": [[call.tool, call.params, call.step]]})) <= MAX_ITEM_BYTES
     except orjson.JSONEncodeError:
         return False
-
-
-def _rank(stage: str) -> tuple[bool, int]:
-    """Stages in order; those of undoing come last."""
-    return (True, int(stage[1:])) if stage.startswith("u") else (False, int(stage))
-
-
-def added(traces: Iterable[dict[str, Trace]], position: int) -> list[Trace]:
-    """What each of these stages added to one item."""
-    return [trace for stage in traces if (trace := stage.get(str(position)))]

@@ -1,0 +1,34 @@
+"""What each stage of a flow has added to the traces of its items, as it is kept beside them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from penstock_broker_config.value_references import is_reference
+
+#: Of one stage: position of the item → entries.
+Added = dict[str, list[dict[str, Any]]]
+
+
+def read_traces(traces: Mapping[str, bytes], get: Callable[[bytes], bytes]) -> list[Added]:
+    """What each stage has added, in their order.
+
+    Args:
+        traces: by stage.
+        get: the value that a reference stands for; what it raises goes through.
+    """
+    in_order = sorted(traces.items(), key=lambda pair: _rank(pair[0]))
+    return [orjson.loads(get(raw) if is_reference(raw) else raw) for _, raw in in_order]
+
+
+def added(traces: Iterable[Added], position: int) -> list[list[dict[str, Any]]]:
+    """What each of these stages added to one item."""
+    return [trace for stage in traces if (trace := stage.get(str(position)))]
+
+
+def _rank(stage: str) -> tuple[bool, int]:
+    """Stages in order; those of undoing come last."""
+    return (True, int(stage[1:])) if stage.startswith("u") else (False, int(stage))
