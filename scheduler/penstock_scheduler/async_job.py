@@ -13,7 +13,9 @@ from penstock_scheduler.countdown import Countdown
 from penstock_scheduler.operations import Operations
 from penstock_scheduler.patience import waiting_patience_s
 from penstock_scheduler.progress import Progress
-from penstock_scheduler.reading import ResultReader, Ticket, all_results
+from penstock_scheduler.reading import ResultReader, all_results
+from penstock_scheduler.results import one_result
+from penstock_scheduler.ticket import Ticket
 
 if TYPE_CHECKING:
     from penstock_scheduler.tree import RunTree
@@ -73,6 +75,10 @@ class AsyncJob(Generic[R]):
     async def tree(self) -> RunTree:
         """How a run of a pipeline stands, step by step, in constant time. See `Job.tree`."""
         return await self._wire.run(self._operations.runs.tree(self.id))
+
+    async def item(self, index: int) -> ToolResult | None:
+        """What one item or call came to, without waiting. None: it has not ended. See `Job.item`."""
+        return await self._wire.run(one_result(self._ticket, index))
 
     async def result(self, wait_s: float | None = None) -> R:
         """The result of a single call, or the list of a map's results in input order. See `Job.result`."""

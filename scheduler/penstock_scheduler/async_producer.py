@@ -19,7 +19,7 @@ from penstock_scheduler.dead_letters import drop_letters, find_letters, read_let
 from penstock_scheduler.encoding import OnInvalid
 from penstock_scheduler.operations import JsonValue, Operations, Work
 from penstock_scheduler.options import CallOptions, SubmitOptions
-from penstock_scheduler.reading import Ticket
+from penstock_scheduler.ticket import Ticket
 
 if TYPE_CHECKING:
     from celery import Celery

@@ -13,7 +13,9 @@ from penstock_scheduler.feeding import Feeding
 from penstock_scheduler.operations import Operations
 from penstock_scheduler.patience import waiting_patience_s
 from penstock_scheduler.progress import Progress
-from penstock_scheduler.reading import ResultReader, Ticket, all_results
+from penstock_scheduler.reading import ResultReader, all_results
+from penstock_scheduler.results import one_result
+from penstock_scheduler.ticket import Ticket
 
 if TYPE_CHECKING:
     from penstock_scheduler.tree import RunTree
@@ -76,6 +78,22 @@ class Job(Generic[R]):
             ConfigurationError: it is no run of a pipeline.
         """
         return self._wire.run(self._operations.runs.tree(self.id))
+
+    def item(self, index: int) -> ToolResult | None:
+        """What one item or call came to, without waiting; `result` and `results` give all. None: not ended.
+
+        Of a run of a pipeline that was cancelled or whose deadline passed, an item that was on its way has
+        in `trace` what its finished tasks had done with it, but for the members of a fan-out (None for the
+        second or two in which tasks are still being stopped).
+
+        Args:
+            index: position in the input; 0 of a single call.
+
+        Raises:
+            ConfigurationError: the job has no such item.
+            JobNotFoundError: also when the result has expired.
+        """
+        return self._wire.run(one_result(self._ticket, index))
 
     def result(self, wait_s: float | None = None) -> R:
         """The result of a single call, or the list of a map's results in input order.

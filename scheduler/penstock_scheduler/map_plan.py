@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock_scheduler.feeder import Feeder
-from penstock_scheduler.reading import Ticket
+from penstock_scheduler.ticket import Ticket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,10 +22,10 @@ from penstock_scheduler.flow import Effect, Flow, ask
 from penstock_scheduler.jobids import new_job_id
 from penstock_scheduler.map_plan import MapPlan
 from penstock_scheduler.options import CallOptions, SubmitOptions, check_options
-from penstock_scheduler.reading import Ticket
 from penstock_scheduler.run_target import Target
 from penstock_scheduler.sending import CallSender, send
 from penstock_scheduler.submission import Submission, compose, params_digest
+from penstock_scheduler.ticket import Ticket
 from penstock_scheduler.toolbox import Toolbox, ToolUse
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from penstock_scheduler.feeding import Feeding
 from penstock_scheduler.job import AnyJob, Job
 from penstock_scheduler.operations import JsonValue, Operations, Work
 from penstock_scheduler.options import CallOptions, SubmitOptions
-from penstock_scheduler.reading import Ticket
+from penstock_scheduler.ticket import Ticket
 
 if TYPE_CHECKING:
     from celery import Celery

@@ -1,4 +1,4 @@
-"""Reads a job's results as they end, and makes up those of calls that ended without having run.
+"""Reads a job's results as they end.
 
 The job's completion stream is the truth, and its order is the order of the results; wake-ups only shorten
 the wait. A reader can start at any time, in any process: it begins at the beginning.
@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
-from penstock_broker_config.ledger import Completion, JobRecord, JobState
+from penstock_broker_config.ledger import Completion, JobState
 from penstock_broker_config.value_references import digest_and_size, is_reference
-from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.errors import (
     JobFailedError,
     JobNotFoundError,
@@ -21,9 +19,11 @@ from penstock_plugins.errors import (
     ValueLostError,
     WaitTimeoutError,
 )
-from penstock_plugins.result import ResultMetadata, ToolFailure, ToolResult, from_record
+from penstock_plugins.result import ToolResult
 from penstock_scheduler.countdown import Countdown
-from penstock_scheduler.flow import Effect, Flow, ask
+from penstock_scheduler.flow import Flow, ask
+from penstock_scheduler.results import UNRUN, read_result, unrun_result
+from penstock_scheduler.ticket import Ticket
 
 #: Seconds after which a wait looks again, even when nothing was heard.
 LOOK_AGAIN_S = 5.0
@@ -31,33 +31,6 @@ LOOK_AGAIN_S = 5.0
 _ENTRIES = 50
 #: Results that are read at once: at first, at most; and the bytes that one reading should have.
 _FIRST_PAGE, _LARGEST_PAGE, _PAGE_BYTES = 64, 1024, 1024 * 1024
-
-_UNRUN = {
-    "cancelled": ToolFailure(
-        code=ErrorCode.CANCELLED, message="The job was cancelled before this call had ended"
-    ),
-    "expired": ToolFailure(
-        code=ErrorCode.TIMEOUT, message="The job's deadline passed before this call had ended"
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ticket:
-    """What a handle must know of its job; it does not change."""
-
-    job_id: str
-    #: Full name, `plugin.tool`.
-    tool: str
-    #: sha256 of the plugin's bundle, to which all calls of the job are pinned.
-    digest: str
-    #: One call, whose result is the job's; or many.
-    single: bool
-
-    @classmethod
-    def from_record(cls, record: JobRecord) -> Ticket:
-        """The ticket of a job that was looked up."""
-        return cls(job_id=record.id, tool=record.tool, digest=record.digest, single=record.single)
 
 
 class ResultReader:
@@ -149,26 +122,16 @@ class ResultReader:
             if len(stretch) > room:
                 self._pending.appendleft((stretch[room:], closed))
         if closed is not None:
-            return [self._unrun(index, closed) for index in indexes]
+            return [unrun_result(self._ticket, index, closed) for index in indexes]
         records = yield from ask(lambda wire: wire.ledger.results(self._ticket.job_id, indexes))
         self._resize(sum(_size(record) for record in records if record is not None))
         results = []
-        for index, kept in zip(indexes, records, strict=True):
-            record = kept
-            if record is not None and is_reference(record):
-                record = yield from ask(_value(self._ticket.job_id, record))
-            if record is None:
+        for index, record in zip(indexes, records, strict=True):
+            result = None if record is None else (yield from read_result(self._ticket, index, record))
+            if result is None:
                 self._lost += 1
             else:
-                results.append(
-                    from_record(
-                        record,
-                        call_id=f"{self._ticket.job_id}.{index}",
-                        tool=self._ticket.tool,
-                        index=None if self._ticket.single else index,
-                        plugin_digest=self._ticket.digest,
-                    )
-                )
+                results.append(result)
         return results
 
     def _resize(self, size_bytes: int) -> None:
@@ -180,7 +143,7 @@ class ResultReader:
     def _close(self, final: JobState) -> Flow[None]:
         if final is not JobState.SUCCEEDED:
             record = yield from ask(lambda wire: wire.ledger.job(self._ticket.job_id))
-            if final.value in _UNRUN:
+            if final.value in UNRUN:
                 self._pending.extend((stretch, final.value) for stretch in self._unheard(record.accepted))
             if record.error:
                 self._farewell = JobFailedError(
@@ -207,20 +170,6 @@ class ResultReader:
             stretches.append(range(at, stop))
             at = heard.find(0, stop)
         return stretches
-
-    def _unrun(self, index: int, closed: str) -> ToolResult:
-        return ToolResult(
-            call_id=f"{self._ticket.job_id}.{index}",
-            tool=self._ticket.tool,
-            success=False,
-            error=_UNRUN.get(closed, _UNRUN["cancelled"]),
-            metadata=ResultMetadata(attempts=0, plugin_digest=self._ticket.digest),
-            index=None if self._ticket.single else index,
-        )
-
-
-def _value(job_id: str, reference: bytes) -> Effect[bytes | None]:
-    return lambda wire: wire.value(job_id, reference)
 
 
 def _size(record: bytes) -> int:

@@ -26,12 +26,13 @@ from penstock_plugins.pipelines.item import ItemState, ItemStatus, input_mark
 from penstock_plugins.pipelines.item_check import check_item
 from penstock_plugins.pipelines.program import Op
 from penstock_plugins.pipelines.stages import next_stage
-from penstock_scheduler.flow import Effect, Flow, ask
+from penstock_scheduler.flow import Flow, ask
 from penstock_scheduler.planning import Planned
-from penstock_scheduler.reading import Ticket
+from penstock_scheduler.results import large_value
 from penstock_scheduler.resuming_plan import plan_to_resume
 from penstock_scheduler.run_sending import Beginnings, input_text
 from penstock_scheduler.runs import Runs
+from penstock_scheduler.ticket import Ticket
 from penstock_scheduler.toolbox import Toolbox
 
 #: Items that begin as one flow.
@@ -194,12 +195,8 @@ def _unpacked(job_id: str, packed: bytes) -> Flow[list[Any]]:
     references = [one for one in orjson.loads(packed) if isinstance(one, str)]
     kept: dict[bytes, bytes] = {}
     for reference in references:
-        value = yield from ask(_value(job_id, reference.encode()))
+        value = yield from ask(large_value(job_id, reference.encode()))
         if value is None:
             raise ValueLostError(f"A large item of job {job_id} is lost")
         kept[reference.encode()] = value
     return unpack_items(packed, kept.__getitem__)
-
-
-def _value(job_id: str, reference: bytes) -> Effect[bytes | None]:
-    return lambda wire: wire.value(job_id, reference)

@@ -25,10 +25,10 @@ from penstock_scheduler.jobids import new_job_id
 from penstock_scheduler.map_plan import MapPlan
 from penstock_scheduler.options import CallOptions, SubmitOptions
 from penstock_scheduler.planning import Planned, make_plan, planned
-from penstock_scheduler.reading import Ticket
 from penstock_scheduler.run_sending import Beginnings, RunSender, input_text
 from penstock_scheduler.run_target import Target
 from penstock_scheduler.submission import choose_queue, params_digest
+from penstock_scheduler.ticket import Ticket
 from penstock_scheduler.toolbox import Toolbox
 from penstock_scheduler.tree import RunTree, tree_of
 

@@ -10,7 +10,12 @@ import redis.asyncio
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger.batch_records import BatchHeader, CallEntry, Submitted
 from penstock_broker_config.ledger.buffering import Buffer, BufferedCall
-from penstock_broker_config.ledger.flow_reading import POSITION, read_position, read_resumable
+from penstock_broker_config.ledger.flow_reading import (
+    POSITION,
+    names_of_traces,
+    read_position,
+    read_resumable,
+)
 from penstock_broker_config.ledger.flow_records import FlowStep, Resumable, RunSpec
 from penstock_broker_config.ledger.flowing import FlowRequests
 from penstock_broker_config.ledger.job_records import Completion, JobRecord, JobState
@@ -157,6 +162,13 @@ class AsyncLedger:
     async def resumable(self, run: str) -> Resumable:
         """See `Ledger.resumable`."""
         return read_resumable(await self._redis.hgetall(self.keys.resumable(run)))
+
+    async def left_traces(self, run: str, index: int) -> tuple[int, dict[str, bytes]]:
+        """See `Ledger.left_traces`."""
+        key = self.keys.resumable(run)
+        base, names = names_of_traces(await self._redis.hkeys(key), index)
+        values = await self._redis.hmget(key, list(names.values())) if names else []
+        return base, {stage: one for stage, one in zip(names, values, strict=True) if one is not None}
 
     async def open_flows(self, run: str) -> int:
         """See `Ledger.open_flows`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from penstock_broker_config.ledger.flow_records import (
@@ -58,6 +58,25 @@ def read_resumable(fields: Mapping[bytes, bytes]) -> Resumable:
             )
         )
     return Resumable(items, found)
+
+
+def names_of_traces(fields: Iterable[bytes], index: int) -> tuple[int, dict[str, bytes]]:
+    """Which fields of what a run left are the traces of the flow that had an item.
+
+    Returns:
+        The flow's base, and stage → field.
+    """
+    base, found = 0, dict[str, bytes]()
+    for field in fields:
+        name = field.decode()
+        if not name.startswith(">"):
+            continue
+        said, _, stage = name[1:].partition(":")
+        if base < int(said) <= index:
+            base, found = int(said), {}
+        if stage and int(said) == base:
+            found[stage] = field
+    return base, found
 
 
 def advanced_reader(done: StageDone) -> Callable[[list[Any]], Advanced]:

@@ -9,7 +9,12 @@ import redis
 
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger.batch_records import Submitted
-from penstock_broker_config.ledger.flow_reading import POSITION, read_position, read_resumable
+from penstock_broker_config.ledger.flow_reading import (
+    POSITION,
+    names_of_traces,
+    read_position,
+    read_resumable,
+)
 from penstock_broker_config.ledger.flow_records import (
     Advance,
     Advanced,
@@ -197,6 +202,13 @@ class FlowSide(Scripted):
     def resumable(self, run: str) -> Resumable:
         """What another run can go on from; complete when the run has ended and its flows are closed."""
         return read_resumable(cast("dict[bytes, bytes]", self._redis.hgetall(self.keys.resumable(run))))
+
+    def left_traces(self, run: str, index: int) -> tuple[int, dict[str, bytes]]:
+        """Of a run that has ended: the base of the flow in which an item was left, and stage → its traces."""
+        key = self.keys.resumable(run)
+        base, names = names_of_traces(cast("list[bytes]", self._redis.hkeys(key)), index)
+        values = cast("list[bytes | None]", self._redis.hmget(key, list(names.values()))) if names else []
+        return base, {stage: one for stage, one in zip(names, values, strict=True) if one is not None}
 
     def open_flows(self, run: str) -> int:
         """Flows of a run that have not ended or are not closed yet."""

@@ -19,7 +19,7 @@ from penstock.cli.session import settings_of
 from penstock.cli.words import counted, span
 
 if TYPE_CHECKING:
-    from penstock_plugins.result import ToolResult
+    from penstock_scheduler.job import AnyJob
     from penstock_scheduler.tree import RunTree, StepStatus
 
 #: Seconds between two looks.
@@ -59,7 +59,7 @@ def tree(
     with Producer(settings) as producer:
         job = producer.job(job_id)
         if item is not None:
-            return _show_item(context, job_id, item)
+            return _show_item(job, item)
         shown = job.tree()
         if not watch:
             _show(shown, as_json=as_json)
@@ -128,39 +128,16 @@ def resume(
     return OK
 
 
-def _show_item(context: typer.Context, job_id: str, index: int) -> int:
+def _show_item(job: AnyJob, index: int) -> int:
     """The trace of one item, while the others may run."""
-    result = _result_of(context, job_id, index)
+    result = job.item(index)
     if result is None:
-        raise typer.BadParameter(
-            f"item {index} of job {job_id} has no result: it has not ended, or there is none"
-        )
+        raise typer.BadParameter(f"item {index} of job {job.id} has not ended: look again later")
     shape = result.to_dict()
     trace = shape.pop("trace", None)
     shape.pop("metadata", None)
     print_json({**shape, "trace": trace})
     return OK
-
-
-def _result_of(context: typer.Context, job_id: str, index: int) -> ToolResult | None:
-    from penstock_broker_config.ledger import Ledger
-    from penstock_broker_config.store import connect_store
-    from penstock_broker_config.value_references import is_reference
-    from penstock_broker_config.values import open_values
-    from penstock_plugins.result import from_record
-
-    settings = settings_of(context)
-    with connect_store(settings) as client:
-        ledger = Ledger(client, settings.keys, settings.retention)
-        record = ledger.results(job_id, [index])[0]
-        if record is None:
-            return None
-        if is_reference(record):
-            record = open_values(client, settings).get(job_id, record)
-        job = ledger.job(job_id)
-    return from_record(
-        record, call_id=f"{job_id}.{index}", tool=job.tool, index=index, plugin_digest=job.digest
-    )
 
 
 def _show(shown: RunTree, *, as_json: bool) -> None:

@@ -182,6 +182,21 @@ def test_run_prints_what_comes_out_and_tree_shows_how(cli: CommandLine) -> None:
     assert text.out.splitlines()[0].startswith("titles  succeeded  1 of 1 items done")
 
 
+def test_tree_shows_an_item_that_was_cancelled_and_says_which_has_not_ended(cli: CommandLine) -> None:
+    """And which there is none of."""
+    job = cli(
+        "pipeline", "run", "titles.yaml", "text=x", "--queue", "pool.nobody", "--detach", "--json"
+    ).json["job"]
+    waits, none = (cli("job", "tree", job, "--item", number) for number in "01")
+    cli("job", "cancel", job)
+    stopped = cli("job", "tree", job, "--item", "0")
+
+    assert (waits.code, none.code) == (2, 2)
+    assert f"item 0 of job {job} has not ended" in waits.err
+    assert f"Job {job} has no item 1: it has 1, from 0 on" in none.err
+    assert (stopped.json["error"]["code"], stopped.json["trace"]) == ("CANCELLED", [])
+
+
 def test_L2_a_failure_says_what_was_undone_and_what_was_not(cli: CommandLine) -> None:
     """On the terminal as well as in JSON."""
     (cli.folder / "order.yaml").write_text(ORDER)

@@ -9,7 +9,8 @@ from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.errors import JobFailedError, JobNotFoundError, WaitTimeoutError
 from penstock_plugins.result import ToolFailure, ToolResult, to_record
 from penstock_scheduler.countdown import Countdown
-from penstock_scheduler.reading import ResultReader, Ticket, all_results
+from penstock_scheduler.reading import ResultReader, all_results
+from penstock_scheduler.ticket import Ticket
 from tests.unit.scheduler.wires import ScriptedWire, job_record
 
 MANY = Ticket(job_id="j", tool="text.stats", digest="d", single=False)
