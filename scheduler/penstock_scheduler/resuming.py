@@ -183,6 +183,8 @@ def _rewound(found: Planned, item: ItemState, beginnings: Beginnings) -> ItemSta
     if item.status is not ItemStatus.RUNNING:
         item = item.rewound()
     check_item(item, found.programs[0], len(found.plan.tools))
+    if item.status is ItemStatus.UNDOING:
+        return item
     instruction = found.programs[0].code[item.pc]
     if instruction.op is Op.GATHER:  # what its members had done is gone with them
         item.pc = instruction.enter

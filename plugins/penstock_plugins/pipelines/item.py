@@ -83,8 +83,11 @@ class ItemState:
     def rewound(self) -> Self:
         """A failed item to go on with: at the step that failed, as after the last good one.
 
-        When steps of it were undone, or should have been, they are to be done again: then it begins anew.
+        When steps of it were undone, or should have been, they are to be done again: then it begins anew. But
+        first it is undone to the end: nobody would know any more of what is left.
         """
+        if self.status is ItemStatus.UNDOING:
+            return self
         if self.undone or self.not_undone:
             return type(self).fresh(self.frames[0][0], index=self.index)
         self.status, self.failure = ItemStatus.RUNNING, None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from penstock_broker_config.ledger import JobState
+from penstock_broker_config.keys import Keys
+from penstock_broker_config.ledger import JobState, Ledger, LimitChange
 from penstock_plugins.errors import ConfigurationError, ConflictError
 from penstock_plugins.pipelines.builder import Pipeline, tool
 from penstock_scheduler import AsyncProducer, Producer
@@ -98,6 +99,35 @@ def test_what_was_cancelled_goes_on(system: Broker, producer: Producer) -> None:
     assert (first.entered, resumed.progress().accepted) == (0, 3)
     assert second.label == "lab.forever"
     assert resumed.cancel()
+
+
+def test_L2_what_was_being_undone_is_undone_to_the_end_and_then_begins_anew(
+    system: Broker, producer: Producer
+) -> None:
+    """A step that was done before the cancel is not done again before it was undone."""
+    once = {"tool": "lab.once-only", "params": {"n": "{{input.n}}"}}
+    undone = [
+        {**once, "compensate": {"tool": "lab.echo", "params": {"n": "{{result.data.n}}"}}},
+        {**once, "compensate": {"tool": "text.slug", "params": {"text": "b"}}},
+        {"tool": "lab.shaky", "params": {}},
+    ]
+    with system.redis.client() as client:
+        ledger = Ledger(client, Keys())
+        ledger.change_limit("tool:lab.echo", LimitChange(paused_until_ms=(1 << 53) - 1))
+        job = producer.submit(Pipeline.from_dict({"name": "undone", "steps": undone}), {"n": 1})
+        wait_until(lambda: job.tree().steps[1].undone == 1, WAIT_S, "the second step is undone")
+        job.cancel()
+        ledger.clear_limit("tool:lab.echo")
+
+    resumed = producer.resume(job.id)
+    result = resumed.result(WAIT_S)
+    wait_until(lambda: resumed.state.final, WAIT_S, "it has ended")
+    anew = producer.resume(resumed.id).result(WAIT_S)
+
+    assert result.error is not None
+    assert (result.error.details or {})["undone"] == ["steps[1]", "steps[0]"]
+    assert [(entry["type"], entry["step"]) for entry in result.trace or []] == [("compensate", "steps[0]")]
+    assert [entry["step"] for entry in anew.trace or []][:3] == ["steps[0]", "steps[1]", "steps[2]"]
 
 
 @pytest.mark.parametrize("more", ["{{input.n}}", "{{data.n}}"], ids=["kept", "not kept"])

@@ -9,7 +9,7 @@ import pytest
 
 from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.pipelines.compiler import compile_plan
-from penstock_plugins.pipelines.item import ItemState, ItemStatus
+from penstock_plugins.pipelines.item import ItemState, ItemStatus, UndoCall
 from penstock_plugins.pipelines.local_run import run_locally
 from penstock_plugins.pipelines.machine import Machine
 from penstock_plugins.pipelines.model import Pipeline
@@ -86,6 +86,18 @@ def test_L2_what_was_undone_is_done_again() -> None:
     assert (item.status, item.data) == (ItemStatus.DONE, {"n": 3})
     assert tools.calls == ["toy.add", "toy.odd"]
     assert not item.undone
+
+
+def test_L2_what_is_being_undone_goes_on_being_undone() -> None:
+    plan = plan_with(UNDONE, UNDONE, {"tool": "toy.odd"})
+    tools = Repaired()
+    item = failed(plan, tools)
+    item.status, left = ItemStatus.UNDOING, UndoCall(tool=2, params={"n": 2}, step="steps[0]")
+    item.undo, item.undone = [left], ["steps[1]"]
+
+    begun = item.rewound()
+
+    assert (begun.status, begun.undo, begun.undone) == (ItemStatus.UNDOING, [left], ["steps[1]"])
 
 
 def test_L2_what_members_did_and_had_undone_is_done_again_with_the_first_input() -> None:
