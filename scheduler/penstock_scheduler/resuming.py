@@ -173,9 +173,9 @@ def _check_inputs(items: Mapping[int, ItemState], terms: Terms) -> None:
 def _is_other(item: ItemState, given: Any) -> bool:
     """Whether an item was given something else. Where nobody knows any more what it was given: no."""
     kept, mark = item.frames[0][:2]
-    if mark is not None:
-        return bool(input_mark(given) != mark)
-    return kept is not None and bool(given != kept)
+    if mark is None and kept is not None:  # not compared as they are: for Python true is 1
+        mark = input_mark(kept)
+    return mark is not None and input_mark(given) != mark
 
 
 def _rewound(found: Planned, item: ItemState, beginnings: Beginnings) -> ItemState:
