@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from penstock_broker_config.foreign import CALL_TASK, PIPELINE_TASK
+
 #: Longer ids than this have nothing to do with us.
 _ID_LENGTH = 200
+#: Parts that a chord may have.
+_MOST_PARTS = 1 << 31
 #: What a message may not decide, and what Celery takes for "not said".
 _NOT_ITS_BUSINESS: dict[str, Any] = {
     "timelimit": [None, None],
@@ -56,7 +60,17 @@ def check_message(message: Any) -> None:
             pass
         case _:
             raise BadMessageError("its body is not [args, kwargs, embed]")
+    part = _part_of_chord(headers)
     headers.update(_NOT_ITS_BUSINESS)
+    headers["group_index"] = part
+
+
+def _part_of_chord(headers: dict[str, Any]) -> int | None:
+    """Which part of somebody's chord a signature's task is: its body gets results in that order."""
+    part = headers.get("group_index")
+    if headers["task"] not in {CALL_TASK, PIPELINE_TASK} or type(part) is not int:
+        return None
+    return part if 0 <= part < _MOST_PARTS else None
 
 
 def batch_of(message: Any) -> str:

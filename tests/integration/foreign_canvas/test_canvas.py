@@ -131,6 +131,21 @@ def test_L7_failures_are_typed_and_called_back(site: Site) -> None:
         )
 
 
+def test_L7_a_chords_body_gets_what_ours_gave_in_their_order(site: Site) -> None:
+    """That of its header, whichever of them ends first; theirs among them."""
+    site.worker()
+    site.scheduler()
+    app, sign = site.theirs, site.sign
+    calls: list[Any] = [sign("lab.echo", {"n": k}) for k in range(8)]
+    whole = Pipeline("whole").pipe("lab.echo")
+    runs: list[Any] = [whole.signature(site.producer, {"n": k}, app=app) for k in range(8, 12)]
+    body = sign("lab.echo", {"all": "{{input}}"})
+
+    answers = run(chord([*calls, sig(site, "count", -1), *runs], body, app=app))["all"]
+
+    assert answers == [*({"n": k} for k in range(8)), -1, *({"n": k} for k in range(8, 12))]
+
+
 async def test_L7_a_producer_for_asyncio_signs_the_same(site: Site) -> None:
     """Calls and pipelines; what it signs outlives it."""
     site.worker()
