@@ -49,29 +49,36 @@ class Replaying(NoHooks):
         Raises:
             As `Producer.replay`, of a single one.
         """
-        code = OK
         try:
-            for call in calls:
-                try:
-                    self._sent[call] = producer.replay(call, latest=latest, run_again=run_again)
-                except Exception as error:
-                    if len(calls) == 1:
-                        raise
-                    text, failed = explain(error)
-                    say_error(f"{call}: {text}")
-                    code = max(code, failed)
-                    continue
-                self._count += 1
-                self._asked = ""
-                if not self._wait:
-                    self._show(call, None)
-            for call, job in list(self._sent.items()):
-                result = job.result()
-                self._show(call, result)
-                if not result.success:
-                    code = max(code, FAILED)
+            return max(self._send(producer, calls, latest=latest, run_again=run_again), self._collect())
         except KeyboardInterrupt:
             return self._interrupted(len(calls))
+
+    def _send(self, producer: Producer, calls: Sequence[str], *, latest: bool, run_again: bool) -> int:
+        code = OK
+        for call in calls:
+            try:
+                self._sent[call] = producer.replay(call, latest=latest, run_again=run_again)
+            except Exception as error:
+                if len(calls) == 1:
+                    raise
+                text, failed = explain(error)
+                say_error(f"{call}: {text}")
+                code = max(code, failed)
+            else:
+                self._count += 1
+            self._asked = ""
+            if call in self._sent and not self._wait:
+                self._show(call, None)
+        return code
+
+    def _collect(self) -> int:
+        code = OK
+        for call, job in list(self._sent.items()):
+            result = job.result()
+            self._show(call, result)
+            if not result.success:
+                code = FAILED
         return code
 
     def _interrupted(self, chosen: int) -> int:
