@@ -1,4 +1,4 @@
-"""kombu's Redis transport, with three habits mended; taken by every app of ours, and by nobody else's.
+"""kombu's Redis transport, with four habits mended; taken by every app of ours, and by nobody else's.
 
 Also where our apps find queues that others consume from.
 
@@ -6,12 +6,15 @@ kombu makes a client for each operation, which costs more than the operation; ou
 It works over the channel's own pool of connections, so threads and forked processes may use it like the pool.
 And an acknowledgement that fails gives its prefetch credit back: the message is delivered again later, which
 changes nothing, while lost credit would let the consumer run dry. And queues are looked at by their urgency.
+And a channel that outlives its connection says that it is not connected, which Celery knows how to take; of
+kombu's AttributeError a worker dies that has lost Redis.
 """
 
 from __future__ import annotations
 
 from typing import Any, cast
 
+import redis
 from celery.app.amqp import AMQP, Queues
 from kombu import Queue
 from kombu.connection import Connection, ConnectionPool, PooledConnection
@@ -51,6 +54,8 @@ class _OneClient:
     """A channel with one client for its commands, beside those that wait for messages."""
 
     pool: Any
+    #: The transport. Its `client` is the connection, None once that was closed.
+    connection: Any
     _one_client: Any = None
     #: See kombu: begins every key.
     global_keyprefix: str
@@ -65,6 +70,12 @@ class _OneClient:
         if not exchange and prefix and isinstance(routing_key, str) and routing_key.startswith(prefix):
             return [routing_key.removeprefix(prefix)]
         return super()._lookup(exchange, routing_key, default)  # type: ignore[misc]  # missing in the stubs
+
+    def _connparams(self, asynchronous: bool = False) -> Any:
+        # Closing a connection ends with the first channel that cannot take leave; the others find it closed.
+        if self.connection.client is None:
+            raise redis.ConnectionError("The connection of this channel was closed")
+        return super()._connparams(asynchronous)  # type: ignore[misc]  # missing in the stubs
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         if asynchronous:

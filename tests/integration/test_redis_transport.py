@@ -148,3 +148,39 @@ def test_B4_an_answer_that_fails_gives_its_credit_back(durable_redis: RedisServe
         with durable_redis.client() as client:
             assert client.hlen("penstock:unacked") == 1
     doorbell.close()
+
+
+def test_B4_a_consumer_connects_anew_with_messages_that_it_could_not_give_back(
+    durable_redis: RedisServer,
+) -> None:
+    """Redis is away while Celery's consumer clears its connection, closes it, and makes another."""
+    app = create_app(load_settings(broker_url=durable_redis.url))
+    doorbell = Doorbell(app)
+    came: list[Any] = []
+    queue = declare(DEFAULT, durable_redis.url)
+
+    def take_one(connection: Any) -> None:
+        doorbell.ring("j.0", queue=DEFAULT, tool="text.slug", calls=1)
+        before = len(came)
+        connection.Consumer([queue], callbacks=[lambda _, message: came.append(message)]).consume()
+        while len(came) == before:
+            connection.drain_events(timeout=10)
+
+    connection: Any = app.connection_for_read()
+    take_one(connection)
+    remote_control: Any = connection.channel()  # a second channel, as every worker has
+    remote_control.Consumer([declare(HIGH, durable_redis.url)]).consume()
+    with pytest.raises(TimeoutError):
+        connection.drain_events(timeout=0.01)  # from now on it waits for the next message
+    durable_redis.kill()
+
+    connection.collect()
+    connection.close()
+    with pytest.raises(connection.connection_errors):
+        came[0].ack()
+
+    durable_redis.start()
+    with app.connection_for_read() as another:
+        take_one(another)
+    assert len(came) == 2
+    doorbell.close()
