@@ -283,6 +283,21 @@ def test_an_interrupted_map_is_resumed_where_it_was(cli: CommandLine, up: Up) ->
     assert not list(logs.glob("*.json"))
 
 
+def test_a_map_whose_disk_is_full_says_how_to_go_on(cli: CommandLine) -> None:
+    """Its rows are sent and paid for; with room again each has its result."""
+    rows = write_rows(cli.folder / "rows.jsonl", [{"text": f"Row {n}"} for n in range(600)])
+    (cli.folder / "out.jsonl").symlink_to("/dev/full")
+
+    full = cli("map", "slug", "-i", rows, "-o", "out.jsonl")
+    (cli.folder / "out.jsonl").unlink()
+    job_id = full.err.partition("Resume with: penstock map --resume ")[2].split()[0]
+    resumed = cli("map", "--resume", job_id, "--json")
+
+    assert (full.code, resumed.code, resumed.json["calls"]) == (1, 0, 600)
+    assert full.err.splitlines()[-1] == "Error: The output cannot be written: No space left on device"
+    assert sorted(line["index"] for line in read_lines(cli.folder / "out.jsonl")) == list(range(600))
+
+
 # tools and plugins
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -24,6 +25,9 @@ INTERRUPTED = 130
 
 #: What the `worker` extra brings, and a producer's install has not.
 _WORKER_MODULES = frozenset({"wasmtime", "blake3", "cachetools"})
+
+#: What writing to an open file may end with, which then does not say its name.
+_NOT_WRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 #: Below an error that nobody foresaw.
 _BUG = "This is a bug: run it again with PENSTOCK_DEBUG=1 to see where it happened."
@@ -67,6 +71,8 @@ def explain(error: Exception) -> tuple[str, int]:
         return refused, FAILED
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}", USAGE
+    if isinstance(error, OSError) and error.errno in _NOT_WRITTEN:
+        return f"The output cannot be written: {error.strerror}", FAILED
     return f"{type(error).__name__}: {_brief(error)}\n{_BUG}", FAILED
 
 

@@ -1,11 +1,13 @@
 """Rows of a file through a tool or a pipeline, into files of results: what `map` and `pipeline run` share.
 
-Ctrl-C leaves the job and the files so that the same command goes on with `--resume`.
+Ctrl-C leaves the job and the files so that the same command goes on with `--resume`; so does what else ends
+it between two results: a full disk, a reader that went away, a Redis that stays away.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ from penstock.cli.progress import CallProgress
 from penstock.cli.result_files import ResultFiles
 from penstock.cli.rows import STANDARD, InputRows
 from penstock.cli.words import counted
+from penstock_plugins.errors import PenstockError, UnreachableError
 
 if TYPE_CHECKING:
     from penstock_broker_config.settings import Settings
@@ -65,11 +68,18 @@ class RowsRun:
             # An error that leaves this block, Ctrl-C included, stops feeding; the job stays resumable.
             with Producer(settings) as producer, self._files:
                 job = start(producer, self.rows)
+                self._run = replace(self._run, job=job.id)
                 self._run = self._log.write(self._run, job.id)
                 self._files.open(resume=self._resume is not None)
                 self._collect(job)
         except KeyboardInterrupt:
-            return self._interrupted()
+            self._say_how_to_go_on()
+            return INTERRUPTED
+        except Exception as error:
+            # Other errors of ours are about the job, which they name.
+            if not isinstance(error, PenstockError) or isinstance(error, UnreachableError):
+                self._say_how_to_go_on()
+            raise
         self._log.remove(self._run)
         self._summarize(as_json)
         return FAILED if self._files.failed else OK
@@ -80,9 +90,9 @@ class RowsRun:
                 if self._files.write(result):
                     progress.advance(failed=not result.success)
 
-    def _interrupted(self) -> int:
+    def _say_how_to_go_on(self) -> None:
         if not self._run.job:
-            return INTERRUPTED
+            return
         err().print(
             Text(f"Stopped after {counted(self._files.count, 'result')}; what was sent goes on.", QUIET)
         )
@@ -90,7 +100,6 @@ class RowsRun:
             err().print(f"Look at it with: penstock job show {self._run.job}")
         else:
             err().print(f"Resume with: {self._again} {self._run.job}")
-        return INTERRUPTED
 
     def _summarize(self, as_json: bool) -> None:
         files, run = self._files, self._run

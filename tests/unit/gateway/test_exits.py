@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import NoReturn
 
 import kombu.exceptions
@@ -62,6 +63,13 @@ def test_a_missing_file_is_named() -> None:
     text, _ = explain(FileNotFoundError(2, "No such file or directory", "rows.jsonl"))
 
     assert text == "rows.jsonl: No such file or directory"
+
+
+def test_a_full_disk_is_no_bug() -> None:
+    """A write to an open file does not say which one it is."""
+    text, code = explain(OSError(errno.ENOSPC, "No space left on device"))
+
+    assert (text, code) == ("The output cannot be written: No space left on device", 1)
 
 
 def fail(error: BaseException) -> NoReturn:
