@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from penstock_plugins.manifest_tool import RetryTable
 from penstock_plugins.pipelines.model_steps import KINDS, STEP_MODELS, Compensation
 from penstock_plugins.printable import printable
 
@@ -28,6 +29,8 @@ _ADVICE = {
     "missing": "is required",
 }
 _COMMON = ("name", "when", "stop_when")
+#: What stands inside a step and has keys of its own.
+_TABLES: dict[int | str, type[BaseModel]] = {"compensate": Compensation, "retry": RetryTable}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +74,26 @@ def _problem(item: Any, shape: object, keys: tuple[str, ...]) -> Problem:
             continue
         path += f"[{part}]" if isinstance(part, int) else f".{printable(part, 80)}"
         at = _inside(at, part)
-        if part == "compensate":
-            keys = tuple(Compensation.model_fields)
+        if part in _TABLES:
+            keys = tuple(_TABLES[part].model_fields)
     if not step or isinstance(location[-1][0], int):
         step = _label(at) or step
-    return Problem(path=path.lstrip("."), step=step, message=_message(item, keys))
+    message = _message(item, keys)
+    if item["type"] == "step_kind":
+        message += _other_kind(at)
+    return Problem(path=path.lstrip("."), step=step, message=message)
+
+
+def _other_kind(step: Any) -> str:
+    """What there is instead of one key that says which kind a step is, where that helps."""
+    if not isinstance(step, dict):
+        return ""
+    if found := [kind for kind in KINDS if kind in step]:
+        return f"; this one has {' and '.join(found)}"
+    for key in step:
+        if close := difflib.get_close_matches(str(key), KINDS, n=1):
+            return f"; did you mean {close[0]} for {printable(key, 80)}?"
+    return f"; this one has {printable(', '.join(map(str, step)), 80)}" if step else ""
 
 
 def _message(item: Any, keys: tuple[str, ...]) -> str:

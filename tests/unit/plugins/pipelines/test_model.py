@@ -124,6 +124,30 @@ def test_all_problems_are_said_at_once_each_with_its_step() -> None:
 
 
 @pytest.mark.parametrize(
+    ("step", "why"),
+    [
+        ({"tol": "a.b"}, "steps[0]: {kinds}; did you mean tool for tol?"),
+        ({"tool": "a.b", "filter": "true"}, "steps[0] (a.b): {kinds}; this one has tool and filter"),
+        ({"name": "x", "if": "true"}, "steps[0] (x): {kinds}; this one has name, if"),
+        ({}, "steps[0]: {kinds}"),
+        (
+            {"tool": "a.b", "retry": {"attempts": 2}},
+            "steps[0].retry.attempts (a.b): no such key; did you mean max_attempts?",
+        ),
+        (
+            {"tool": "a.b", "retry": {"x": 1}},
+            "steps[0].retry.x (a.b): no such key; there are max_attempts, base_ms, cap_ms",
+        ),
+    ],
+)
+def test_a_key_that_is_not_there_is_answered_with_those_that_are(step: dict[str, object], why: str) -> None:
+    """Of the table that it stands in, and the nearest one where it looks like one."""
+    kinds = "a step has exactly one of the keys tool, transform, filter, branch, catch, map, parallel"
+
+    assert problems_of({"name": "a", "steps": [step]}) == [why.format(kinds=kinds)]
+
+
+@pytest.mark.parametrize(
     ("value", "why"),
     [
         (print, "a Python function cannot travel"),
