@@ -56,6 +56,8 @@ def parse_pipeline(raw: bytes, *, path: str) -> Pipeline:
         raise InvalidPipelineError(f"it has more than {MAX_FILE_BYTES} bytes", path)
     try:
         shape = read(raw)
+    except UnicodeDecodeError as error:
+        raise InvalidPipelineError(f"byte {error.start + 1} is no UTF-8: save it as UTF-8", path) from error
     except (ValueError, RecursionError) as error:
         raise InvalidPipelineError(printable(error, 400) or type(error).__name__, path) from error
     if not isinstance(shape, dict):

@@ -50,7 +50,7 @@ def _value(event: Any, events: Iterator[Any], depth: int) -> Any:
     if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
         raise _refused("anchors and aliases are not read: write it out", event)
     if event.tag is not None and event.tag != "!":
-        raise _refused("tags are not read", event)
+        raise _refused("tags are not read: write a text that begins with ! in quotes", event)
     if isinstance(event, yaml.ScalarEvent):
         return event.value if event.style or event.tag else _plain(event)
     if depth <= 0:
@@ -64,6 +64,8 @@ def _table(events: Iterator[Any], depth: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for event in _until(yaml.MappingEndEvent, events):
         key = _value(event, events, depth)
+        if isinstance(key, dict):
+            raise _refused('a table is no key: write a template in quotes, as "{{data}}"', event)
         if not isinstance(key, str):
             raise _refused(f"the key {printable(key, 40)} is no text: write it in quotes", event)
         if key in found:

@@ -61,6 +61,8 @@ def test_yaml_toml_and_json_say_the_same(tmp_path: Path) -> None:
         ("a.yaml", "name: a\nsteps: &x []\n", "a.yaml: line 2, column 8: anchors and aliases are not read"),
         ("a.yaml", "a: [&x 1, *x]", "anchors and aliases are not read"),
         ("a.yaml", "a: !!python/name:os.system x", "tags are not read"),
+        ("a.yaml", "filter: !has(data.x)", "column 9: tags are not read: write a text that begins with ! in"),
+        ("a.yaml", "params: {{data}}", "column 10: a table is no key: write a template in quotes"),
         ("a.yaml", "name: a\nname: b", "line 2, column 1: the key name is there twice"),
         ("a.yaml", "1: a", "the key 1 is no text"),
         ("a.yaml", "[a]: b", "the key .* is no text"),
@@ -87,6 +89,13 @@ def test_what_cannot_be_read_is_refused_with_the_file_and_the_place(name: str, t
     """In one line."""
     with pytest.raises(InvalidPipelineError, match=why):
         parse_pipeline(text.encode(), path=name)
+
+
+@pytest.mark.parametrize("name", ["a.yaml", "a.toml"])
+def test_a_file_in_another_encoding_says_so(name: str) -> None:
+    """With the byte; JSON's reader has words of its own."""
+    with pytest.raises(InvalidPipelineError, match="byte 9 is no UTF-8: save it as UTF-8"):
+        parse_pipeline('name = "é"'.encode("latin-1"), path=name)
 
 
 @given(st.binary(max_size=200), st.sampled_from(["yaml", "toml", "json"]))
