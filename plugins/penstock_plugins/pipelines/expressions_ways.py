@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import orjson
+
 from penstock_plugins.pipelines.expressions_functions import PipelineFunctions
 from penstock_plugins.pipelines.expressions_paths import ROOTS, Path, check_root
 from penstock_plugins.pipelines.model_values import json_value
@@ -88,7 +90,7 @@ class _Ways:
             if sees:
                 self.found.append(Way(sees, required))
         elif kind == "literal":
-            json_value(node["value"])  # JSON's readers do not agree on all numbers
+            _check_value(node["value"])
         elif kind in _PROJECTIONS:
             base, *applied = children
             self.use(base, sees, required, depth + 1)
@@ -100,6 +102,8 @@ class _Ways:
 
     def _operands(self, node: Any, sees: Path | None, required: bool, depth: int) -> None:
         kind, children = node["type"], node["children"]
+        if kind == "key_val_pair":
+            _check_value(node["value"])
         name = node["value"] if kind == "function_expression" else None
         if name is not None and name not in PipelineFunctions.FUNCTION_TABLE:
             raise ValueError(f"there is no function {printable(name, 80)}()")
@@ -111,6 +115,19 @@ class _Ways:
                 self.follow(child["children"][0], None, required, depth + 1)
             else:
                 raise ValueError(_EXPREF)
+
+
+def _check_value(value: Any) -> None:
+    """Refuse a value that is written out and cannot travel: JSON's readers do not agree on all numbers.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    json_value(value)
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise ValueError(f"it cannot travel as JSON: {error}") from error
 
 
 def _growth(node: Any) -> int:

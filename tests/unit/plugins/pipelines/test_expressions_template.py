@@ -184,6 +184,7 @@ LARGE: dict[str, Any] = {
         (["{{length(data.list[?n > `3`])}}"] * 10, "it takes more than 200000 steps"),
         ("{{sum(`[1e308, 1e308]`)}}", "a number is too large"),
         ("{{to_number('inf')}}", "a number is too large"),
+        ("{{to_number('-18446744073709551615')}}", "a number is too large"),
         ("{{abs('x')}}", "a function has a value that it does not take"),
         ("{{data.list[0].n < 'x'}}", "it cannot be evaluated with these values"),
     ],
@@ -195,6 +196,15 @@ def test_L3_what_makes_too_much_is_a_pipeline_error(template: Any, why: str) -> 
 
     assert refused.value.message.endswith(why)
     assert len(refused.value.message) < 300
+
+
+@pytest.mark.parametrize(
+    "template", ["{{`-18446744073709551615`}}", '{{`"\\ud800"`}}', '{{ {"\\ud800": data.text} }}']
+)
+def test_L3_what_is_written_out_in_an_expression_can_travel(template: str) -> None:
+    """Else steps that are fused would go on with it, and an item that travels would be lost."""
+    with pytest.raises(ValueError, match="it cannot travel as JSON"):
+        compile_template(template, step="s", key="k")
 
 
 def test_a_list_of_a_map_must_be_one_and_not_too_long() -> None:
