@@ -56,6 +56,10 @@ def plan_to_resume(toolbox: Toolbox, before: Planned, *, pinned: bool, latest: b
     )
     if _way(now) != _way(before):
         raise ConflictError("A composite tool that the run calls has other steps now: submit it anew")
+    if _undoing(now) != _undoing(before):
+        raise ConflictError(
+            "What undoes steps of the run are other tools now: say pinned to go on with what it began with"
+        )
     return replace(now, plan=now.plan.with_context(plan.context))
 
 
@@ -84,3 +88,12 @@ def _changes(plan: Plan, index: ToolIndex) -> list[str]:
 def _way(found: Planned) -> list[list[tuple[str, str, str]]]:
     """The instructions of all programs, as far as items remember where they are in them."""
     return [[(one.op.value, one.path, one.tool_name) for one in program.code] for program in found.programs]
+
+
+def _undoing(found: Planned) -> list[dict[int, str]]:
+    """The tools that undo steps, by program: items remember them by their numbers."""
+    tools = found.plan.tools
+    return [
+        {one.undo_tool: tools[one.undo_tool].name for one in program.code if one.undo_tool >= 0}
+        for program in found.programs
+    ]

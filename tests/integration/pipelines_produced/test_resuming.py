@@ -130,6 +130,29 @@ def test_L2_what_was_being_undone_is_undone_to_the_end_and_then_begins_anew(
     assert [entry["step"] for entry in anew.trace or []][:3] == ["steps[0]", "steps[1]", "steps[2]"]
 
 
+def test_L2_what_is_left_to_be_undone_is_undone_by_its_own_tool(system: Broker, producer: Producer) -> None:
+    """Items know it by its number, which is another one when names that meant one release mean two."""
+    steps = [
+        {"tool": "lab@1.0.0.echo"},
+        {"tool": "lab.echo", "compensate": {"tool": "text.slug", "params": {"text": "a b"}}},
+        {"tool": "lab.shaky", "params": {}},
+    ]
+    with system.redis.client() as client:
+        ledger = Ledger(client, Keys())
+        ledger.change_limit("tool:text.slug", LimitChange(paused_until_ms=(1 << 53) - 1))
+        job = producer.submit(Pipeline.from_dict({"name": "two", "steps": steps}), {"n": 1})
+        wait_until(lambda: job.tree().steps[2].failed == 1, WAIT_S, "it is being undone")
+        job.cancel()
+        ledger.clear_limit("tool:text.slug")
+    mend(system)
+
+    with pytest.raises(ConflictError, match="What undoes steps of the run"):
+        producer.resume(job.id, latest=True)
+    result = producer.resume(job.id, pinned=True).result(WAIT_S)
+
+    assert [entry["tool"] for entry in result.trace or []] == ["text.slug"]
+
+
 @pytest.mark.parametrize("more", ["{{input.n}}", "{{data.n}}"], ids=["kept", "not kept"])
 def test_L2_inputs_that_have_changed_are_refused(system: Broker, producer: Producer, more: str) -> None:
     """When they are given to be compared; also those that no step looks at later."""
