@@ -59,6 +59,25 @@ class ResultFiles:
                     f"{path} is the input, and would be overwritten: name another output"
                 )
 
+    def check_belong_to(self, job_id: str) -> None:
+        """See that what is there has been written for a job, whose results are to follow.
+
+        Raises:
+            typer.BadParameter: another run has written there since.
+        """
+        if self.path == STANDARD or not self.path.is_file():
+            return
+        with self.path.open("rb") as file:
+            line = file.readline()
+        try:
+            other = str(orjson.loads(line)["call_id"]).rpartition(".")[0]
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            return  # torn, and will be cut off
+        if other != job_id:
+            raise typer.BadParameter(
+                f"{self.path} has results of job {other} by now: name another file by --output"
+            )
+
     def open(self, *, resume: bool) -> None:
         """Open the files: empty, or with what an interrupted run wrote."""
         if self.failed_path is None:

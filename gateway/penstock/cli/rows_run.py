@@ -57,6 +57,8 @@ class RowsRun:
         """
         self._files.check()
         self._files.keep_clear_of(near(self._run.input))
+        if self._resume is not None:
+            self._files.check_belong_to(self._resume)
         self.rows.check()
         self._log.check_unchanged(self._run)
 

@@ -1,4 +1,4 @@
-"""The files of `penstock map`: the input is never one of them."""
+"""The files of `penstock map`: the input is never one of them, and no other job's results are."""
 
 from __future__ import annotations
 
@@ -26,3 +26,20 @@ def test_another_file_beside_it_is_fine(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("{}\n")
 
     ResultFiles(tmp_path / "out.jsonl").keep_clear_of(tmp_path / "rows.jsonl")
+
+
+@pytest.mark.parametrize("there", [None, "", "torn", '{"call_id": "j1.7", "index": 7}\n'])
+def test_what_a_job_has_written_is_gone_on_with(tmp_path: Path, there: str | None) -> None:
+    """Be it nothing yet, or half a line."""
+    if there is not None:
+        (tmp_path / "out.jsonl").write_text(there)
+
+    ResultFiles(tmp_path / "out.jsonl").check_belong_to("j1")
+
+
+def test_what_another_job_has_written_since_is_not_taken_for_its_results(tmp_path: Path) -> None:
+    """Rows have the same numbers in all jobs."""
+    (tmp_path / "out.jsonl").write_text('{"call_id": "j2.0", "index": 0, "success": true}\n')
+
+    with pytest.raises(typer.BadParameter, match=r"has results of job j2 by now: name another file by --out"):
+        ResultFiles(tmp_path / "out.jsonl").check_belong_to("j1")
