@@ -16,6 +16,7 @@ from penstock.cli.options import AsJson, flag
 from penstock.cli.pipeline_files import LocalFolders, problems_of, read_file, refuse_problems
 from penstock.cli.pipeline_run import run
 from penstock.cli.result_files import check_writable
+from penstock.cli.rows import STANDARD
 from penstock.cli.session import settings_of
 from penstock.cli.tools import traits_text
 from penstock.cli.words import counted
@@ -70,7 +71,7 @@ def check(
 @app.command()
 def show(
     file: PipelineFile,
-    svg: Annotated[Path | None, typer.Option(metavar="OUT", help="Write a drawing as SVG.")] = None,
+    svg: Annotated[Path | None, typer.Option(metavar="OUT", help="Write a drawing as SVG; -.")] = None,
     as_json: AsJson = False,
 ) -> int:
     """Draw a pipeline: a tree on the terminal, or an SVG file. Nothing is connected to.
@@ -87,7 +88,9 @@ def show(
         pipeline = read_file(file)
     except InvalidPipelineError as error:
         return refuse_problems(file, error, as_json=as_json)
-    if svg is not None:
+    if svg == STANDARD:
+        sys.stdout.write(draw_svg(pipeline))
+    elif svg is not None:
         check_writable(svg)
         if svg.exists() and svg.samefile(file):
             raise typer.BadParameter(f"{svg} is the pipeline, and would be overwritten: name another file")

@@ -157,14 +157,16 @@ def test_schema_prints_what_editors_need(tmp_path: Path) -> None:
 
 def test_show_draws_a_tree_and_an_svg(cli: CommandLine) -> None:
     """Of the file alone."""
-    tree, svg = (
+    tree, svg, piped = (
         cli("pipeline", "show", "titles.yaml"),
         cli("pipeline", "show", "titles.yaml", "--svg", "t.svg"),
+        cli("pipeline", "show", "titles.yaml", "--svg", "-"),
     )
 
     assert (tree.code, svg.code) == (0, 0)
     assert "text.slug" in tree.out
     assert (cli.folder / "t.svg").read_text().startswith("<svg")
+    assert (piped.out, piped.err) == ((cli.folder / "t.svg").read_text(), "")
 
 
 def test_run_prints_what_comes_out_and_tree_shows_how(cli: CommandLine) -> None:
