@@ -269,6 +269,16 @@ def test_where_large_values_go_is_tried(redis_server: RedisServer, tmp_path: Pat
     assert "nonsense" in unknown.message
 
 
+def test_a_system_without_a_worker_says_what_its_calls_wait_for(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """Until the first one has begun."""
+    (found,) = by_topic(list(examine(load_settings(redis_url=redis_server.url, cache_dir=tmp_path))))["fleet"]
+
+    assert (found.level, found.message.partition(":")[0]) == (Level.WARNING, "No host has run workers lately")
+    assert "`penstock worker`" in found.advice
+
+
 def test_several_hosts_without_a_fleet_key_are_told_of_it(redis_server: RedisServer, tmp_path: Path) -> None:
     """Each compiles for itself; or this one is left out of what the others share."""
     fleet_key = "f" * 32
@@ -279,8 +289,8 @@ def test_several_hosts_without_a_fleet_key_are_told_of_it(redis_server: RedisSer
         return found
 
     with redis_server.client() as client:
-        alone = fleet()
         announce_host(client, Keys(), "h1", HostRecord(engines={}))
+        alone = fleet()
         announce_host(client, Keys(), "h2", HostRecord(engines={}))
         each, with_key = fleet(), fleet(fleet_key=fleet_key)
         assert RedisArtifacts(client, Keys()).offer("a" * 64, b"native code")

@@ -129,8 +129,15 @@ def check_fleet(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
         return
     has_key = settings.fleet_secret() is not None
     offered = int(client.zcard(settings.keys.artifacts))
-    if len(hosts) < 2:
-        yield Finding(about="fleet", level=Level.OK, message="No more than one host has run workers lately")
+    if not hosts:
+        yield Finding(
+            about="fleet",
+            level=Level.WARNING,
+            message="No host has run workers lately: what is submitted waits for one",
+            advice="`penstock worker`, and `penstock scheduler` beside it; or `penstock up` for both",
+        )
+    elif len(hosts) == 1:
+        yield Finding(about="fleet", level=Level.OK, message="One host has run workers lately")
     elif has_key:
         yield Finding(
             about="fleet",
