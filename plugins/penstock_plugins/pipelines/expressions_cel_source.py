@@ -40,6 +40,17 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
+#: What people write who think of Python, and what CEL has for it.
+_OF_PYTHON = {
+    "and": "write &&",
+    "or": "write ||",
+    "not": "write !",
+    "is": "write ==",
+    "len": "write size()",
+    "None": "write null",
+    "True": "write true",
+    "False": "write false",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +103,8 @@ def _tokens(text: str) -> list[_Token]:
         if match is None or match.lastgroup is None:
             rest = text[end:].lstrip()
             shown = printable(rest[:1], 10)
-            raise ValueError(f"character {len(text) - len(rest) + 1}: {shown} is not allowed")
+            instead = "; write ==" if shown == "=" else ""
+            raise ValueError(f"character {len(text) - len(rest) + 1}: {shown} is not allowed{instead}")
         found.append(_Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup) + 1))
         end = match.end()
     return found
@@ -162,10 +174,8 @@ class _Reader:
         elif token.text in ROOTS:
             self._path(token)
         else:
-            known = ", ".join(ROOTS)
-            raise ValueError(
-                f"character {token.at}: there is no {printable(token.text, 80)}; there are {known}"
-            )
+            known = _OF_PYTHON.get(token.text) or f"there are {', '.join(ROOTS)}"
+            raise ValueError(f"character {token.at}: there is no {printable(token.text, 80)}; {known}")
 
     def _has_value_before_dot(self) -> bool:
         token = self._token(-2)
@@ -180,8 +190,8 @@ class _Reader:
             loops = ", ".join(sorted(LOOPS))
             raise ValueError(f"character {token.at}: {name}() is not allowed in a condition; use {loops}")
         if name not in _FUNCTIONS:
-            known = ", ".join(sorted(LOOPS | _FUNCTIONS))
-            raise ValueError(f"character {token.at}: there is no {printable(name, 80)}(); there are {known}")
+            known = _OF_PYTHON.get(name) or f"there are {', '.join(sorted(LOOPS | _FUNCTIONS))}"
+            raise ValueError(f"character {token.at}: there is no {printable(name, 80)}(); {known}")
         if name == "matches":
             self._pattern(token)
         elif name == "size":

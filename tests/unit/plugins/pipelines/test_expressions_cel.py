@@ -158,6 +158,11 @@ def test_L4_another_failure_is_a_pipeline_error_in_our_words(expression: str, wh
     [
         ("", "1 to 1000 characters"),
         ("a" * 1001, "1 to 1000 characters"),
+        ("data.a == 1 and data.b == 2", "character 13: there is no and; write &&"),
+        ("not (data.a == 1)", "character 1: there is no not(); write !"),
+        ("data.a != None", "character 11: there is no None; write null"),
+        ("len(data.a) > 1", "character 1: there is no len(); write size()"),
+        ("data.a = 1", "character 8: = is not allowed; write =="),
         ("nothing > 1", "character 1: there is no nothing; there are input, data"),
         ("data.size >", "it is no CEL: character 12"),
         ("data.files.filter(f, true).size() > 0", "filter() is not allowed in a condition"),
