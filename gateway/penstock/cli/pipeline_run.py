@@ -11,7 +11,8 @@ import typer
 from penstock.cli.call import show_result
 from penstock.cli.console import out, print_json, say_note
 from penstock.cli.exits import FAILED, INTERRUPTED, OK
-from penstock.cli.maplog import MapLog, MapRun
+from penstock.cli.map import what_to_run
+from penstock.cli.maplog import MapLog
 from penstock.cli.one_job import run_one
 from penstock.cli.options import Deadline, QueueName, flag
 from penstock.cli.params import RawParams, read_params
@@ -140,14 +141,7 @@ def _rows(
 ) -> int:
     settings = settings_of(context)
     log = MapLog(settings.state_dir / "maps")
-    before = None if resume is None else log.read(resume)
-    if before is not None:
-        rows_run = before.changed(tool=pipeline.name, source=source, target=target)
-    else:
-        for value, name in ((source, "--input"), (target, "--output")):
-            if value is None:
-                raise typer.BadParameter(f"{name} is missing")
-        rows_run = MapRun.of(pipeline.name, Path(source or ""), Path(target or ""))
+    rows_run = what_to_run(log, resume, pipeline.name, source, target)
     work = RowsRun(log, rows_run, resume=resume, again=f"penstock pipeline run {file} --resume")
     work.check()
     return work.go(
