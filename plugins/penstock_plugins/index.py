@@ -24,9 +24,17 @@ class ResolvedTool:
 
 
 class ToolIndex:
-    """The tools of a catalog by name."""
+    """The tools of a catalog by name.
 
-    def __init__(self, records: Iterable[PluginRecord]) -> None:
+    Args:
+        records: of what is published.
+        advice: what to do about a name that is like none of them.
+    """
+
+    def __init__(
+        self, records: Iterable[PluginRecord], *, advice: str = "List the known ones with `penstock tools`"
+    ) -> None:
+        self._advice = advice
         #: By plugin and version.
         self._releases: dict[str, dict[str, PluginRecord]] = {}
         for record in records:
@@ -90,7 +98,7 @@ class ToolIndex:
         close += [full for full in known if full not in close and _alike(name, full)][: 3 - len(close)]
         if close:
             return _not_found(name, f"Did you mean {' or '.join(close)}?")
-        return _not_found(name, "List the known ones with `penstock tools`")
+        return _not_found(name, self._advice)
 
 
 def _alike(name: str, full_name: str) -> bool:

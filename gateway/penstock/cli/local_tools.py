@@ -52,7 +52,7 @@ class LocalTools:
         except BaseException:
             self._stack.close()
             raise
-        self.index = ToolIndex(records)
+        self.index = ToolIndex(records, advice="Name its plugin's folder with --local, too")
 
     def call(self, digest: str, tool: str, params: Mapping[str, Any]) -> ToolResult:
         """Call a tool by its plugin's digest and its full name. Its failure is a result."""

@@ -378,6 +378,11 @@ def test_ctrl_c_in_a_resume_names_the_run_that_goes_on(cli: CommandLine, up: Up,
         (["run", "titles.yaml", "--resume", "1j"], 2, "--input is missing: job 1j was not interrupted here"),
         (["run", "titles.yaml", "text=a", "-i", "r", "-o", "o"], 2, "--input takes rows"),
         (["run", "titles.yaml", "--local", "nowhere"], 2, "nowhere: no such folder"),
+        (
+            ["run", "titles.yaml", "--local", "other"],
+            2,
+            "text.slug. Name its plugin's folder with --local, too",
+        ),
         (["run", "bad.yaml"], 2, "a step has exactly one of the keys"),
         (["show", "bad.yaml"], 2, "a step has exactly one of the keys"),
         (["show", "titles.yaml", "--svg", "./titles.yaml"], 2, "would be overwritten"),
@@ -390,6 +395,11 @@ def test_what_cannot_be_done_is_said_in_few_lines(
     """No traceback, nothing on stdout."""
     (cli.folder / "bad.yaml").write_text("name: bad\nsteps: [{toll: text.slug}]\n")
     (cli.folder / "unknown.yaml").write_text("name: unknown\nsteps: [{tool: text.nothing}]\n")
+    (cli.folder / "other").mkdir()
+    (cli.folder / "other/plugin.toml").write_text(
+        'name = "other"\nversion = "1.0.0"\n[composite]\nfiles = ["a.yaml"]\n'
+    )
+    (cli.folder / "other/a.yaml").write_text("name: a\nparameters: {type: object}\nsteps: [{transform: 1}]\n")
 
     done = cli("pipeline", *arguments)
 
