@@ -55,7 +55,10 @@ def plan_to_resume(toolbox: Toolbox, before: Planned, *, pinned: bool, latest: b
         )
     )
     if _way(now) != _way(before):
-        raise ConflictError("A composite tool that the run calls has other steps now: submit it anew")
+        raise ConflictError(
+            "A composite tool that the run calls has other steps now: say pinned to go on with what it began "
+            "with, or submit it anew"
+        )
     if _undoing(now) != _undoing(before):
         raise ConflictError(
             "What undoes steps of the run are other tools now: say pinned to go on with what it began with"

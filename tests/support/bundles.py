@@ -67,10 +67,13 @@ def write_plugin(folder: Path, manifest: str | None = None, *, module: bytes | N
     return folder
 
 
-def publish_composite(catalog: Catalog, name: str = "docs") -> PluginRecord:
+def publish_composite(
+    catalog: Catalog, name: str = "docs", version: str = "1.0.0", *, tools: Sequence[str] = ("text.stats",)
+) -> PluginRecord:
     """Publish a plugin of one composite tool, `both`, whose tools need not be there."""
-    manifest = manifest_text(name, more='[composite]\nfiles = ["both.json"]')
-    both = {"name": "both", "parameters": {"type": "object"}, "steps": [{"tool": "text.stats"}]}
+    manifest = manifest_text(name, version, more='[composite]\nfiles = ["both.json"]')
+    steps = [{"tool": tool} for tool in tools]
+    both = {"name": "both", "parameters": {"type": "object"}, "steps": steps}
     bundle = bundle_from({"plugin.toml": manifest.encode(), "both.json": json.dumps(both).encode()})
     pipelines, problems = composites_in(bundle)
     assert problems == []

@@ -6,10 +6,12 @@ import pytest
 
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import JobState, Ledger, LimitChange
+from penstock_broker_config.redis_catalog import RedisCatalog
 from penstock_plugins.errors import ConfigurationError, ConflictError
 from penstock_plugins.pipelines.builder import Pipeline, tool
 from penstock_scheduler import AsyncProducer, Producer
 from tests.support.brokers import Broker
+from tests.support.bundles import publish_composite
 from tests.support.lab import publish_lab
 from tests.support.waiting import wait_until
 
@@ -83,6 +85,25 @@ async def test_L2_pinned_goes_on_with_what_the_run_began_with(system: Broker, pr
 
     assert not pinned.success
     assert pinned.index is None
+
+
+def test_a_composite_with_other_steps_goes_on_as_it_was_or_not_at_all(
+    system: Broker, producer: Producer
+) -> None:
+    """Where an item is in it could not be found in the other steps."""
+    with system.redis.client() as client:
+        catalog = RedisCatalog(client, Keys())
+        publish_composite(catalog)
+        failed = producer.submit(Pipeline("a").pipe("docs.both"), {"no": "text"})
+        assert not failed.result(WAIT_S).success
+        wait_until(lambda: failed.state.final, WAIT_S, "the run has ended")
+        publish_composite(catalog, version="1.1.0", tools=["text.slug", "text.stats"])
+
+    with pytest.raises(ConflictError, match=r"docs\.both has other steps"):
+        producer.resume(failed.id)
+    with pytest.raises(ConflictError, match="say pinned to go on with what it began with, or submit it anew"):
+        producer.resume(failed.id, latest=True)
+    assert not producer.resume(failed.id, pinned=True).result(WAIT_S).success
 
 
 def test_what_was_cancelled_goes_on(system: Broker, producer: Producer) -> None:
