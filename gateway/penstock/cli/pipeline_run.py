@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from penstock.cli.call import show_result
-from penstock.cli.console import out, print_json, say_note
+from penstock.cli.console import err, out, print_json, say_note
 from penstock.cli.exits import FAILED, INTERRUPTED, OK
 from penstock.cli.map import what_to_run
 from penstock.cli.maplog import MapLog
@@ -17,9 +17,10 @@ from penstock.cli.one_job import run_one
 from penstock.cli.options import Deadline, QueueName, flag
 from penstock.cli.params import RawParams, read_params
 from penstock.cli.pipeline_files import LocalFolders, read_file, refuse_problems
+from penstock.cli.progress import CallProgress
 from penstock.cli.result_files import ResultFiles
 from penstock.cli.rows import InputRows
-from penstock.cli.rows_run import RowsRun
+from penstock.cli.rows_run import RowsRun, what_came
 from penstock.cli.session import settings_of
 
 if TYPE_CHECKING:
@@ -186,12 +187,15 @@ def _run_here(
     results = run_here(settings_of(context), folders, pipeline, rows)
     # A pipeline that cannot run says so with the first result, before a file is touched.
     first = next(results, None)
-    with files:
+    with files, CallProgress(pipeline.name, rows.count) as progress:
         files.open(resume=False)
         for result in results if first is None else chain([first], results):
             files.write(result)
+            progress.advance(failed=not result.success)
     if as_json:
         print_json(
             {"tool": pipeline.name, "calls": files.count, "failed": files.failed, "output": str(target)}
         )
+    else:
+        err().print(what_came(files))
     return FAILED if files.failed else OK

@@ -118,15 +118,19 @@ class RowsRun:
                 }
             )
             return
-        line = Text.assemble((counted(files.succeeded, "row"), GOOD), " done")
-        if files.path != STANDARD:
-            line.append(f" → {files.path}")
-        if files.failed:
-            line.append(f", {files.failed:,} failed", BAD)
-            if files.failed_path is not None:
-                line.append(f" → {files.failed_path}")
-        line.append(f"   job {run.job}", QUIET)
-        err().print(line)
+        err().print(what_came(files).append(f"   job {run.job}", QUIET))
+
+
+def what_came(files: ResultFiles) -> Text:
+    """How many rows went well, how many did not, and where their results are."""
+    line = Text.assemble((counted(files.succeeded, "row"), GOOD), " done")
+    if files.path != STANDARD:
+        line.append(f" → {files.path}")
+    if files.failed:
+        line.append(f", {files.failed:,} failed", BAD)
+        if files.failed_path is not None:
+            line.append(f" → {files.failed_path}")
+    return line
 
 
 def near(path: str) -> Path:

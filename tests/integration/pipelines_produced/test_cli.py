@@ -279,6 +279,7 @@ def test_a_row_that_does_not_fit_fails_alone_without_a_system_too(tmp_path: Path
 
     found = [(line["index"], line["success"]) for line in lines(tmp_path / "out.jsonl")]
     assert (done.code, found) == (1, [(0, False), (1, True), (2, False), (3, True), (4, False)])
+    assert done.err.splitlines()[-1] == "2 rows done → out.jsonl, 3 failed → out.failed.jsonl"
     assert lines(tmp_path / "out.jsonl")[0]["error"]["code"] == "VALIDATION_ERROR"
     assert refused.code == 2
     assert '"text" is a required' in refused.err
