@@ -79,7 +79,7 @@ class Resuming:
         if begun is not None and begun.total is not None:
             return Ticket.from_record(begun)
         if not record.state.final:
-            raise ConfigurationError(f"Job {job_id} has not ended: wait for it, or cancel it first")
+            raise ConfigurationError(f"Job {job_id} {_how_it_ends(record)}")
         yield from self._closed(job_id)
         if begun is None:
             found = yield from plan_to_resume(self._toolbox, before, pinned=terms.pinned, latest=terms.latest)
@@ -156,6 +156,15 @@ class Resuming:
             crash.reach("producer.before_seal")
             yield from ask(lambda wire: wire.ledger.seal(run))
             crash.reach("producer.after_seal")
+
+
+def _how_it_ends(record: JobRecord) -> str:
+    if record.total is not None:
+        return "has not ended: wait for it, or cancel it first"
+    return (
+        "has not ended, and may be given more inputs; if they were interrupted, give it the rest "
+        f"(`penstock pipeline run FILE --resume {record.id}`), or cancel it first"
+    )
 
 
 def _check_inputs(items: Mapping[int, ItemState], terms: Terms) -> None:

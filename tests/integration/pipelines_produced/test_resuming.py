@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+
 import pytest
 
 from penstock_broker_config.keys import Keys
@@ -104,6 +107,22 @@ def test_a_composite_with_other_steps_goes_on_as_it_was_or_not_at_all(
     with pytest.raises(ConflictError, match="say pinned to go on with what it began with, or submit it anew"):
         producer.resume(failed.id, latest=True)
     assert not producer.resume(failed.id, pinned=True).result(WAIT_S).success
+
+
+def test_a_run_without_all_of_its_inputs_is_not_waited_for(system: Broker, producer: Producer) -> None:
+    """Nobody else gives it the rest; it would run for ever."""
+    rest = threading.Event()
+
+    def inputs() -> Iterator[dict[str, int]]:
+        yield {"n": 1}
+        rest.wait(WAIT_S)
+
+    job = producer.map(SHAKY, inputs())
+    with pytest.raises(ConfigurationError, match=f"`penstock pipeline run FILE --resume {job.id}`"):
+        producer.resume(job.id)
+    rest.set()
+
+    assert [result.success for result in job.result(WAIT_S)] == [True]
 
 
 def test_what_was_cancelled_goes_on(system: Broker, producer: Producer) -> None:
