@@ -181,7 +181,7 @@ def _check_inputs(items: Mapping[int, ItemState], terms: Terms) -> None:
 
 def _is_other(item: ItemState, given: Any) -> bool:
     """Whether an item was given something else. Where nobody knows any more what it was given: no."""
-    kept, mark = item.frames[0][:2]
+    kept, mark = item.frames[0][:2] if item.frames else (None, None)
     if mark is None and kept is not None:  # not compared as they are: for Python true is 1
         mark = input_mark(kept)
     return mark is not None and input_mark(given) != mark
@@ -192,7 +192,7 @@ def _rewound(found: Planned, item: ItemState, beginnings: Beginnings) -> ItemSta
     if item.status is not ItemStatus.RUNNING:
         item = item.rewound()
     check_item(item, found.programs[0], len(found.plan.tools))
-    if item.status is ItemStatus.UNDOING:
+    if item.status is not ItemStatus.RUNNING:
         return item
     instruction = found.programs[0].code[item.pc]
     if instruction.op is Op.GATHER:  # what its members had done is gone with them

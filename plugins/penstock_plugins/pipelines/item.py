@@ -52,6 +52,7 @@ class ItemState:
     status: ItemStatus = ItemStatus.RUNNING
     #: Of its own frame, then of each composite that it is in: the input, what was carried before, and of a
     #: composite when it was entered, in seconds since 1970. Its own frame has the mark of its input there.
+    #: Empty: it could not be kept, and has failed for good.
     frames: list[list[Any]] = field(default_factory=list)
     #: Results of steps that expressions read, by slot.
     slots: dict[int, Any] = field(default_factory=dict)
@@ -84,9 +85,10 @@ class ItemState:
         """A failed item to go on with: at the step that failed, as after the last good one.
 
         When steps of it were undone, or should have been, they are to be done again: then it begins anew. But
-        first it is undone to the end: nobody would know any more of what is left.
+        first it is undone to the end: nobody would know any more of what is left. One that could not be kept
+        has failed again.
         """
-        if self.status is ItemStatus.UNDOING:
+        if self.status is ItemStatus.UNDOING or not self.frames:
             return self
         if self.undone or self.not_undone:
             return type(self).fresh(self.frames[0][0], index=self.index)

@@ -193,6 +193,30 @@ def test_L2_what_is_left_to_be_undone_is_undone_by_its_own_tool(system: Broker, 
     assert [entry["tool"] for entry in result.trace or []] == ["text.slug"]
 
 
+def test_L2_what_could_not_be_kept_is_not_gone_on_with(system: Broker, producer: Producer) -> None:
+    """Its data is gone: it fails again, and the others go on."""
+    deeper = [{"transform": {"in": "{{data}}"}}] * 260
+    steps = [
+        {"branch": "input.deep", "if_true": deeper},
+        {"branch": "true"},
+        {"tool": "lab.shaky", "params": {}, "when": "!input.deep"},
+        {"transform": "went on"},
+    ]
+    deep = Pipeline.from_dict({"name": "deep", "steps": steps})
+    job = producer.map(deep, [{"deep": True}, {"deep": False}])
+    failed = job.result(WAIT_S)
+    wait_until(lambda: job.state.final, WAIT_S, "the run has ended")
+    mend(system)
+
+    resumed = producer.resume(job.id, latest=True).result(WAIT_S)
+
+    assert [result.success for result in failed] == [False, False]
+    assert failed[0].error is not None
+    assert failed[0].error.message.startswith("The item cannot be kept")
+    assert resumed[0].error == failed[0].error
+    assert resumed[1].data == "went on"
+
+
 @pytest.mark.parametrize("more", ["{{input.n}}", "{{data.n}}"], ids=["kept", "not kept"])
 def test_L2_inputs_that_have_changed_are_refused(system: Broker, producer: Producer, more: str) -> None:
     """When they are given to be compared; also those that no step looks at later."""

@@ -123,8 +123,8 @@ def test_a_flow_of_another_program_or_stage_is_refused(claim: dict[str, Any]) ->
         work_of(INSIDE, **claim).planned()
 
 
-def test_an_item_that_cannot_be_kept_still_fits_its_program() -> None:
-    """Otherwise its flow would be refused where it goes on."""
+def test_L2_an_item_that_cannot_be_kept_has_failed_when_it_is_resumed() -> None:
+    """What it carried is gone. It fits its program all the same, or else its flow would be refused."""
     work = work_of(INSIDE)
     [item] = work.items
     assert item is not None
@@ -132,6 +132,8 @@ def test_an_item_that_cannot_be_kept_still_fits_its_program() -> None:
 
     kept = ItemState.from_json(orjson.loads(encoded(item, member=False)))
     assert kept.status is ItemStatus.FAILED
-    work.items = [kept.rewound()]
+    again = kept.rewound()
+    work.items = [again]
 
+    assert again.status is ItemStatus.FAILED
     work.check_items()

@@ -94,7 +94,7 @@ def encoded(item: ItemState, *, member: bool) -> bytes:
         why = f"it has grown to {len(state)} bytes; {MAX_ITEM_BYTES} are allowed"
     item.failure = ToolFailure(code=ErrorCode.PIPELINE_ERROR, message=f"The item cannot be kept: {why}")
     item.data, item.slots, item.errors = None, {}, {}
-    item.frames = [[None, None] for _ in item.frames]
+    item.frames = []  # nobody goes on with it
     lost = [call for call in item.undo if not _can_be_kept(call)]
     item.undo = [call for call in item.undo if call not in lost]
     item.not_undone += [{"step": call.step, "message": f"its params cannot be kept: {why}"} for call in lost]
