@@ -112,3 +112,15 @@ def test_E4_what_may_be_started_once_only_is_undone_once(line: Line) -> None:
         ]
     for number in range(3):
         assert begun(line, f"undo{number}") == dict.fromkeys(range(4), 1)
+
+
+def test_L2_what_led_to_a_result_that_json_cannot_hold_is_undone(line: Line) -> None:
+    """Also where nobody would have read the item again before its end."""
+    done = {"tool": "lab.once-only", "params": {}, "compensate": {"tool": "lab.echo", "params": {}}}
+    deeper = [{"transform": {"in": "{{data}}"}}] * 260
+
+    [result] = line.run(pipeline(done, *deeper), [{}])
+
+    assert result.error is not None
+    assert result.error.code == "PIPELINE_ERROR"
+    assert (result.error.details or {})["undone"] == ["steps[0]"]

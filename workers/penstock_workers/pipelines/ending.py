@@ -118,6 +118,8 @@ class Endings:
         """The state of each item; nothing of those that have ended, unless a fan-out gathers them."""
         states = []
         for item in work.items:
+            if item is not None and item.status is ItemStatus.DONE and item.undo and not work.is_member:
+                encoded(item, member=False)  # one whose result cannot be written has failed, and is undone
             if item is None or (item.status.ended and not work.is_member):
                 states.append(_NOTHING)
                 continue
