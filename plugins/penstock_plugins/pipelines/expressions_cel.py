@@ -78,16 +78,34 @@ class Condition:
         raise ValueError("it gives neither true nor false")
 
     def _raise_missing(self, error: Exception, env: Mapping[str, Any]) -> None:
+        """Say which way leads nowhere, if that is what went wrong: one that `has()` asks for may do so."""
         missing = [path for path in self.paths if is_missing(path, env)]
         if isinstance(error, KeyError) and error.args:
             key = str(error.args[0]).strip("'\"")
-            missing.sort(key=lambda path: key not in path)
-            if not missing:
-                raise MissingPathError(printable(key, 80)) from None
+            named = [path for path in missing if key in map(str, path)]
+            raise MissingPathError(spelled(named[0]) if named else printable(key, 80)) from None
+        if isinstance(error, TypeError):
+            missing = [path for path in missing if _leads_into_no_table(path, env)]
+        elif isinstance(error, RuntimeError):
+            missing = [path for path in missing if path[0] not in env]
         if missing:
             raise MissingPathError(spelled(missing[0])) from None
         if isinstance(error, IndexError):
             raise MissingPathError("element at that position") from None
+
+
+def _leads_into_no_table(path: Path, env: Mapping[str, Any]) -> bool:
+    """Whether a way ends before its end because a value has no parts, or none with names."""
+    value: Any = env
+    for part in path:
+        if not isinstance(value, Mapping):
+            if not isinstance(value, list) or not isinstance(part, int):
+                return True
+            value = dict(enumerate(value))
+        if part not in value:
+            return False
+        value = value[part]
+    return False
 
 
 def _why(error: Exception) -> str:
@@ -129,7 +147,12 @@ def _loaded() -> _Library:
     loaded = sys.modules.get("cel.cel")
     if loaded is None:
         package = find_spec("cel")
-        spec = PathFinder.find_spec("cel.cel", package.submodule_search_locations if package else None)
+        where = package.submodule_search_locations if package else None
+        if package is not None and where is None:  # such as a script: it would be taken for its own part
+            raise ImportError(
+                f"another module is called cel, as common-expression-language's: {package.origin}"
+            )
+        spec = PathFinder.find_spec("cel.cel", where)
         if spec is None or spec.loader is None:
             raise ImportError("common-expression-language is not installed: pip install penstock")
         loaded = module_from_spec(spec)

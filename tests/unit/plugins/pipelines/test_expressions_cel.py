@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -314,3 +317,48 @@ def test_no_condition_raises_anything_but_our_errors(expression: str, env: dict[
         return
     with suppress(ParamsError, PipelineError):
         assert compiled.evaluate(env) in {True, False}
+
+
+@pytest.mark.parametrize(
+    ("expression", "why"),
+    [
+        ("has(data.x) || data.n > 'a'", "its values do not go together"),
+        ("!has(data.x) && data.n + 'a' == 'b'", "its values do not go together"),
+        ("has(data.x) || data.l.all(x, has(x.y))", "its values do not go together"),
+        ("has(data.x) || int(data.s) == 1", "it cannot be evaluated with these values"),
+    ],
+)
+def test_L3_a_path_that_may_lead_nowhere_is_not_blamed_for_something_else(expression: str, why: str) -> None:
+    """`has()` asks for it: what is wrong is another part of the expression."""
+    condition = compile_condition(expression, step="step 1 (s)", key="when")
+
+    with pytest.raises(PipelineError) as raised:
+        condition.evaluate({"data": {"n": 5, "s": "x", "l": [1]}})
+
+    assert why in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("expression", "path"), [("has(data.x) || data.m[data.s] == 1", "k"), ("data.l.q == 1", "data.l.q")]
+)
+def test_L3_the_path_that_leads_nowhere_is_the_one_named(expression: str, path: str) -> None:
+    """Not another one that leads nowhere either."""
+    condition = compile_condition(expression, step="step 1 (s)", key="when")
+
+    with pytest.raises(ParamsError) as raised:
+        condition.evaluate({"data": {"s": "k", "m": {}, "l": [1]}})
+
+    assert raised.value.details["path"] == path
+
+
+def test_L4_a_script_called_cel_is_not_taken_for_the_library(tmp_path: Path) -> None:
+    """It was run in its place, and waited for itself for ever."""
+    script = tmp_path / "cel.py"
+    script.write_text(
+        "from penstock_plugins.pipelines.expressions import compile_condition\n"
+        "compile_condition('true', step='s', key='when')\n"
+    )
+
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+
+    assert "another module is called cel" in done.stderr
