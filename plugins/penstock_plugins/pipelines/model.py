@@ -37,7 +37,7 @@ from penstock_plugins.pipelines.model_steps import (
 )
 from penstock_plugins.pipelines.model_values import MAX_EXPRESSION_CHARS, json_value
 from penstock_plugins.tool import TOOL_NAME
-from penstock_plugins.versions import parse_version
+from penstock_plugins.versions import MAX_VERSION_CHARS, parse_version
 
 __all__ = [
     "KINDS",
@@ -69,6 +69,12 @@ MAX_NESTING = 16
 MAX_PIPELINE_BYTES = 1024 * 1024
 #: Lists and tables inside each other, before it is known what they are.
 _MAX_SHAPE_NESTING = 128
+#: Semantic versions, for editors; `parse_version` is what reads them.
+_NUMBER = r"(?:0|[1-9][0-9]*)"
+_LABEL = rf"(?:{_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
+_VERSION = (
+    rf"^{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_LABEL}(?:\.{_LABEL})*)?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?$"
+)
 
 S_co = TypeVar("S_co", covariant=True)
 
@@ -84,12 +90,20 @@ class Signs(Protocol[S_co]):
 class Pipeline(Part):
     """Several calls and what happens between them."""
 
-    name: str = Field(description="What it is called; as a composite tool, the tool's name.")
+    name: str = Field(
+        description="What it is called; as a composite tool, the tool's name.",
+        json_schema_extra={"pattern": f"^{TOOL_NAME.pattern}$"},
+    )
     description: str = Field(default="", max_length=4000, description="What it does, in a sentence or two.")
-    version: str = Field(default="0.0.0", description="Semantic version.")
+    version: str = Field(
+        default="0.0.0",
+        description="Semantic version.",
+        json_schema_extra={"maxLength": MAX_VERSION_CHARS, "pattern": _VERSION},
+    )
     parameters: dict[str, Any] | None = Field(
         default=None,
         description="JSON Schema of the input, of type object. With it the pipeline is a composite tool.",
+        json_schema_extra={"required": ["type"], "properties": {"type": {"const": "object"}}},
     )
     steps: Steps = Field(description="What it does, in order.")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
@@ -30,6 +30,10 @@ def check_name(name: str) -> str:
 
 
 ToolName = Annotated[str, Field(min_length=1, max_length=256)]
-Name = Annotated[
-    str, AfterValidator(check_name), WithJsonSchema({"type": "string", "pattern": f"^{STEP_NAME.pattern}$"})
-]
+#: The same for editors.
+NAME_SCHEMA: dict[str, Any] = {
+    "type": "string",
+    "pattern": f"^{STEP_NAME.pattern}$",
+    "not": {"enum": sorted(_RESERVED)},
+}
+Name = Annotated[str, AfterValidator(check_name), WithJsonSchema(NAME_SCHEMA)]

@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag, field_validator
 
 from penstock_plugins.manifest_table import Seconds
 from penstock_plugins.manifest_tool import RetryTable
-from penstock_plugins.pipelines.model_names import Name, ToolName
+from penstock_plugins.pipelines.model_names import NAME_SCHEMA, Name, ToolName
 from penstock_plugins.pipelines.model_part import Part
 from penstock_plugins.pipelines.model_values import Expression, TemplateValue, json_value
 
@@ -60,7 +60,7 @@ class ToolStep(StepPart):
     params: TemplateValue = Field(
         default="inherit",
         description="The tool's params, in which texts may have `{{ }}`. `inherit`: the data as it is.",
-        json_schema_extra={"type": ["object", "string"]},
+        json_schema_extra={"type": ["object", "string"], "pattern": r"^(?:inherit|\{\{[\s\S]*\}\})$"},
     )
     output: TemplateValue = Field(
         default=None,
@@ -69,7 +69,8 @@ class ToolStep(StepPart):
     continue_on_error: bool = Field(default=False, description="A failure does not end the pipeline.")
     default: TemplateValue = Field(
         default=None,
-        description="What the data becomes after such a failure; null is a value. Left out: it stays.",
+        description="What the data becomes after such a failure, made of `result` ({success, error}); "
+        "null is a value. Left out: it stays.",
     )
     timeout_s: Seconds | None = Field(default=None, description="Seconds that one call may take.")
     retry: RetryTable | None = Field(default=None, description="Instead of the tool's own rule.")
@@ -168,7 +169,7 @@ class ParallelStep(StepPart):
     parallel: dict[Name, Steps] = Field(
         description="Steps by the name of their branch.",
         min_length=1,
-        json_schema_extra={"additionalProperties": False},
+        json_schema_extra={"additionalProperties": False, "propertyNames": NAME_SCHEMA},
     )
 
     def bodies(self) -> dict[str, tuple[Step, ...]]:

@@ -8,8 +8,10 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
+from penstock_plugins.errors import InvalidPipelineError
 from penstock_plugins.pipelines.files import read_pipeline
 from penstock_plugins.pipelines.json_schema import SCHEMA_FILE, pipeline_schema, schema_text
+from penstock_plugins.pipelines.model import Pipeline
 from penstock_plugins.shipped import shipped_plugins
 
 SCHEMA = pipeline_schema()
@@ -66,11 +68,46 @@ def test_every_kind_of_step_fits(step: dict[str, Any]) -> None:
         {"parallel": {}},
         {"parallel": {"no-name": []}},
         {"map": "data"},
+        {"filter": "true", "name": "for"},
+        {"parallel": {"true": []}},
+        {"tool": "a.b", "params": "inherited"},
+        {"tool": "a.b", "params": "x{{data}}"},
     ],
 )
 def test_what_the_reader_refuses_an_editor_underlines(step: dict[str, Any]) -> None:
     """Of what a schema can say."""
     assert not fits({"name": "p", "steps": [step]})
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"name": "1p"},
+        {"name": "p" * 65},
+        {"name": "p q"},
+        {"version": "1.2"},
+        {"version": "01.2.3"},
+        {"version": "1.2.3-"},
+        {"version": "1.2.3+" + "b" * 128},
+        {"parameters": {}},
+        {"parameters": {"type": "string"}},
+    ],
+)
+def test_L2_an_editor_underlines_what_the_reader_refuses_of_the_whole(keys: dict[str, Any]) -> None:
+    """The reader refuses each."""
+    shape = {"name": "p", "steps": [], **keys}
+
+    with pytest.raises(InvalidPipelineError):
+        Pipeline.from_dict(shape)
+    assert not fits(shape)
+
+
+@pytest.mark.parametrize("version", ["1.2.3", "0.0.0-alpha-1.0x.10+build.01", "1.0.0-0", "10.20.30+007"])
+def test_L2_an_editor_takes_the_versions_that_the_reader_takes(version: str) -> None:
+    """Prereleases and build metadata as well."""
+    shape = Pipeline.from_dict({"name": "p", "version": version, "steps": []}).to_dict()
+
+    assert fits(shape)
 
 
 def test_every_key_has_a_description() -> None:
