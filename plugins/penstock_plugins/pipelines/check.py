@@ -130,8 +130,12 @@ class _Checker:
         if step.output is not None:
             seen = replace(scope, more={**scope.more, "result": _SUCCESS})
             data = self._template(at, "output", step.output, seen)
+        default = scope.data
+        if step.has_default:
+            seen = replace(scope, more={**scope.more, "result": _FAILURE})
+            default = self._template(at, "default", step.default, seen)
         if step.continue_on_error:
-            data = either(data, step.default if step.has_default else scope.data)
+            data = either(data, default)
         elif step.has_default:
             at.problem(self.problems, "default", "it has no effect without continue_on_error")
         if step.compensate is not None:
@@ -262,4 +266,7 @@ _ERROR = Table(
 )
 _SUCCESS = Table(
     keys={"success": True, "data": UNKNOWN}, required=frozenset({"success", "data"}), closed=True
+)
+_FAILURE = Table(
+    keys={"success": False, "error": UNKNOWN}, required=frozenset({"success", "error"}), closed=True
 )

@@ -296,3 +296,21 @@ def test_what_a_schema_makes_depend_on_something_unknown_is_not_judged() -> None
 
     assert check(P.pipe("t.modes", params={"mode": "{{input.mode}}"}), tools.get) == []
     assert len(check(P.pipe("t.modes", params={"mode": ""}), tools.get)) == 2
+
+
+@pytest.mark.parametrize(
+    ("default", "message"),
+    [
+        ("{{data", "the hole at character 1 is not closed"),
+        ({"a": ["{{x}}"]}, "there is no 'x'"),
+        ("{{steps.nobody.data}}", "steps.nobody: there is no such step"),
+        ("{{result.data}}", "there is no result.data: result has error, success"),
+        ("{{error.message}}", "error is there only in a catch"),
+    ],
+)
+def test_L3_the_default_of_a_failure_is_a_template_and_checked_as_one(default: Any, message: str) -> None:
+    """It would be found out by the first item that fails."""
+    [problem] = found_in(P.pipe("t.any", continue_on_error=True, default=default))
+
+    assert problem.startswith("steps[0].default (t.any): ")
+    assert message in problem
