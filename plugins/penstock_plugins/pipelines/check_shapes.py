@@ -94,10 +94,13 @@ def keys_of(shape: Shape) -> list[str]:
 
 def either(one: Shape, other: Shape) -> Shape:
     """What is known of a value that is the one or the other."""
-    if one is other or (type(one) is type(other) and one == other):
-        return one
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
         return {key: either(value, other[key]) for key, value in one.items()}
+    # Python takes 1, 1.0 and true for equal, also inside of lists: their elements one by one.
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return [either(*both) for both in zip(one, other, strict=True)]
+    if one is other or (type(one) is type(other) and one == other):
+        return one
     if (kind := type_of(one)) is not None and kind == type_of(other):
         return Some(kind)
     return UNKNOWN

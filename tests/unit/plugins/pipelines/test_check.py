@@ -314,3 +314,34 @@ def test_L3_the_default_of_a_failure_is_a_template_and_checked_as_one(default: A
 
     assert problem.startswith("steps[0].default (t.any): ")
     assert message in problem
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        P.pipe("t.any", continue_on_error=True, default="{{result.error.message}} {{input.x}}"),
+        # After a failure the number may be one.
+        P.pipe("t.any", output={"n": "x"}, continue_on_error=True, default={"n": "{{input.n}}"}).pipe(
+            "t.text", params={"text": "abc", "n": "{{data.n}}"}
+        ),
+        P.branch("input.x", if_true=step(transform=[True]), if_false=step(transform=[1])).pipe(
+            "t.text", params={"text": "abc", "n": "{{data[0]}}"}
+        ),
+        P.branch(
+            "input.x", if_true=step(transform={"n": {"m": True}}), if_false=step(transform={"n": {"m": 1}})
+        ).pipe("t.text", params={"text": "abc", "n": "{{data.n.m}}"}),
+    ],
+)
+def test_L1_what_one_of_two_ways_may_give_is_let_through(pipeline: Pipeline) -> None:
+    """1 and true are two values, whatever Python says; a default is what its template makes."""
+    assert found_in(pipeline) == []
+
+
+def test_L1_what_a_key_asks_for_that_may_not_be_there_is_not_judged() -> None:
+    """Only params that are written out have their keys for certain."""
+    asks = {"type": "object", "dependentRequired": {"a": ["b"]}}
+    given = {"type": "object", "properties": {"a": {}}, "additionalProperties": False}
+    tools = {"t.asks": Tool(name="asks", plugin="t", parameters=asks)}
+
+    assert check(Pipeline("c", parameters=given).pipe("t.asks"), tools.get) == []
+    assert len(check(P.pipe("t.asks", params={"a": "{{data}}"}), tools.get)) == 1
