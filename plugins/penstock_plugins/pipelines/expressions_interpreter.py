@@ -20,10 +20,8 @@ from penstock_plugins.pipelines.expressions_bounds import (
     weigh,
 )
 from penstock_plugins.pipelines.expressions_functions import PipelineFunctions
+from penstock_plugins.pipelines.model_values import can_travel
 from penstock_plugins.printable import printable
-
-#: The least and the largest whole number that can be written as JSON.
-_LEAST_INT, _LARGEST_INT = -(1 << 63), (1 << 64) - 1
 
 
 def parse(text: str) -> Any:
@@ -87,7 +85,7 @@ class _Interpreter(TreeInterpreter):
             self._make(weigh(given, self._budget.output_bytes))
         made = self._functions.call_function(node["value"], given)
         if (isinstance(made, float) and not math.isfinite(made)) or (
-            isinstance(made, int) and not _LEAST_INT <= made <= _LARGEST_INT
+            isinstance(made, int) and not can_travel(made)
         ):
             raise TooLargeError("a number is too large")
         return made

@@ -13,8 +13,8 @@ from penstock_plugins.printable import printable
 MAX_EXPRESSION_CHARS = 1000
 #: How deep lists and tables may be inside each other in one value.
 MAX_VALUE_NESTING = 32
-#: Larger integers are none that JSON's readers agree on.
-_MAX_INT_BITS = 64
+#: Other whole numbers are none that JSON's writers agree on.
+_WHOLE = range(-(1 << 63), 1 << 64)
 
 
 def json_value(value: Any) -> Any:
@@ -26,14 +26,19 @@ def json_value(value: Any) -> Any:
     return _copy(value, "", 0)
 
 
+def can_travel(number: int) -> bool:
+    """Whether JSON's writers take a whole number."""
+    return number in _WHOLE
+
+
 def _copy(value: Any, path: str, depth: int) -> Any:
     if value is None or isinstance(value, bool | str):
         return value
     if depth > MAX_VALUE_NESTING:
         raise ValueError(f"nested more than {MAX_VALUE_NESTING} deep")
     if isinstance(value, int):
-        if value.bit_length() > _MAX_INT_BITS:
-            raise ValueError(f"{_at(path)}a whole number has at most {_MAX_INT_BITS} bits")
+        if not can_travel(value):
+            raise ValueError(f"{_at(path)}a whole number has at most 64 bits")
         return value
     if isinstance(value, float):
         if not math.isfinite(value):

@@ -184,7 +184,8 @@ LARGE: dict[str, Any] = {
         (["{{length(data.list[?n > `3`])}}"] * 10, "it takes more than 200000 steps"),
         ("{{sum(`[1e308, 1e308]`)}}", "a number is too large"),
         ("{{to_number('inf')}}", "a number is too large"),
-        ("{{to_number('-18446744073709551615')}}", "a number is too large"),
+        ("{{to_number('-9223372036854775809')}}", "a number is too large"),
+        ("{{sum(`[-9223372036854775808, -1]`)}}", "a number is too large"),
         ("{{abs('x')}}", "a function has a value that it does not take"),
         ("{{data.list[0].n < 'x'}}", "it cannot be evaluated with these values"),
     ],
@@ -203,7 +204,7 @@ def test_L3_what_makes_too_much_is_a_pipeline_error(template: Any, why: str) -> 
 )
 def test_L3_what_is_written_out_in_an_expression_can_travel(template: str) -> None:
     """Else steps that are fused would go on with it, and an item that travels would be lost."""
-    with pytest.raises(ValueError, match="it cannot travel as JSON"):
+    with pytest.raises(ValueError, match=r"it cannot travel as JSON|has at most 64 bits"):
         compile_template(template, step="s", key="k")
 
 
