@@ -17,6 +17,7 @@ from penstock_scheduler.async_job import AsyncJob
 from penstock_scheduler.async_wire import AsyncWire
 from penstock_scheduler.dead_letters import drop_letters, find_letters, read_letter
 from penstock_scheduler.encoding import OnInvalid
+from penstock_scheduler.map_plan import check_inputs
 from penstock_scheduler.operations import JsonValue, Operations, Work
 from penstock_scheduler.options import CallOptions, SubmitOptions
 from penstock_scheduler.ticket import Ticket
@@ -71,6 +72,7 @@ class AsyncProducer:
 
         `inputs` may be asynchronous. A plain iterable is read in the event loop, so it should not block.
         """
+        check_inputs(inputs)
         if job is None:
             flow = self._operations.start_map(tool, options, on_invalid)
         else:

@@ -17,6 +17,7 @@ from penstock_scheduler.dead_letters import drop_letters, find_letters, read_let
 from penstock_scheduler.encoding import OnInvalid
 from penstock_scheduler.feeding import Feeding
 from penstock_scheduler.job import AnyJob, Job
+from penstock_scheduler.map_plan import check_inputs
 from penstock_scheduler.operations import JsonValue, Operations, Work
 from penstock_scheduler.options import CallOptions, SubmitOptions
 from penstock_scheduler.ticket import Ticket
@@ -109,9 +110,10 @@ class Producer:
         Raises:
             ToolNotFoundError: there is no such tool.
             InvalidPipelineError, LoopLimitError: as in `submit`.
-            ConfigurationError: an option that cannot be used.
+            ConfigurationError: an option that cannot be used, or `inputs` are one mapping or text.
             JobNotFoundError: there is no such `job`.
         """
+        check_inputs(inputs)
         if job is None:
             flow = self._operations.start_map(tool, options, on_invalid)
         else:
