@@ -163,6 +163,17 @@ def test_ctrl_c_cancels_a_call(cli: CommandLine, up: Up) -> None:
     assert f"Job {job['id']} was cancelled." in call.log()
 
 
+def test_a_call_that_nobody_begins_says_so(cli: CommandLine) -> None:
+    """Once, after a while; it goes on waiting."""
+    with cli.start("call", "text.slug", "text=x", "--queue", NOBODY, name="call") as call:
+        wait_until(lambda: "waits to begin: a worker of its queue has to run" in call.log(), 60, "it says so")
+        assert call.running
+        call.signal(signal.SIGINT)
+        call.wait()
+
+    assert call.log().count("waits to begin") == 1
+
+
 @pytest.mark.parametrize("more", [(), ("--detach",)], ids=["waiting", "detached"])
 def test_ctrl_c_cancels_a_call_that_was_accepted_just_now(
     cli: CommandLine, up: Up, silent_broker: str, more: tuple[str, ...]
@@ -296,6 +307,22 @@ def test_a_map_whose_disk_is_full_says_how_to_go_on(cli: CommandLine) -> None:
     assert (full.code, resumed.code, resumed.json["calls"]) == (1, 0, 600)
     assert full.err.splitlines()[-1] == "Error: The output cannot be written: No space left on device"
     assert sorted(line["index"] for line in read_lines(cli.folder / "out.jsonl")) == list(range(600))
+
+
+def test_a_map_that_somebody_else_cancels_says_so(cli: CommandLine, up: Up) -> None:
+    """Its rows did not fail by themselves."""
+    rows = write_rows(cli.folder / "rows.jsonl", [{"text": "x"}])
+
+    with cli.start("map", "slug", "-i", rows, "-o", "out.jsonl", "--queue", NOBODY, name="map") as mapping:
+        logs = up.state_dir / "maps"
+        job_id = wait_until(lambda: [p.stem for p in logs.glob("*.json")], 30, "the map has begun")[0]
+        wait_until(lambda: cli("job", "show", job_id, "--json").json["total"], 30, "its rows are accepted")
+        cli("job", "cancel", job_id)
+        status = mapping.wait()
+
+    assert status == 1
+    assert "The job was cancelled meanwhile" in mapping.log()
+    assert [line["error"]["code"] for line in read_lines(cli.folder / "out.jsonl")] == ["CANCELLED"]
 
 
 # tools and plugins

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Seconds of waiting after which we say where the call stands, and then again.
 _PATIENCE_S = 1.0
+#: Seconds after which it is worth a word that nobody has begun with it.
+_NOT_BEGUN_S = 10.0
 
 
 def run_one(
@@ -75,14 +77,27 @@ class _Sent(NoHooks):
 
 
 def _wait_for(job: Job[ToolResult]) -> ToolResult:
-    """Wait for it; on a terminal, say where it stands when that takes long."""
+    """Wait for it; say so when it does not begin, and on a terminal where it stands when that takes long."""
     if not err().is_terminal:
-        return job.result()
+        try:
+            return job.result(wait_s=_NOT_BEGUN_S)
+        except WaitTimeoutError:
+            _say_if_not_begun(job)
+            return job.result()
     with err().status("") as status:
         status.stop()
+        looks = 0
         while True:
             try:
                 return job.result(wait_s=_PATIENCE_S)
             except WaitTimeoutError:
+                looks += 1
+                if looks == int(_NOT_BEGUN_S / _PATIENCE_S):
+                    _say_if_not_begun(job)
                 status.update(f"{job.state.value}  [dim]job {job.id}, Ctrl-C cancels it")
                 status.start()
+
+
+def _say_if_not_begun(job: Job[ToolResult]) -> None:
+    if job.state.value == "queued":
+        say_note(f"Job {job.id} waits to begin: a worker of its queue has to run (see `penstock doctor`).")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from penstock.cli.console import BAD, GOOD, QUIET, err, print_json
+from penstock.cli.console import BAD, GOOD, QUIET, err, print_json, say_note
 from penstock.cli.exits import FAILED, INTERRUPTED, OK
 from penstock.cli.maplog import MapLog, MapRun
 from penstock.cli.progress import CallProgress
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from penstock_plugins.result import ToolResult
     from penstock_scheduler import Job, Producer
 
+#: What became of a job that ended before its rows had.
+_STOPPED = {"cancelled": "was cancelled", "expired": "came to its deadline"}
 #: Submits the rows; a job whose results are read.
 Start = Callable[["Producer", InputRows], "Job[list[ToolResult]]"]
 
@@ -74,6 +76,7 @@ class RowsRun:
                 self._run = self._log.write(self._run, job.id)
                 self._files.open(resume=self._resume is not None)
                 self._collect(job)
+                state = job.state.value
         except KeyboardInterrupt:
             self._say_how_to_go_on()
             return INTERRUPTED
@@ -84,6 +87,8 @@ class RowsRun:
             raise
         self._log.remove(self._run)
         self._summarize(as_json)
+        if state in _STOPPED:
+            say_note(f"The job {_STOPPED[state]} meanwhile: rows that had not ended count as failed.")
         return FAILED if self._files.failed else OK
 
     def _collect(self, job: Job[list[ToolResult]]) -> None:
