@@ -94,7 +94,8 @@ class ToolResult:
     metadata: ResultMetadata = field(default_factory=ResultMetadata)
     #: Position in the input of a `map`. None for a single call.
     index: int | None = None
-    #: What each step of a pipeline did, in order (L-2). None: this is one call of one tool.
+    #: What each step of a pipeline did, in order (L-2). None: this is one call of one tool, or an item that
+    #: was stopped with its run; `Job.item` has what was done with it.
     trace: list[dict[str, Any]] | None = None
     #: Whether a pipeline's filter let the item go. None: this is one call of one tool.
     filtered: bool | None = None
