@@ -93,14 +93,13 @@ def _is_certain(
     location: _Location, kind: str, error: Any, unknown: Mapping[_Location, frozenset[str]]
 ) -> bool:
     """Whether what is said of the sample holds for every value of its shape."""
+    if unknown and not _CONDITIONS.isdisjoint(error.schema_path):
+        return False
     if (holds := unknown.get(location)) is not None:
         if kind == "type" and type_of(error.instance) == "number" and "integer" in error.kind.types:
             return False  # 3.0 is one
-        if "dependentRequired" in error.schema_path:
-            return False  # the sample has keys that the real one may not have
-        return kind in holds
-    if unknown and not _CONDITIONS.isdisjoint(error.schema_path):
-        return False
+        # The sample has keys that the real one may not have, and which ask for others.
+        return kind in holds and "dependentRequired" not in error.schema_path
     return kind in _ABOUT_THE_OUTSIDE or not _is_known_in_part(location, unknown)
 
 

@@ -337,11 +337,27 @@ def test_L1_what_one_of_two_ways_may_give_is_let_through(pipeline: Pipeline) -> 
     assert found_in(pipeline) == []
 
 
-def test_L1_what_a_key_asks_for_that_may_not_be_there_is_not_judged() -> None:
-    """Only params that are written out have their keys for certain."""
-    asks = {"type": "object", "dependentRequired": {"a": ["b"]}}
+@pytest.mark.parametrize(
+    "asks",
+    [
+        {"dependentRequired": {"a": ["b"]}},
+        {"dependentSchemas": {"a": {"required": ["b"]}}},
+        {"if": {"required": ["a"]}, "then": {"required": ["b"]}},
+    ],
+)
+def test_L1_what_a_key_asks_for_that_may_not_be_there_is_not_judged(asks: dict[str, Any]) -> None:
+    """Of an input that has nothing but perhaps that key."""
     given = {"type": "object", "properties": {"a": {}}, "additionalProperties": False}
-    tools = {"t.asks": Tool(name="asks", plugin="t", parameters=asks)}
+    tools = {"t.asks": Tool(name="asks", plugin="t", parameters={"type": "object", **asks})}
 
     assert check(Pipeline("c", parameters=given).pipe("t.asks"), tools.get) == []
-    assert len(check(P.pipe("t.asks", params={"a": "{{data}}"}), tools.get)) == 1
+
+
+def test_L1_what_a_key_asks_for_that_is_written_out_is_judged() -> None:
+    """Params that are written out have their keys for certain, whatever their values."""
+    asks = {"type": "object", "dependentRequired": {"a": ["b"]}}
+    tools = {"t.asks": Tool(name="asks", plugin="t", parameters=asks)}
+
+    [problem] = check(P.pipe("t.asks", params={"a": "{{data}}"}), tools.get)
+
+    assert problem.path == "steps[0].params"
