@@ -19,7 +19,7 @@ import orjson
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from penstock_plugins.errors import InvalidPipelineError, ManifestError
-from penstock_plugins.pipelines.model_part import Part
+from penstock_plugins.pipelines.model_part import DOCUMENT, Part, not_empty
 from penstock_plugins.pipelines.model_problems import Problem, problems_in
 from penstock_plugins.pipelines.model_steps import (
     KINDS,
@@ -107,6 +107,8 @@ class Pipeline(Part):
     )
     steps: Steps = Field(description="What it does, in order.")
 
+    _not_empty = field_validator("parameters", mode="before")(not_empty)
+
     @field_validator("name")
     @classmethod
     def _name(cls, value: str) -> str:
@@ -178,7 +180,7 @@ class Pipeline(Part):
         if _too_deep(shape):
             raise InvalidPipelineError(f"nested more than {_MAX_SHAPE_NESTING} deep", path)
         try:
-            pipeline = cls.model_validate(shape)
+            pipeline = cls.model_validate(shape, context=DOCUMENT)
         except ValidationError as error:
             found = problems_in(error, shape, tuple(Pipeline.model_fields))
             raise InvalidPipelineError(found, path) from error

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo
+
+#: The context of validation of what was read from a document.
+DOCUMENT = {"document": True}
 
 
 class Part(BaseModel):
@@ -23,6 +26,13 @@ class Part(BaseModel):
     def _always(self, name: str) -> bool:
         """Whether a key is written although it has its default."""
         return type(self).model_fields[name].is_required()
+
+
+def not_empty(value: Any, info: ValidationInfo) -> Any:
+    """Refuse null for a key that may be left out: in a document it is one whose value was forgotten."""
+    if value is None and info.context is DOCUMENT:
+        raise ValueError("it is empty: write what it is, or leave the key out")
+    return value
 
 
 def _plain(value: Any) -> Any:

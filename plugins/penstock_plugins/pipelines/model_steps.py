@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag, field_validator
 from penstock_plugins.manifest_table import Seconds
 from penstock_plugins.manifest_tool import RetryTable
 from penstock_plugins.pipelines.model_names import NAME_SCHEMA, Name, ToolName
-from penstock_plugins.pipelines.model_part import Part
+from penstock_plugins.pipelines.model_part import Part, not_empty
 from penstock_plugins.pipelines.model_values import Expression, TemplateValue, json_value
 
 #: Which key makes a step which kind.
@@ -40,6 +40,8 @@ class StepPart(Part):
     stop_when: Expression | None = Field(
         default=None, description="CEL, after the step. True: the pipeline ends here, successfully."
     )
+
+    _not_empty = field_validator("name", "when", "stop_when", mode="before")(not_empty)
 
     @property
     def label(self) -> str:
@@ -77,6 +79,8 @@ class ToolStep(StepPart):
     compensate: Compensation | None = Field(
         default=None, description="How it is undone when a later step fails for good."
     )
+
+    _no_empty_rule = field_validator("timeout_s", "retry", "compensate", mode="before")(not_empty)
 
     @property
     def label(self) -> str:

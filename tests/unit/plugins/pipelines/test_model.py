@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from penstock_plugins.errors import InvalidPipelineError
+from penstock_plugins.pipelines import builder
 from penstock_plugins.pipelines.model import MAX_NESTING, MAX_STEPS, Pipeline, ToolStep, walk
 
 EVERY_KIND: dict[str, Any] = {
@@ -70,7 +71,7 @@ def test_the_digest_depends_on_what_is_said_and_not_on_how() -> None:
     plain = Pipeline.from_dict({"name": "p", "steps": [{"tool": "a.b", "params": {"x": 1, "y": 2}}]})
     written_out = Pipeline.from_dict(
         {
-            "steps": [{"params": {"y": 2, "x": 1}, "tool": "a.b", "when": None}],
+            "steps": [{"params": {"y": 2, "x": 1}, "tool": "a.b", "continue_on_error": False}],
             "version": "0.0.0",
             "name": "p",
         }
@@ -145,6 +146,25 @@ def test_a_key_that_is_not_there_is_answered_with_those_that_are(step: dict[str,
     kinds = "a step has exactly one of the keys tool, transform, filter, branch, catch, map, parallel"
 
     assert problems_of({"name": "a", "steps": [step]}) == [why.format(kinds=kinds)]
+
+
+@pytest.mark.parametrize("key", ["name", "when", "stop_when", "timeout_s", "retry", "compensate"])
+def test_a_key_whose_value_was_forgotten_is_not_left_out(key: str) -> None:
+    """A step that has an empty `when` would always run, and one with an empty `compensate` stay done."""
+    [problem] = problems_of({"name": "a", "steps": [{"tool": "a.b", key: None}]})
+
+    assert problem.startswith(f"steps[0].{key} (a.b): ")
+    assert "it is empty: write what it is, or leave the key out" in problem
+
+
+def test_python_may_say_none_of_what_it_leaves_out() -> None:
+    """As of any argument that has a default; a null that is a value stays one."""
+    nothing: dict[str, Any] = {"when": None, "compensate": None}
+    left_out = builder.Pipeline("a").pipe("a.b", **nothing)
+    shape = {"tool": "a.b", "continue_on_error": True, "default": None}
+
+    assert left_out.to_dict() == {"name": "a", "steps": [{"tool": "a.b"}]}
+    assert Pipeline.from_dict({"name": "a", "steps": [shape]}).to_dict()["steps"] == [shape]
 
 
 @pytest.mark.parametrize(
