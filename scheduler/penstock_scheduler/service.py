@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 from pathlib import Path
 
 import redis
@@ -27,6 +25,7 @@ from penstock_scheduler.collecting import Collecting
 from penstock_scheduler.dispatcher import Dispatcher, DispatchLoop
 from penstock_scheduler.producer import Producer
 from penstock_scheduler.reaper import Reaper
+from penstock_scheduler.stop_signals import StopSignals
 from penstock_scheduler.timetable import Timetable
 
 logger = logging.getLogger(__name__)
@@ -78,27 +77,25 @@ def run_scheduler(
     )
     canvases = CanvasReaper(Canvases(client, settings.keys, Signer(settings.signing_secret())), app)
     beat = Beat(Timetable(client, settings.keys), Producer(settings))
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    dispatching.start()
-    values = open_values(client, settings)  # a URL that cannot be used is said at the start
-    collecting = Collecting(client, settings.keys, values=values if settings.values_url else None)
-    collecting.start()
-    logger.info("Ready", extra={"action": "ready"})
-    heartbeat = HeartbeatFile(heartbeat_file)
-    heartbeat.beat()
-    while not stop.wait(STEP_S):
-        if dispatching.alive:
-            heartbeat.beat()
-        try:
-            reaper.step()
-            canvases.step()
-            beat.step()
-        except redis.ResponseError as error:
-            logger.warning("The ledger refuses a step: %s", error, extra={"action": "step_refused"})
-        except redis.RedisError as error:
-            logger.warning("The ledger does not answer: %s", error, extra={"action": "step_failed"})
-    collecting.stop()
-    dispatching.stop()
+    with StopSignals() as stop:
+        dispatching.start()
+        values = open_values(client, settings)  # a URL that cannot be used is said at the start
+        collecting = Collecting(client, settings.keys, values=values if settings.values_url else None)
+        collecting.start()
+        logger.info("Ready", extra={"action": "ready"})
+        heartbeat = HeartbeatFile(heartbeat_file)
+        heartbeat.beat()
+        while not stop.wait(STEP_S):
+            if dispatching.alive:
+                heartbeat.beat()
+            try:
+                reaper.step()
+                canvases.step()
+                beat.step()
+            except redis.ResponseError as error:
+                logger.warning("The ledger refuses a step: %s", error, extra={"action": "step_refused"})
+            except redis.RedisError as error:
+                logger.warning("The ledger does not answer: %s", error, extra={"action": "step_failed"})
+        collecting.stop()
+        dispatching.stop()
     return 0

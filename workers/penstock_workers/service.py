@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import threading
 import warnings
@@ -14,6 +15,7 @@ from typing import Any
 
 import redis
 from celery import signals
+from celery.apps.worker import Worker
 from celery.platforms import SecurityWarning  # type: ignore[attr-defined]  # missing in the stubs
 
 from penstock_broker_config.hosts import announce_host
@@ -34,6 +36,7 @@ from penstock_workers.artifacts.store import ArtifactStore
 from penstock_workers.celery_app import create_worker_app
 from penstock_workers.consumer import ResilientConsumer
 from penstock_workers.engine import METERED, PLAIN, EngineSettings
+from penstock_workers.hearing_once import hear_once
 from penstock_workers.identity import host_tag
 from penstock_workers.known import know
 from penstock_workers.refusals import refuse_pool
@@ -127,7 +130,8 @@ def run_worker(
             pulse.stop()
             stop_refreshing.set()
 
-        worker: Any = app.Worker(
+        worker: Any = _Worker(
+            app=app,
             hostname=plan.worker,
             concurrency=settings.processes or None,
             loglevel="WARNING",
@@ -141,6 +145,15 @@ def run_worker(
         finally:
             plan.inherited.close()
         return int(worker.exitcode or 0)
+
+
+class _Worker(Worker):
+    """Celery's, which is told to stop once however often it is."""
+
+    def install_platform_tweaks(self, worker: Any) -> None:
+        """Celery calls this when it starts, to set its handlers of signals."""
+        super().install_platform_tweaks(worker)
+        hear_once(signal.SIGTERM)
 
 
 def _fleet(settings: Settings) -> Fleet | None:
