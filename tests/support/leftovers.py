@@ -21,7 +21,7 @@ _PROC = Path("/proc")
 #: Processes that Python itself keeps for as long as it runs.
 _PYTHONS_OWN = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 #: Helpers that Erlang starts for a shared RabbitMQ whenever it needs them; they are nobody's test's.
-_ERLANGS_OWN = ("epmd -daemon", "erl_child_setup")
+_ERLANGS_OWN = ("epmd -daemon", "erl_child_setup", "inet_gethost")
 
 #: Fields of /proc/PID/stat, counted from the state.
 _STATE, _PARENT, _FLAGS, _STARTED = 0, 1, 6, 19
