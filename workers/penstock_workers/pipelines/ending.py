@@ -118,9 +118,7 @@ class Endings:
         """The state of each item; nothing of those that have ended, unless a fan-out gathers them."""
         states = []
         for item in work.items:
-            if item is not None and item.status is ItemStatus.DONE and item.undo and not work.is_member:
-                encoded(item, member=False)  # one whose result cannot be written has failed, and is undone
-            if item is None or (item.status.ended and not work.is_member):
+            if item is None or not _is_written(item, member=work.is_member):
                 states.append(_NOTHING)
                 continue
             state = encoded(item, member=work.is_member)
@@ -220,6 +218,14 @@ class Endings:
             parent=parent,
             failure=failures[0] if red and failures and len(failures) == len(live) else None,
         )
+
+
+def _is_written(item: ItemState, *, member: bool) -> bool:
+    """Whether an item's state is made: it goes on, or a fan-out gathers it.
+
+    Also of one that is done and can be undone: if its result cannot be written, it has failed.
+    """
+    return member or not item.status.ended or (item.status is ItemStatus.DONE and bool(item.undo))
 
 
 def _summary(work: FlowWork) -> str:
