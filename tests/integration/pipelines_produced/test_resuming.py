@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -141,6 +142,16 @@ def test_what_was_cancelled_goes_on(system: Broker, producer: Producer) -> None:
     assert resumed.cancel()
 
 
+@contextmanager
+def paused(system: Broker, limit: str) -> Iterator[None]:
+    """Nothing under a limit begins, for the length of a block."""
+    with system.redis.client() as client:
+        ledger = Ledger(client, Keys())
+        ledger.change_limit(limit, LimitChange(paused_until_ms=(1 << 53) - 1))
+        yield
+        ledger.clear_limit(limit)
+
+
 def test_L2_what_was_being_undone_is_undone_to_the_end_and_then_begins_anew(
     system: Broker, producer: Producer
 ) -> None:
@@ -151,13 +162,11 @@ def test_L2_what_was_being_undone_is_undone_to_the_end_and_then_begins_anew(
         {**once, "compensate": {"tool": "text.slug", "params": {"text": "b"}}},
         {"tool": "lab.shaky", "params": {}},
     ]
-    with system.redis.client() as client:
-        ledger = Ledger(client, Keys())
-        ledger.change_limit("tool:lab.echo", LimitChange(paused_until_ms=(1 << 53) - 1))
-        job = producer.submit(Pipeline.from_dict({"name": "undone", "steps": undone}), {"n": 1})
+    pipeline = Pipeline.from_dict({"name": "undone", "steps": undone})
+    with paused(system, "tool:lab.echo"):
+        job = producer.submit(pipeline, {"n": 1})
         wait_until(lambda: job.tree().steps[1].undone == 1, WAIT_S, "the second step is undone")
         job.cancel()
-        ledger.clear_limit("tool:lab.echo")
 
     resumed = producer.resume(job.id)
     result = resumed.result(WAIT_S)
@@ -177,13 +186,11 @@ def test_L2_what_is_left_to_be_undone_is_undone_by_its_own_tool(system: Broker, 
         {"tool": "lab.echo", "compensate": {"tool": "text.slug", "params": {"text": "a b"}}},
         {"tool": "lab.shaky", "params": {}},
     ]
-    with system.redis.client() as client:
-        ledger = Ledger(client, Keys())
-        ledger.change_limit("tool:text.slug", LimitChange(paused_until_ms=(1 << 53) - 1))
-        job = producer.submit(Pipeline.from_dict({"name": "two", "steps": steps}), {"n": 1})
+    pipeline = Pipeline.from_dict({"name": "two", "steps": steps})
+    with paused(system, "tool:text.slug"):
+        job = producer.submit(pipeline, {"n": 1})
         wait_until(lambda: job.tree().steps[2].failed == 1, WAIT_S, "it is being undone")
         job.cancel()
-        ledger.clear_limit("tool:text.slug")
     mend(system)
 
     with pytest.raises(ConflictError, match="What undoes steps of the run"):
