@@ -22,6 +22,7 @@ from penstock_plugins.errors import (
     JobNotFoundError,
     ValueLostError,
 )
+from penstock_plugins.pipelines.inputs import input_text
 from penstock_plugins.pipelines.item import ItemState, ItemStatus, input_mark
 from penstock_plugins.pipelines.item_check import check_item
 from penstock_plugins.pipelines.program import Op
@@ -30,7 +31,7 @@ from penstock_scheduler.flow import Flow, ask
 from penstock_scheduler.planning import Planned
 from penstock_scheduler.results import large_value
 from penstock_scheduler.resuming_plan import plan_to_resume
-from penstock_scheduler.run_sending import Beginnings, input_text
+from penstock_scheduler.run_sending import Beginnings
 from penstock_scheduler.runs import Runs
 from penstock_scheduler.ticket import Ticket
 from penstock_scheduler.toolbox import Toolbox

@@ -15,6 +15,7 @@ from penstock_broker_config.ledger import RunSpec, Submitted, top_flow
 from penstock_broker_config.value_references import INLINE_BYTES
 from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.errors import ParamsError
+from penstock_plugins.pipelines.inputs import input_value
 from penstock_plugins.pipelines.item import ItemState, ItemStatus, input_mark
 from penstock_plugins.result import ToolFailure
 from penstock_plugins.schema import ParamsSchema
@@ -23,8 +24,6 @@ from penstock_scheduler.flow import Effect, Flow, ask
 from penstock_scheduler.planning import Planned
 from penstock_scheduler.run_costs import RunCosts
 
-#: Bytes of one item's input as JSON at most.
-MAX_INPUT_BYTES = 16 * 1024 * 1024
 #: Chunks between two looks at what an item costs; the first so many, of cold processes, have one each.
 _LOOK_EVERY = 16
 
@@ -138,12 +137,10 @@ class Beginnings:
         Raises:
             ParamsError: its input does not fit, is too large or is no JSON.
         """
-        text = input_text(given)
-        # As it is read on the other side: a tuple is an array, a date its text.
-        value = orjson.loads(text)
+        value = input_value(given)
         if self._schema is not None:
             self._schema.check(value)
-        return self._json(self._fresh(value))
+        return _json(self._fresh(value))
 
     def rows(self, on_invalid: OnInvalid, *, first: int) -> Callable[[Any], bytes]:
         """What makes the state of each input of a map; see `encoding.row_encoder`."""
@@ -165,46 +162,23 @@ class Beginnings:
     def _refused(self, given: Any, error: ParamsError) -> bytes:
         """An item that has failed before it begins; with its input, where that can travel."""
         try:
-            item = self._fresh(orjson.loads(input_text(given)))
-            self._json(item)
+            item = self._fresh(input_value(given))
         except ParamsError:
             item = ItemState.fresh(None)
         item.status = ItemStatus.FAILED
         item.failure = ToolFailure(
             code=ErrorCode.VALIDATION_ERROR, message=error.message, details=error.details or None
         )
-        return self._json(item)
+        return _json(item)
 
     def _fresh(self, value: Any) -> ItemState:
         """An item whose input can be compared later, also when it is not kept."""
         mark = None if self._reads_input and value is not None else input_mark(value)
         return ItemState.fresh(value, reads_input=self._reads_input, mark=mark)
 
-    @staticmethod
-    def _json(item: ItemState) -> bytes:
-        try:
-            return orjson.dumps(item.to_json())
-        except orjson.JSONEncodeError as error:  # an input as deep as JSON may be, and what is around it
-            raise _unfit(f"the input is nested too deep: {error}") from error
 
-
-def input_text(given: Any) -> bytes:
-    """An input as JSON text.
-
-    Raises:
-        ParamsError: it is none, or too large.
-    """
-    try:
-        text = orjson.dumps(given)
-    except (TypeError, ValueError) as error:  # orjson's own error is a TypeError
-        raise _unfit(f"the input is no JSON: {error}") from error
-    if len(text) > MAX_INPUT_BYTES:
-        raise _unfit(f"the input has {len(text)} bytes as JSON; {MAX_INPUT_BYTES} are allowed")
-    return text
-
-
-def _unfit(message: str) -> ParamsError:
-    return ParamsError(message, {"errors": [{"path": "$", "message": message}]})
+def _json(item: ItemState) -> bytes:
+    return orjson.dumps(item.to_json())
 
 
 def _put(run: str, value: bytes) -> Effect[bytes]:

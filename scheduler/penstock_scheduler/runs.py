@@ -16,6 +16,7 @@ from penstock_plugins.errors import ConfigurationError, JobNotFoundError
 from penstock_plugins.index import ToolIndex
 from penstock_plugins.pipelines.check_effects import without_effect
 from penstock_plugins.pipelines.hooks import NO_HOOKS, Hooks, SubmissionNote
+from penstock_plugins.pipelines.inputs import input_text
 from penstock_plugins.pipelines.plan import Plan
 from penstock_scheduler.context import plain, request_context
 from penstock_scheduler.encoding import OnInvalid
@@ -25,7 +26,7 @@ from penstock_scheduler.jobids import new_job_id
 from penstock_scheduler.map_plan import MapPlan
 from penstock_scheduler.options import CallOptions, SubmitOptions
 from penstock_scheduler.planning import Planned, make_plan, planned
-from penstock_scheduler.run_sending import Beginnings, RunSender, input_text
+from penstock_scheduler.run_sending import Beginnings, RunSender
 from penstock_scheduler.run_target import Target
 from penstock_scheduler.submission import choose_queue, params_digest
 from penstock_scheduler.ticket import Ticket

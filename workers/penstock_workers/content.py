@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import orjson
 
 from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.nesting import MAX_NESTING, nests_too_deep
 from penstock_plugins.result import ToolFailure
 from penstock_workers.text import clean, cut
 
@@ -32,23 +33,22 @@ DETAILS_BYTES = 16 * 1024
 #: The longest wait that a guest may ask for.
 RETRY_AFTER_MAX_S = 86_400.0
 
-#: Levels that our own JSON writer can write again. Fewer brackets than this cannot nest deeper.
-_NESTING = 250
-
 
 def read_content(content: bytes, *, is_error: bool) -> Content | ToolFailure:
     """The content, which was checked to be JSON, or the failure that it stands for."""
     try:
         value = orjson.loads(content)
-        if len(content) > _NESTING and content.count(b"[") + content.count(b"{") > _NESTING:
-            orjson.dumps(value)
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
-        return ToolFailure(
-            code=ErrorCode.INVALID_OUTPUT,
-            message=f"The guest's output is not JSON: {error}",
-            details={"output": content[:RAW_BYTES].decode(errors="ignore")},
-        )
+    except orjson.JSONDecodeError as error:
+        return _invalid(f"The guest's output is not JSON: {error}", content)
+    brackets = content.count(b"[") + content.count(b"{") if len(content) > MAX_NESTING else 0
+    if brackets > MAX_NESTING and nests_too_deep(value):
+        return _invalid(f"The guest's output is nested more than {MAX_NESTING} levels deep", content)
     return read_failure(value) if is_error else (content, value)
+
+
+def _invalid(message: str, content: bytes) -> ToolFailure:
+    shown = content[:RAW_BYTES].decode(errors="ignore")
+    return ToolFailure(code=ErrorCode.INVALID_OUTPUT, message=message, details={"output": shown})
 
 
 def read_failure(value: Any) -> ToolFailure:

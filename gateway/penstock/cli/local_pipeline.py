@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.cli.local_tools import LocalTools
 from penstock_plugins.errors import ParamsError
+from penstock_plugins.pipelines.inputs import input_value
 from penstock_plugins.pipelines.local_run import run_locally
 from penstock_plugins.pipelines.model import Pipeline
 from penstock_plugins.pipelines.plan import PlannedTool
@@ -42,15 +43,16 @@ def run_here(
         def fitting() -> Iterator[Any]:
             for index, given in enumerate(inputs):
                 try:
+                    value = input_value(given)
                     if schema is not None:
-                        schema.check(given)
+                        schema.check(value)
                 except ParamsError as error:
                     unfit.append(
                         _result(pipeline, index, success=False, error=ToolFailure.from_exception(error))
                     )
                 else:
                     indexes.append(index)
-                    yield given
+                    yield value
 
         for ended in run_locally(plan, fitting(), call):
             yield from unfit

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from penstock_plugins.pipelines.expressions_bounds import MAX_LIST, Budget
+from penstock_plugins.pipelines.expressions_bounds import MAX_LIST, Budget, check_nesting
 from penstock_plugins.pipelines.expressions_cel import Condition
 from penstock_plugins.pipelines.expressions_errors import MAX_SHOWN_CHARS, Place
 from penstock_plugins.pipelines.expressions_jmespath import Reference
@@ -108,6 +108,8 @@ class CompiledList:
         """The list. As `Compiled.evaluate`."""
         try:
             value = self._reference.read(env, Budget())
+            if self._reference.plain is None:  # it may be made of what there is, and not a part of it
+                check_nesting(value)
         except MissingPathError as error:
             raise self._place.missing(error.path) from None
         except ValueError as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from penstock_plugins.nesting import MAX_NESTING, nests_too_deep
+
 #: Elements of a list or table that an expression takes apart at most.
 MAX_LIST = 10_000
 #: Bytes of JSON, roughly, that one template makes at most.
@@ -32,8 +34,9 @@ def weigh(value: Any, limit: int) -> int:
     """Roughly the bytes of a value as JSON; walks no further than the limit.
 
     Raises:
-        TooLargeError: it has more than `limit`.
+        TooLargeError: it has more than `limit`, or is nested too deep.
     """
+    whole, containers = value, 0
     if type(value) is str:
         total, waiting = len(value), []
     else:
@@ -44,10 +47,12 @@ def weigh(value: Any, limit: int) -> int:
         if type(value) is str:
             total += len(value)
         elif type(value) is dict:
+            containers += 1
             for key, item in value.items():
                 total += len(key)
                 waiting.append(item)
         elif type(value) is list:
+            containers += 1
             total += len(value) * _NODE_BYTES
             if total <= limit:
                 waiting.extend(value)
@@ -55,4 +60,16 @@ def weigh(value: Any, limit: int) -> int:
             break
     if total > limit:
         raise TooLargeError(f"it makes more than {MAX_OUTPUT_BYTES // 1024} KiB")
+    if containers > MAX_NESTING:
+        check_nesting(whole)
     return total
+
+
+def check_nesting(value: Any) -> None:
+    """Refuse a value that could not be kept.
+
+    Raises:
+        TooLargeError: it is nested too deep.
+    """
+    if nests_too_deep(value):
+        raise TooLargeError(f"it is nested more than {MAX_NESTING} levels deep")

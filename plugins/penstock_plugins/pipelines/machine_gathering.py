@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from penstock_plugins.error_codes import ErrorCode
+from penstock_plugins.nesting import MAX_NESTING, nests_too_deep
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
 from penstock_plugins.pipelines.program import Instruction
 from penstock_plugins.result import ToolFailure
@@ -15,12 +17,18 @@ def gathered(instruction: Instruction, members: Sequence[ItemState]) -> tuple[An
     failure = _of_first(instruction, members)
     if failure is not None:
         return None, failure
+    data: Any
     if instruction.branches:
-        return {
+        data = {
             name: None if member.status is ItemStatus.FILTERED else member.data
             for name, member in zip(instruction.branches, members, strict=True)
-        }, None
-    return [member.data for member in members if member.status is not ItemStatus.FILTERED], None
+        }
+    else:
+        data = [member.data for member in members if member.status is not ItemStatus.FILTERED]
+    if nests_too_deep(data):
+        too_deep = f"what its members gave is nested more than {MAX_NESTING} levels deep"
+        return None, ToolFailure(code=ErrorCode.PIPELINE_ERROR, message=too_deep)
+    return data, None
 
 
 def _of_first(instruction: Instruction, members: Sequence[ItemState]) -> ToolFailure | None:

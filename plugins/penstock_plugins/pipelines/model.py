@@ -19,6 +19,7 @@ import orjson
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from penstock_plugins.errors import InvalidPipelineError, ManifestError
+from penstock_plugins.nesting import nests_deeper
 from penstock_plugins.pipelines.model_part import DOCUMENT, Part, not_empty
 from penstock_plugins.pipelines.model_problems import Problem, problems_in
 from penstock_plugins.pipelines.model_steps import (
@@ -177,7 +178,7 @@ class Pipeline(Part):
         Raises:
             InvalidPipelineError: it cannot be used; has every problem.
         """
-        if _too_deep(shape):
+        if nests_deeper(shape, _MAX_SHAPE_NESTING):
             raise InvalidPipelineError(f"nested more than {_MAX_SHAPE_NESTING} deep", path)
         try:
             pipeline = cls.model_validate(shape, context=DOCUMENT)
@@ -252,18 +253,3 @@ def _of_frame(steps: tuple[Step, ...], path: str) -> Iterator[tuple[str, StepPar
         if not isinstance(step, MapStep | ParallelStep):
             for key, body in step.bodies().items():
                 yield from _of_frame(body, f"{at}.{key}")
-
-
-def _too_deep(shape: object) -> bool:
-    """Whether lists and tables are too deep inside each other; walks without recursion."""
-    level: list[Any] = [shape]
-    for _ in range(_MAX_SHAPE_NESTING):
-        level = [
-            item
-            for value in level
-            if isinstance(value, dict | list | tuple)
-            for item in (value.values() if isinstance(value, dict) else value)
-        ]
-        if not level:
-            return False
-    return True

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from penstock_plugins.pipelines.model import Pipeline
 from tests.support.pipelines.running import Line
 
@@ -65,19 +67,48 @@ def test_large_items_travel_beside_their_flow(line: Line) -> None:
     assert [one.data for one in results] == [{"n": n, "text": text} for n in range(3)]
 
 
-def test_an_item_that_cannot_be_written_down_fails_alone(line: Line) -> None:
-    """Nested deeper than JSON's writer goes; the others go on."""
+#: Steps that make what they are given deeper, and what the failure says.
+_DEEPER: dict[str, tuple[dict[str, Any], str]] = {
+    "template": ({"transform": {"a": {"b": "{{data}}"}}}, "it is nested more than 128 levels deep"),
+    "expression": ({"transform": "{{[[data, `1`]]}}"}, "it is nested more than 128 levels deep"),
+    "params": (
+        {"tool": "lab.echo", "params": {"n": {"b": "{{data}}"}}},
+        "The guest's output is nested more than 128 levels deep",
+    ),
+    "elements": (
+        {"map": "[[[data]]]", "steps": [{"filter": "true"}]},
+        "it is nested more than 128 levels deep",
+    ),
+    "members": (
+        {"parallel": {"a": [{"filter": "true"}], "b": [{"filter": "false"}]}},
+        "what its members gave is nested more than 128 levels deep",
+    ),
+}
+
+
+@pytest.mark.parametrize(("deeper", "why"), _DEEPER.values(), ids=_DEEPER)
+def test_L2_data_that_is_nested_too_deep_is_the_failure_of_the_step_that_made_it(
+    line: Line, deeper: dict[str, Any], why: str
+) -> None:
+    """At the same step, fused or not; it can be caught, and the others go on."""
     deep: Any = 1
-    for _ in range(120):
-        deep = {"d": deep}
-    steps = pipeline(
-        {"transform": {"d": "{{data}}"}, "when": "data.deep"},
-        *({"transform": {"a": {"b": "{{data}}"}}, "when": "true"} for _ in range(80)),
-        {"tool": "witness.keyed", "params": {"n": 1, "key": "d"}, "output": "{{data}}"},
-    )
+    for _ in range(123):
+        deep = [deep]
+    echo = {"tool": "lab.echo", "params": {"n": 1}, "output": "{{data}}"}
+    handler = {"transform": {"step": "{{error.step}}", "message": "{{error.message}}"}}
+    steps = pipeline({"transform": "{{input.it}}"}, *[deeper, echo] * 7, {"catch": [handler]})
+    inputs = [{"it": deep}, {"it": 1}]
 
-    results = line.run(steps, [{"deep": False}, {"deep": True, "deeper": deep}])
+    fused, single = (line.run(steps, inputs, fuse=fuse) for fuse in (True, False))
 
-    assert results[0].error is None
-    assert results[1].error is not None
-    assert results[1].error.code in {"PIPELINE_ERROR", "VALIDATION_ERROR"}
+    assert why in fused[0].data["message"]
+    assert fused[0].data["step"].startswith("steps[")
+    assert fused[1].data == single[1].data != fused[0].data
+    assert [one.data for one in fused] == [one.data for one in single]
+    assert [_timeless(one.trace) for one in fused] == [_timeless(one.trace) for one in single]
+
+
+def _timeless(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _timeless(part) for key, part in value.items() if key != "duration_ms"}
+    return [_timeless(part) for part in value] if isinstance(value, list) else value

@@ -202,15 +202,16 @@ def test_L2_what_is_left_to_be_undone_is_undone_by_its_own_tool(system: Broker, 
 
 def test_L2_what_could_not_be_kept_is_not_gone_on_with(system: Broker, producer: Producer) -> None:
     """Its data is gone: it fails again, and the others go on."""
-    deeper = [{"transform": {"in": "{{data}}"}}] * 260
+    # 200 times 5,000 characters, 70 times: more than an item may have in all.
+    grow = {"map": "input.many", "steps": [{"transform": "{{input}}" * 200}]}
     steps = [
-        {"branch": "input.deep", "if_true": deeper},
+        {"branch": "input.large", "if_true": [grow]},
         {"branch": "true"},
-        {"tool": "lab.shaky", "params": {}, "when": "!input.deep"},
+        {"tool": "lab.shaky", "params": {}, "when": "!input.large"},
         {"transform": "went on"},
     ]
-    deep = Pipeline.from_dict({"name": "deep", "steps": steps})
-    job = producer.map(deep, [{"deep": True}, {"deep": False}])
+    large = Pipeline.from_dict({"name": "large", "steps": steps})
+    job = producer.map(large, [{"large": True, "many": ["x" * 5000] * 70}, {"large": False}])
     failed = job.result(WAIT_S)
     wait_until(lambda: job.state.final, WAIT_S, "the run has ended")
     mend(system)

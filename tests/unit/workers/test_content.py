@@ -40,6 +40,19 @@ def test_brackets_inside_strings_are_no_nesting() -> None:
     assert read_content(content, is_error=False) == (content, "[" * 2000)
 
 
+@pytest.mark.parametrize("is_error", [False, True])
+def test_output_that_is_nested_too_deep_is_none(is_error: bool) -> None:
+    """What a step gives can be kept, whatever is around it then."""
+    fits, deep = b"[" * 128 + b"]" * 128, b"[" * 129 + b"]" * 129
+
+    assert not isinstance(read_content(fits, is_error=False), ToolFailure)
+    content = read_content(deep, is_error=is_error)
+
+    assert isinstance(content, ToolFailure)
+    assert content.code is ErrorCode.INVALID_OUTPUT
+    assert content.message == "The guest's output is nested more than 128 levels deep"
+
+
 @pytest.mark.parametrize("code", ["RATE_LIMIT", "DEPENDENCY_ERROR", "NOT_FOUND", "VALIDATION_ERROR"])
 def test_four_codes_are_a_guests_to_give(code: str) -> None:
     """They say something about the call that only the tool knows."""

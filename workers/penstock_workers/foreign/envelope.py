@@ -11,14 +11,12 @@ import orjson
 
 from penstock_broker_config.envelope import Signer
 from penstock_broker_config.foreign import SIGNATURE
-from penstock_plugins.errors import EnvelopeError, ParamsError
+from penstock_plugins.errors import EnvelopeError
 from penstock_plugins.pipelines.expressions import compile_template
+from penstock_plugins.pipelines.inputs import input_value
 from penstock_plugins.pipelines.stages import StageKind
 from penstock_plugins.schema import ParamsSchema
 from penstock_workers.pipelines.plans import CompiledPlan, compile_all
-
-#: Bytes of an input as JSON at most; as for producers.
-MAX_INPUT_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +57,7 @@ class ForeignCall:
                 {"input": before}
             )
         parameters = self.compiled.plan.pipeline.parameters
-        try:
-            text = orjson.dumps(value)
-        except orjson.JSONEncodeError as error:
-            raise unfit(f"the input is no JSON: {error}") from error
-        if len(text) > MAX_INPUT_BYTES:
-            raise unfit(f"the input has {len(text)} bytes as JSON; {MAX_INPUT_BYTES} are allowed")
+        value = input_value(value)
         if parameters is not None:
             ParamsSchema(parameters).check(value)
         return value
@@ -98,8 +91,3 @@ def read_call(signer: Signer, sealed: object) -> ForeignCall:
 @lru_cache(maxsize=32)
 def _compiled(plan: bytes) -> CompiledPlan:
     return compile_all(plan)
-
-
-def unfit(message: str) -> ParamsError:
-    """An input that cannot be one."""
-    return ParamsError(message, {"errors": [{"path": "$", "message": message}]})

@@ -13,9 +13,9 @@ from penstock_broker_config.canvas import chain_from
 from penstock_broker_config.foreign import CALL_TASK, PIPELINE_TASK
 from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.errors import EnvelopeError, PenstockError, ToolError
+from penstock_plugins.pipelines.inputs import unfit
 from penstock_plugins.result import ToolFailure
 from penstock_workers.foreign.calls import ForeignCalls
-from penstock_workers.foreign.envelope import unfit
 
 #: Longer ids are no task's of Celery.
 _ID_LENGTH = 200

@@ -80,12 +80,20 @@ def test_L2_values_that_are_nested_too_deep_are_left_out_and_what_became_of_the_
     deep: Any = {"n": 1}
     for _ in range(248):
         deep = {"n": 1, "deep": deep}
-    steps = [{"map": "[data]", "steps": [{"tool": "toy.add"}, {"transform": {"n": 2}}]}]
-    plan = plan_of(Pipeline.from_dict({"name": "p", "steps": steps}))
+    called = {"type": "tool", "step": "steps[0].steps[0]", "tool": "toy.add", "duration_ms": 1.0}
+    made = {"type": "transform", "step": "steps[0].steps[1]", "duration_ms": 1.0}
+    own = [
+        {**called, "params": deep, "result": {"success": True, "data": {"n": 2}}},
+        {**made, "result": {"success": True, "data": {"n": 2}}},
+    ]
+    around = {
+        "type": "map",
+        "step": "steps[0]",
+        "duration_ms": 1.0,
+        "result": {"success": True, "data": deep},
+    }
 
-    [result] = run_locally(plan, [deep], lambda tool, params: toy(tool.name, params))
-    around = {"type": "map", "step": "steps[0]", "duration_ms": 1.0, "members": [result.trace]}
-    [gathered] = orjson.loads(trace_json([{**around, "result": {"success": True, "data": deep}}]))
+    [gathered] = orjson.loads(trace_json([{**around, "members": [[{**around, "members": [own]}]]}]))
 
     [[inner]] = gathered["members"]
     [[first, second]] = inner["members"]
@@ -95,7 +103,7 @@ def test_L2_values_that_are_nested_too_deep_are_left_out_and_what_became_of_the_
         "step": "steps[0].steps[0]",
         "tool": "toy.add",
         "result": {"success": True},
-        "duration_ms": first["duration_ms"],
+        "duration_ms": 1.0,
         "left_out": "it cannot be written as JSON",
     }
     assert second["result"]["success"] is True
