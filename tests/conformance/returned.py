@@ -30,7 +30,8 @@ def unreadable() -> Iterable[Guest]:
         ("nan", b'{"x":NaN}', "not JSON"),
         ("beyond-any-number", b"1e999", "not JSON"),
         ("lone-surrogate", b'"\\ud800"', "not JSON"),
-        ("deep-json", b"[" * 400 + b"]" * 400, "not JSON"),
+        ("deep-json", b"[" * 129 + b"]" * 129, "nested more than 128 levels deep"),
+        ("bottomless-json", b"[" * 4000 + b"]" * 4000, "not JSON"),
     ):
         data = Data()
         yield guest(name, _BAD, call=content(data, text), data=data, says=says)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import gc
 import os
 import socket
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ def pair() -> Iterator[Pair]:
 
 
 def open_descriptors() -> set[str]:
+    gc.collect()  # what other tests have left behind closes now, and not later
     return {name for name in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{name}")}
 
 
