@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -157,9 +157,8 @@ class PreparedTool:
             ParamsError: they are too large, no JSON, or not what the schema says.
         """
         raw = params_json.encode() if isinstance(params_json, str) else params_json
-        limit = self._limits.params_bytes
-        if len(raw) > limit:
-            raise _refused(f"The params have {len(raw)} bytes; at most {limit} are allowed")
+        if len(raw) > self._limits.params_bytes:
+            raise self._too_large(raw)
         try:
             params = orjson.loads(raw)
             rewritten = orjson.dumps(params)
@@ -167,6 +166,22 @@ class PreparedTool:
             raise _refused(f"The params are not JSON: {error}") from None
         self._schema.check(params)
         return rewritten
+
+    def checked_own(self, params: Any, written: bytes) -> bytes:
+        """As `checked`, for params that this process has written itself, so that there is nothing to parse.
+
+        Args:
+            params: JSON values, as they come of JSON and of expressions.
+            written: the same as JSON.
+        """
+        if len(written) > self._limits.params_bytes:
+            raise self._too_large(written)
+        self._schema.check(params)
+        return written
+
+    def _too_large(self, written: bytes) -> ParamsError:
+        limit = self._limits.params_bytes
+        return _refused(f"The params have {len(written)} bytes; at most {limit} are allowed")
 
     def _answer(
         self, args_json: bytes, notes: CallNotes, token: str, timeout_s: float | None

@@ -75,16 +75,20 @@ class TogetherCalls:
         prepared: PreparedTool,
         params_json: Sequence[str | bytes],
         *,
+        checked: Callable[[int], bytes] | None = None,
         may_run: Callable[[int], bool] = lambda _: True,
     ) -> None:
         """
         Args:
             prepared: the tool.
             params_json: of each call.
+            checked: gives those of a call as the guest gets them, or raises as `PreparedTool.checked` does.
+                None: that does.
             may_run: whether a call may be run before it is asked for.
         """
         self._prepared = prepared
         self._params = params_json
+        self._checked = checked or (lambda index: prepared.checked(params_json[index]))
         self._may_run = may_run
         #: Calls that are looked at so far, and the checked params of those that are not done.
         self._seen = 0
@@ -161,7 +165,7 @@ class TogetherCalls:
         """The params as the guest gets them; a call whose params are refused is known."""
         begun_at = time.perf_counter()
         try:
-            return self._prepared.checked(self._params[index])
+            return self._checked(index)
         except ToolError as error:
             took_s = time.perf_counter() - begun_at
             self._known[index] = Outcome(

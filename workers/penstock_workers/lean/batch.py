@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ctypes import addressof, c_char_p, c_void_p, cast, create_string_buffer, string_at
+from ctypes import addressof, c_char_p, c_void_p, cast, create_string_buffer
 
 from penstock_workers.guest import Answer, BadValueError
 from penstock_workers.lean.library import (
     BOOL,
     LIST,
+    MEMORY,
     RECORD,
     RECORD_VALUE,
     RESULT_FIELDS,
@@ -39,29 +40,28 @@ class BatchArguments:
             place += len(text)
 
 
-def read_answers(value: bytes, calls: int, max_bytes: int) -> list[Answer]:
+def read_answers(place: int, calls: int, max_bytes: int) -> list[Answer]:
     """What `call-tool-batch` returned. See `Guest.call_batch`.
 
     Args:
-        value: the bytes of the result's value.
+        place: where the result's value is.
         calls: how many answers there must be.
         max_bytes: of content that is read.
     """
-    kind, count, at = SEQUENCE_VALUE.unpack(value)
+    kind, count, at = SEQUENCE_VALUE.unpack_from(MEMORY, place)
     if kind != LIST:
         raise BadValueError("call-tool-batch returned no list")
     if count != calls:
         raise BadValueError(f"call-tool-batch answered {count} calls of {calls}")
-    records = string_at(at, count * _VALUE_BYTES)
     answers = []
-    for place in range(0, len(records), _VALUE_BYTES):
-        kind, count, fields = RECORD_VALUE.unpack_from(records, place)
+    for record in range(at, at + count * _VALUE_BYTES, _VALUE_BYTES):
+        kind, count, fields = RECORD_VALUE.unpack_from(MEMORY, record)
         if kind != RECORD or count != 2:
             raise BadValueError("call-tool-batch returned no tool-result")
-        text, size, at, flag, is_error = RESULT_FIELDS.unpack(string_at(fields, RESULT_FIELDS.size))
+        text, size, at, flag, is_error = RESULT_FIELDS.unpack_from(MEMORY, fields)
         if text != STRING or flag != BOOL:
             raise BadValueError("call-tool-batch returned another tool-result")
-        content = string_at(at, size) if size <= max_bytes else b""
+        content = MEMORY[at : at + size].tobytes() if size <= max_bytes else b""
         max_bytes -= len(content)
         answers.append(Answer(content, is_error, size))
     return answers

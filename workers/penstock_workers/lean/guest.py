@@ -6,7 +6,7 @@ the guard has seen to that. Arguments point into the caller's bytes: wasmtime co
 
 from __future__ import annotations
 
-from ctypes import addressof, c_uint64, string_at
+from ctypes import addressof, c_uint64
 from typing import TYPE_CHECKING
 
 from wasmtime import _ffi
@@ -17,12 +17,12 @@ from penstock_workers.guest_values import read_info, read_tools
 from penstock_workers.lean.batch import BatchArguments, read_answers
 from penstock_workers.lean.library import (
     BOOL,
+    MEMORY,
     RECORD,
     RECORD_VALUE,
     RESULT,
     RESULT_FIELDS,
     RESULT_VALUE,
-    SEQUENCE_VALUE,
     STRING,
     Texts,
     address,
@@ -161,10 +161,10 @@ class LeanGuest:
             kind, count, fields = RECORD_VALUE.unpack_from(path.result)
             if kind != RECORD or count != 2:
                 raise BadValueError("call-tool returned no tool-result")
-            text, size, at, flag, is_error = RESULT_FIELDS.unpack(string_at(fields, RESULT_FIELDS.size))
+            text, size, at, flag, is_error = RESULT_FIELDS.unpack_from(MEMORY, fields)
             if text != STRING or flag != BOOL:
                 raise BadValueError("call-tool returned another tool-result")
-            return Answer(string_at(at, size) if size <= max_bytes else b"", is_error, size)
+            return Answer(MEMORY[at : at + size].tobytes() if size <= max_bytes else b"", is_error, size)
         finally:
             val_delete(path.at_result)
 
@@ -176,7 +176,7 @@ class LeanGuest:
         arguments = BatchArguments(name, args_json)
         self._call(path.call_batch, arguments.at, 2)
         try:
-            return read_answers(string_at(path.at_result, SEQUENCE_VALUE.size), len(args_json), max_bytes)
+            return read_answers(path.at_result, len(args_json), max_bytes)
         finally:
             val_delete(path.at_result)
 

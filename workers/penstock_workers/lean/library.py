@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import sys
 from ctypes import c_bool, c_char_p, c_int64, c_size_t, c_uint8, c_uint64, c_void_p
 from importlib.metadata import version
 from typing import Any
@@ -90,6 +91,9 @@ RECORD_VALUE = struct.Struct("@B7xQQ")
 RESULT_FIELDS = struct.Struct("@16xB7xQQ8x16xB7x?15x8x")
 #: A result's value: its kind, and whether it is good.
 RESULT_VALUE = struct.Struct("@B7x?")
+
+#: The memory of this process by its addresses: quicker to read from than `string_at`, and as careless.
+MEMORY = memoryview((ctypes.c_char * sys.maxsize).from_address(0)).cast("B")
 
 
 def address(pointer: Any) -> int:

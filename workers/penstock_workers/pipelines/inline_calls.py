@@ -78,7 +78,13 @@ class InlineCalls:
     def _together(self, work: FlowWork, asked: Asked, prepared: PreparedTool) -> Iterator[Outcome]:
         left_s, token = work.check(), work.hold.token
         may_run = left_s is None or left_s >= LONGEST_S
-        together = TogetherCalls(prepared, asked.texts, may_run=lambda _: may_run)
+        calls, texts = asked.calls, asked.texts
+        together = TogetherCalls(
+            prepared,
+            texts,
+            checked=lambda index: prepared.checked_own(calls[index][1], texts[index]),
+            may_run=lambda _: may_run,
+        )
         begun = 0
         while begun < len(asked.texts):
             if self._bench.stopping():
