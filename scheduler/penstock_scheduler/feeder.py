@@ -14,7 +14,7 @@ from penstock_broker_config import crash
 from penstock_broker_config.ledger import JobRecord, Submitted
 from penstock_broker_config.settings import Settings
 from penstock_plugins.errors import JobFailedError, OverloadedError, PenstockError
-from penstock_scheduler.chunking import ChunkSizer
+from penstock_scheduler.chunking import ChunkBounds, ChunkSizer
 from penstock_scheduler.flow import Effect, Flow, ask
 from penstock_scheduler.hopper import Chunk
 from penstock_scheduler.intake import Source
@@ -63,6 +63,11 @@ class Sender(Protocol):
     @property
     def deadline_ms(self) -> int | None:
         """The job's deadline by Redis's clock; None: it has none."""
+        ...
+
+    @property
+    def chunks(self) -> ChunkBounds:
+        """How large its chunks may become."""
         ...
 
     def send(self, texts: Sequence[bytes], base: int) -> Flow[Submitted]:
@@ -117,9 +122,9 @@ class Feeder:
             JobFailedError: somebody else feeds the same job.
             JobNotFoundError: the job has expired.
         """
-        sizer = ChunkSizer()
+        sizer = ChunkSizer(self._sender.chunks)
         while True:
-            chunk = yield from ask(_take(source, min(sizer.calls, self._largest_chunk)))
+            chunk = yield from ask(_take(source, min(sizer.count, self._largest_chunk)))
             wanted = yield from self._look() if chunk is None else self._wait_for_room(source, chunk)
             if source.stopped:
                 return Fed(end=FeedEnd.STOPPED, accepted=self._accepted)
@@ -133,7 +138,7 @@ class Feeder:
                 submitted = yield from self._submit(chunk)
                 if submitted.state.final:
                     return Fed(end=FeedEnd.CLOSED, accepted=self._accepted)
-                sizer.sent(submitted.cost_us)
+                sizer.sent(len(chunk.texts), submitted.cost_us)
             if chunk.ended:
                 return (yield from self._seal(chunk.error))
 

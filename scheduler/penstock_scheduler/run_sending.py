@@ -19,13 +19,15 @@ from penstock_plugins.pipelines.inputs import input_value
 from penstock_plugins.pipelines.item import ItemState, ItemStatus, input_mark
 from penstock_plugins.result import ToolFailure
 from penstock_plugins.schema import ParamsSchema
+from penstock_scheduler.chunking import OF_ITEMS, ChunkBounds
 from penstock_scheduler.encoding import OnInvalid
 from penstock_scheduler.flow import Effect, Flow, ask
 from penstock_scheduler.planning import Planned
 from penstock_scheduler.run_costs import RunCosts
 
-#: Chunks between two looks at what an item costs; the first so many, of cold processes, have one each.
-_LOOK_EVERY = 16
+#: After so many chunks, whose processes may be cold and which have a look at what an item costs each, there
+#: is one for every few.
+_FIRST_CHUNKS, _LOOK_EVERY = 16, 4
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,6 +48,8 @@ class RunSender:
     first: int = 0
     _chunks: int = field(default=0, init=False)
     _cost_us: float | None = field(default=None, init=False)
+    #: The run's counters at the last look.
+    _counted: dict[str, int] = field(default_factory=dict, init=False)
     _costs: RunCosts = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,6 +59,11 @@ class RunSender:
     def job_id(self) -> str:
         """See `Sender`."""
         return self.spec.run
+
+    @property
+    def chunks(self) -> ChunkBounds:
+        """See `Sender`."""
+        return OF_ITEMS
 
     def send(self, texts: Sequence[bytes], base: int) -> Flow[Submitted]:
         """See `Sender`. The run has its plan already."""
@@ -109,14 +118,25 @@ class RunSender:
 
     def _cost(self) -> Flow[float | None]:
         """What an item costs, see `RunCosts`; looked up now and then."""
-        if self._cost_us is None or self._chunks < _LOOK_EVERY or self._chunks % _LOOK_EVERY == 0:
+        if self._cost_us is None or self._chunks < _FIRST_CHUNKS or self._chunks % _LOOK_EVERY == 0:
             counters = yield from ask(lambda wire: wire.ledger.steps(self.spec.run))
             tools = self._costs.tools
             found = (yield from ask(lambda wire: wire.costs(tools))) if tools else []
-            cost_us = self._costs.of_item(counters, dict(zip(tools, found, strict=True)))
-            self._cost_us = self._cost_us if cost_us is None else cost_us
+            self._learn(counters, dict(zip(tools, found, strict=True)))
         self._chunks += 1
         return self._cost_us
+
+    def _learn(self, counters: dict[str, int], tools_us: dict[str, float | None]) -> None:
+        """What is new counts as much as all before: processes warm up, and inputs change."""
+        if self._counted and self._cost_us is not None:
+            recent = {name: count - self._counted.get(name, 0) for name, count in counters.items()}
+            cost_us = self._costs.of_item(recent, dict.fromkeys(tools_us))
+            if cost_us is not None:
+                self._cost_us = (self._cost_us + cost_us) / 2
+        else:
+            cost_us = self._costs.of_item(counters, tools_us)
+            self._cost_us = self._cost_us if cost_us is None else cost_us
+        self._counted = counters
 
 
 class Beginnings:

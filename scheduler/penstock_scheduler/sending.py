@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from penstock_broker_config import crash
 from penstock_broker_config.ledger import BufferedCall, Submitted
 from penstock_broker_config.value_references import INLINE_BYTES
+from penstock_scheduler.chunking import OF_CALLS, ChunkBounds
 from penstock_scheduler.flow import Effect, Flow, ask
 from penstock_scheduler.submission import Submission
 
@@ -32,6 +33,11 @@ class CallSender:
     def deadline_ms(self) -> int | None:
         """See `Sender`."""
         return self.submission.deadline_ms
+
+    @property
+    def chunks(self) -> ChunkBounds:
+        """See `Sender`."""
+        return OF_CALLS
 
     def send(self, texts: Sequence[bytes], base: int) -> Flow[Submitted]:
         """See `Sender`."""

@@ -138,8 +138,13 @@ def test_chunks_are_sized_by_what_an_item_costs(wire: ScriptedWire) -> None:
     warm = wire.run(sender.send(texts, 2))
     assert warm.cost_us == 20.0 + 2 * STEP_US
     wire.ledger.counters = {"steps[0]|in": 40, "steps[0]|us": 400, "steps[1]|in": 40}
-    later = {wire.run(sender.send(texts, base)).cost_us for base in range(16, 40)}
-    assert later == {10.0 + 2 * STEP_US}, "it is looked up again"
+    later = wire.run(sender.send(texts, 3))
+    assert later.cost_us == pytest.approx((20.0 + 200 / 30) / 2 + 2 * STEP_US), "what is new counts for half"
+    steady = {wire.run(sender.send(texts, base)).cost_us for base in range(4, 40)}
+    assert steady == {later.cost_us}, "nothing is new"
+    wire.ledger.counters = {"steps[0]|in": 50, "steps[0]|us": 400, "steps[1]|in": 50}
+    last = {wire.run(sender.send(texts, base)).cost_us for base in range(40, 44)}
+    assert last - steady, "it is looked up again"
     assert {spec.plan for spec, _, _ in wire.ledger.begun} == {b""}
 
 
