@@ -32,7 +32,7 @@ class ChunkBounds:
 
 
 OF_CALLS = ChunkBounds(count=512, work_s=TARGET_S)
-OF_ITEMS = ChunkBounds(count=2048, work_s=2 * TARGET_S)
+OF_ITEMS = ChunkBounds(count=512, work_s=2 * TARGET_S)
 
 
 class ChunkSizer:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penstock_plugins.error_codes import ErrorCode
@@ -67,6 +68,18 @@ def reason_to_run_alone(plugin: WarmPlugin, tool: Tool, grants: Grants) -> str |
     return None
 
 
+@dataclass(slots=True)
+class Pace:
+    """What the groups of a tool's calls have shown so far; calls that come later go on from there."""
+
+    #: Calls of the next group.
+    size: int = FIRST_CALLS
+    #: Seconds that one took in the last group.
+    call_s: float | None = None
+    #: Groups that were not worth it.
+    bad_groups: int = 0
+
+
 class TogetherCalls:
     """The calls of one batch, in groups. They are asked for in order; what a group found out is kept."""
 
@@ -76,6 +89,7 @@ class TogetherCalls:
         params_json: Sequence[str | bytes],
         *,
         checked: Callable[[int], bytes] | None = None,
+        pace: Pace | None = None,
         may_run: Callable[[int], bool] = lambda _: True,
     ) -> None:
         """
@@ -84,6 +98,7 @@ class TogetherCalls:
             params_json: of each call.
             checked: gives those of a call as the guest gets them, or raises as `PreparedTool.checked` does.
                 None: that does.
+            pace: of calls before these.
             may_run: whether a call may be run before it is asked for.
         """
         self._prepared = prepared
@@ -96,10 +111,8 @@ class TogetherCalls:
         self._known: dict[int, Outcome] = {}
         #: Groups that wait for their turn, the next one last.
         self._groups: list[list[int]] = []
-        self._size = FIRST_CALLS
-        self._call_s: float | None = None
+        self._pace = Pace() if pace is None else pace
         self._splits = 0
-        self._bad_groups = 0
 
     def knows(self, index: int) -> bool:
         """Whether the outcome of a call is known without running anything."""
@@ -107,7 +120,7 @@ class TogetherCalls:
 
     def invoke(self, index: int, *, token: str, timeout_s: float | None = None) -> Outcome:
         """The outcome of a call, by running it or the group that it is in. See `PreparedTool.invoke`."""
-        if index >= self._seen and self._prepared.runs_together and self._bad_groups < MAX_BAD_GROUPS:
+        if index >= self._seen and self._prepared.runs_together and self._pace.bad_groups < MAX_BAD_GROUPS:
             self._look_ahead(index)
         while index not in self._known:
             group = self._group_from(index)
@@ -149,7 +162,7 @@ class TogetherCalls:
         group: list[int] = []
         left_bytes = MAX_PARAMS_BYTES
         self._seen = index
-        while len(group) < self._size and self._seen < len(self._params):
+        while len(group) < self._pace.size and self._seen < len(self._params):
             if self._may_run(self._seen):
                 args = self._check(self._seen)
                 if args is not None:
@@ -191,14 +204,18 @@ class TogetherCalls:
                 text, data = content
                 metadata = {"batched": len(group)}
                 self._known[index] = Outcome(content=text, data=data, metadata=metadata, execution_s=share_s)
-        self._call_s = share_s
-        self._size = max(_PAIR, min(MAX_CALLS, 4 * len(group), int(TARGET_S / share_s)))
+        self._pace.call_s = share_s
+        self._pace.size = max(
+            _PAIR, min(MAX_CALLS, 4 * max(len(group), self._pace.size), int(TARGET_S / share_s))
+        )
         if contents.count(None) * 2 > len(group):
             self._note_bad_group()
         return None
 
     def _time_of(self, group: list[int], timeout_s: float | None) -> float:
-        expected_s = LONGEST_S if self._call_s is None else SLACK * self._call_s * len(group) + LEAST_S
+        expected_s = (
+            LONGEST_S if self._pace.call_s is None else SLACK * self._pace.call_s * len(group) + LEAST_S
+        )
         longest_s = min(LONGEST_S, expected_s)
         return longest_s if timeout_s is None else min(longest_s, timeout_s)
 
@@ -209,11 +226,11 @@ class TogetherCalls:
             self._note_bad_group()
             return
         if failure.code is ErrorCode.TIMEOUT:
-            self._size = max(_PAIR, min(self._size, len(group) // 2))
+            self._pace.size = max(_PAIR, min(self._pace.size, len(group) // 2))
             if len(group) == _PAIR:
                 self._note_bad_group()
         middle = (len(group) + 1) // 2
         self._groups += [group[middle:], group[:middle]]
 
     def _note_bad_group(self) -> None:
-        self._bad_groups += 1
+        self._pace.bad_groups += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -43,6 +44,38 @@ def test_L6_a_fan_out_of_ten_thousand_is_gathered_in_order(line: Line) -> None:
     assert result.error is None, result.error
     assert result.data == [n for n in range(10_000) if n != 5]
     assert len((result.trace or [])[0]["members"]) == 10_000
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+def test_L2_items_of_a_large_flow_end_in_their_own_ways(line: Line, fuse: bool) -> None:
+    """Some go on, some fail, some are filtered or stop, in the first stage and in the last."""
+    steps = pipeline(
+        {"tool": "toy.odd", "params": {"n": "{{data.n}}"}, "name": "first"},
+        {"catch": [{"filter": "input.n % 2 == 0"}], "when": "input.n % 5 == 0"},
+        {"transform": {"n": "{{input.n}}"}, "stop_when": "input.n % 7 == 0"},
+        {"tool": "witness.keyed", "params": {"n": 1, "key": "k{{input.n}}"}, "output": "{{data}}"},
+        {"tool": "toy.add", "params": {"n": "{{data.n}}"}},
+        {"filter": "data.n % 4 != 0"},
+    )
+    numbers = [n % 30 for n in range(300)]
+
+    run = line.begin(steps, [{"n": n} for n in numbers], fuse=fuse, chunk=300)
+    results = line.results(run)
+    figures = line.ledger.steps(run)
+
+    def expected(n: int) -> tuple[bool, Any]:
+        if n % 3 == 0 and (n % 5 or n % 2):
+            return n % 5 == 0, None  # filtered in the handler, or failed
+        stops = n % 7 == 0
+        return (False, {"n": n}) if stops else (n % 4 == 3, None if n % 4 == 3 else {"n": n + 1})
+
+    assert [(one.filtered, one.data) for one in results] == [expected(n) for n in numbers]
+    entries = Counter(entry["step"] for one in results for entry in one.trace or ())
+    assert {path: figures[f"{path}|in"] for path in entries if f"{path}|skipped" not in figures} == {
+        path: count for path, count in entries.items() if f"{path}|skipped" not in figures
+    }
+    assert figures["steps[0]|failed"] == sum(n % 3 == 0 for n in numbers)
+    assert sum(one.error is not None for one in results) == line.job(run).failed
 
 
 def test_large_items_travel_beside_their_flow(line: Line) -> None:

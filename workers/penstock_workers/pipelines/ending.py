@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from penstock_broker_config import crash
-from penstock_broker_config.flow_traces import Added, added
+from penstock_broker_config.flow_traces import added
 from penstock_broker_config.ledger import (
     Advance,
     Advanced,
@@ -22,7 +22,6 @@ from penstock_plugins.result import ToolFailure, to_record
 from penstock_workers.bench import Bench
 from penstock_workers.patience import patiently
 from penstock_workers.pipelines.answers import Fan, StepAnswer
-from penstock_workers.pipelines.counting import count_steps
 from penstock_workers.pipelines.fanning import FanOuts, MemberFlow
 from penstock_workers.pipelines.given_up import FlowLostError
 from penstock_workers.pipelines.item_ends import ItemEnds
@@ -42,6 +41,10 @@ class Endings:
         self._states = states
         self._fan_outs = fan_outs
         self._items = ItemEnds(bench, states)
+
+    def settle(self, work: FlowWork, positions: Iterable[int]) -> None:
+        """See `ItemEnds.settle`."""
+        self._items.settle(work, positions)
 
     def finish(self, work: FlowWork, flows: Sequence[MemberFlow] = ()) -> StepAnswer:
         """The stage is done; `flows` are the members that were planted.
@@ -137,12 +140,8 @@ class Endings:
         return (FlowStep(stage=f"u{number}", queue=plan.queue, label=f"{plan.label}:compensate"),)
 
     def _stage_done(self, work: FlowWork, items: bytes, traces: bytes) -> StageDone:
-        ended = (
-            []
-            if work.is_member
-            else [(k, item) for k, item in enumerate(work.items) if item is not None and item.status.ended]
-        )
-        earlier = self._earlier(work) if ended else []
+        self._items.settle_rest(work)
+        settled = sorted(work.settled.items())
         return StageDone(
             flow=work.flow,
             stage=work.stage,
@@ -150,30 +149,17 @@ class Endings:
             items=items,
             traces=traces,
             summary=_summary(work),
-            records=[
-                self._items.record(work, k, item, [*added(earlier, k), work.traces[k]]) for k, item in ended
-            ],
-            resume={
-                k: self._items.resumable(work, k, item)
-                for k, item in ended
-                if item.status is ItemStatus.FAILED
-            },
-            counters=count_steps(work.traces, work.items),
+            records=[one.record for _, one in settled],
+            resume={k: one.resume for k, one in settled if one.resume},
+            counters=work.counters,
         )
 
     def _member_end(self, work: FlowWork, states: Sequence[bytes]) -> StageDone:
-        earlier = self._earlier(work)
+        earlier = self._items.earlier(work)
         traces = [[*added(earlier, k), trace] for k, trace in enumerate(work.traces)]
         return self._stage_done(
             work, self._fan_outs.sealed(work.flow, work.claim, work.now_ms(), states, traces), b""
         )
-
-    def _earlier(self, work: FlowWork) -> list[Added]:
-        """What the stages before have added to the traces."""
-        if work.stage == work.program.steps[0].stage and not work.claim.traces:
-            return []
-        kept = work.claim.traces or patiently(lambda: self._bench.ledger.traces(work.flow))
-        return self._states.read_traces(work.flow, kept)
 
     def _advance(self, done: StageDone, following: Sequence[FlowStep] | None, members: int) -> Advanced:
         ledger, step = self._bench.ledger, following[0] if following else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from penstock_plugins.error_codes import ErrorCode
@@ -15,7 +16,7 @@ from penstock_workers.outcome import Outcome
 from penstock_workers.pipelines.asking import Asked, ask
 from penstock_workers.pipelines.given_up import GiveBackError
 from penstock_workers.pipelines.work import FlowWork
-from penstock_workers.together import LONGEST_S, TogetherCalls
+from penstock_workers.together import LONGEST_S, Pace, TogetherCalls
 
 
 class InlineCalls:
@@ -24,6 +25,8 @@ class InlineCalls:
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._prepared: dict[tuple[int, float | None], PreparedTool | ToolFailure] = {}
+        #: By instruction.
+        self._paces: defaultdict[int, Pace] = defaultdict(Pace)
 
     def run(self, work: FlowWork, instruction: Instruction, positions: Sequence[int]) -> None:
         """See `Calls.run`.
@@ -40,7 +43,7 @@ class InlineCalls:
         if isinstance(prepared, ToolFailure):
             outcomes = self._refused(work, asked, prepared)
         elif prepared.runs_together:
-            outcomes = self._together(work, asked, prepared)
+            outcomes = self._together(work, asked, prepared, self._paces[instruction.at])
         else:
             outcomes = self._one_by_one(work, asked, prepared)
         if self._bench.hooks is not NO_HOOKS:
@@ -75,7 +78,9 @@ class InlineCalls:
             left_s = work.check()
             yield outcome
 
-    def _together(self, work: FlowWork, asked: Asked, prepared: PreparedTool) -> Iterator[Outcome]:
+    def _together(
+        self, work: FlowWork, asked: Asked, prepared: PreparedTool, pace: Pace
+    ) -> Iterator[Outcome]:
         left_s, token = work.check(), work.hold.token
         may_run = left_s is None or left_s >= LONGEST_S
         calls, texts = asked.calls, asked.texts
@@ -84,6 +89,7 @@ class InlineCalls:
             texts,
             checked=lambda index: prepared.checked_own(calls[index][1], texts[index]),
             may_run=lambda _: may_run,
+            pace=pace,
         )
         begun = 0
         while begun < len(asked.texts):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
 
 from penstock_broker_config.flow_items import item_context, pack_items
+from penstock_broker_config.flow_traces import Added, added
 from penstock_broker_config.ledger import ItemRecord, RecordKind
 from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
@@ -15,8 +16,10 @@ from penstock_plugins.pipelines.trace import Trace
 from penstock_plugins.pipelines.trace_cut import MAX_ENTRY_BYTES, large_trace_json, trace_json
 from penstock_plugins.result import ToolFailure, rounded_ms, to_record
 from penstock_workers.bench import Bench
+from penstock_workers.patience import patiently
+from penstock_workers.pipelines.counting import count_steps
 from penstock_workers.pipelines.states import States, encoded
-from penstock_workers.pipelines.work import FlowWork
+from penstock_workers.pipelines.work import FlowWork, Settled
 
 
 class ItemEnds:
@@ -25,6 +28,49 @@ class ItemEnds:
     def __init__(self, bench: Bench, states: States) -> None:
         self._bench = bench
         self._states = states
+
+    def settle(self, work: FlowWork, positions: Iterable[int]) -> None:
+        """Write down what has become of items, as far as they have ended and nothing can change that, and let
+        go of how they came there: what is used again soon is still near the processor.
+
+        Of members nothing is recorded: what they give goes to what gathers them.
+        """
+        if not work.is_member:
+            self._settle(work, [k for k in positions if (item := work.items[k]) and not item.undo])
+
+    def settle_rest(self, work: FlowWork) -> None:
+        """The same for all that have ended, when it is known that they can be kept as they are."""
+        if not work.is_member:
+            self._settle(work, range(len(work.items)))
+        rest = [k for k in range(len(work.items)) if k not in work.settled]
+        work.counters.update(count_steps([work.traces[k] for k in rest], [work.items[k] for k in rest]))
+
+    def _settle(self, work: FlowWork, positions: Iterable[int]) -> None:
+        ended = [
+            (k, item)
+            for k in positions
+            if k not in work.settled and (item := work.items[k]) is not None and item.status.ended
+        ]
+        if not ended:
+            return
+        earlier = self.earlier(work)
+        work.counters.update(count_steps([work.traces[k] for k, _ in ended], [item for _, item in ended]))
+        for k, item in ended:
+            record = self.record(work, k, item, [*added(earlier, k), work.traces[k]])
+            failed = item.status is ItemStatus.FAILED
+            work.settled[k] = Settled(record, self.resumable(work, k, item) if failed else b"")
+            work.traces[k] = []
+            item.data, item.slots = None, {}
+
+    def earlier(self, work: FlowWork) -> list[Added]:
+        """What the stages before have added to the traces."""
+        if work.earlier is None:
+            first = work.stage == work.program.steps[0].stage
+            kept = work.claim.traces
+            if not (first or kept):
+                kept = patiently(lambda: self._bench.ledger.traces(work.flow))
+            work.earlier = self._states.read_traces(work.flow, kept)
+        return work.earlier
 
     def record(self, work: FlowWork, position: int, item: ItemState, traces: Sequence[Trace]) -> ItemRecord:
         """What is recorded of an item that has ended; `traces` is what each of its stages added."""

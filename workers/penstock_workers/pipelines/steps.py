@@ -49,6 +49,10 @@ logger = logging.getLogger(__name__)
 #: What makes a plan, or what is kept of a flow, one that cannot be run.
 _UNUSABLE = (EnvelopeError, InvalidPipelineError, LoopLimitError, ValueLostError)
 
+#: Items that go through the inline calls of a stage together: as many as share an instance at most. With all
+#: that they leave behind they stay near the processor, until they are written down.
+_ITEMS_AT_ONCE = 64
+
 
 class StepRunner:
     """Takes flows through stages, one at a time."""
@@ -174,7 +178,12 @@ class StepRunner:
         """
         if kind is StageKind.CALL or work.claim.losses > 0 or work.claim.limited or work.claim.inner:
             return take_through(work, last, InnerCalls(self._inner))
-        return take_through(work, last, InlineCalls(self._bench))
+        calls, fanning = InlineCalls(self._bench), list[int]()
+        for start in range(0, len(work.items), _ITEMS_AT_ONCE):
+            some = range(start, min(start + _ITEMS_AT_ONCE, len(work.items)))
+            fanning += take_through(work, last, calls, through=some)
+            self._endings.settle(work, some)
+        return fanning
 
     def _fail_killers(self, work: FlowWork, last: int) -> None:
         """End items whose stage loses its workers again and again, though no call of theirs does."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from penstock_plugins.pipelines.item import ItemStatus
@@ -19,8 +19,16 @@ class Calls(Protocol):
         ...
 
 
-def take_through(work: FlowWork, last: int, calls: Calls) -> list[int]:
-    """Take all items to the end of a stage, which is the instruction `last`.
+def take_through(
+    work: FlowWork, last: int, calls: Calls, *, through: Iterable[int] | None = None
+) -> list[int]:
+    """Take items to the end of a stage, which is the instruction `last`.
+
+    Args:
+        work: whose items.
+        last: where the stage ends.
+        calls: runs their calls.
+        through: their positions. None: all of them.
 
     Returns:
         Positions of the items that stand at a FAN.
@@ -47,7 +55,7 @@ def take_through(work: FlowWork, last: int, calls: Calls) -> list[int]:
         elif asks.op is Op.FAN:
             fanning.append(position)
 
-    for position in range(len(items)):
+    for position in range(len(items)) if through is None else through:
         move(position)
     while asking:
         # Jumps go forward only: nobody comes to an instruction that is behind the first one asked for.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from penstock_broker_config.ledger import FlowClaim, InnerOf, run_of
+from penstock_broker_config.flow_traces import Added
+from penstock_broker_config.ledger import FlowClaim, InnerOf, ItemRecord, run_of
 from penstock_plugins.errors import EnvelopeError
 from penstock_plugins.pipelines.hooks import NO_HOOKS, Hooks, StepNote
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
@@ -18,6 +21,14 @@ from penstock_plugins.pipelines.trace import Trace
 from penstock_workers.lease import Hold
 from penstock_workers.pipelines.given_up import FlowLostError, GiveBackError
 from penstock_workers.pipelines.plans import CompiledPlan, CompiledProgram
+
+
+class Settled(NamedTuple):
+    """What is recorded of an item that ended."""
+
+    record: ItemRecord
+    #: From where another run may go on, sealed. Empty: there is nothing to go on with.
+    resume: bytes
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,6 +45,12 @@ class FlowWork:
     items: list[ItemState | None]
     #: What this stage adds, by position.
     traces: list[Trace] = field(default_factory=list)
+    #: Items that ended in this stage and of which nothing is left but what is recorded, by position.
+    settled: dict[int, Settled] = field(default_factory=dict)
+    #: What the steps of those add to the counters.
+    counters: Counter[str] = field(default_factory=Counter)
+    #: What the stages before have added to the traces, where somebody has asked.
+    earlier: list[Added] | None = None
     #: When the stage was entered, by the monotonic clock.
     entered_at: float = field(default_factory=time.monotonic)
     #: Who looks in between steps.
