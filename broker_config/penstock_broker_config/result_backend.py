@@ -13,13 +13,19 @@ import redis
 from celery import Celery
 from celery.backends.redis import RedisBackend
 from celery.canvas import maybe_signature
+from celery.states import FAILURE
+from kombu.exceptions import OperationalError
 
 from penstock_broker_config.canvas import is_chord_id, is_step_id
+from penstock_broker_config.foreign import CALL_TASK, PIPELINE_TASK
 from penstock_broker_config.store import open_client
 
 #: How `create_app` names the class below, and where it finds the URL.
 STEP_BACKEND = "penstock_broker_config.result_backend:StepBackend"
 URL_KEY = "penstock_result_url"
+
+#: What Celery raises when it could not send what follows a task.
+NOT_SENT: tuple[type[Exception], ...] = (OperationalError,)
 
 
 class StepBackend(RedisBackend):
@@ -49,6 +55,33 @@ class StepBackend(RedisBackend):
         self._complete = None
         body = cast("Any", maybe_signature(request.chord, app=self.app))
         body.apply_async(parent_id=request.id, root_id=request.root_id)
+
+    def mark_as_failure(
+        self,
+        task_id: str,
+        exc: Exception,
+        traceback: str | None = None,
+        request: Any = None,
+        store_result: bool = True,
+        call_errbacks: bool = True,
+        state: str = FAILURE,
+    ) -> None:
+        """Say that a task has failed. A signature's has not when what follows it could not be sent.
+
+        Its message was kept, and comes again: to whom waits for its result nothing has happened yet.
+        """
+        ours = getattr(request, "task", None) in {CALL_TASK, PIPELINE_TASK}
+        if ours and isinstance(exc, NOT_SENT):
+            return
+        super().mark_as_failure(
+            task_id,
+            exc,
+            traceback=traceback,
+            request=request,
+            store_result=store_result,
+            call_errbacks=call_errbacks,
+            state=state,
+        )
 
     def apply_chord(self, header_result_args: Any, body: Any, **options: Any) -> None:
         """Write down what a chord consists of; of ours the ledger knows it."""

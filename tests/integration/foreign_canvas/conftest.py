@@ -35,6 +35,12 @@ class Site:
         """A signature of ours for their app."""
         return self.producer.signature(*args, app=self.theirs, **options)
 
+    def noted(self, key: str) -> list[str]:
+        """What their tasks have noted under a key."""
+        with self.broker.redis.client() as client:
+            found: Any = client.lrange(key, 0, -1)
+            return [one.decode() for one in found]
+
     def their_worker(self) -> None:
         """Start a worker of theirs."""
         worker = Process(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,12 +11,16 @@ from celery import Celery, Task
 from celery.exceptions import Ignore
 
 from penstock_broker_config.canvas import chain_from
+from penstock_broker_config.doorbell import RING_ERRORS
 from penstock_broker_config.foreign import CALL_TASK, PIPELINE_TASK
+from penstock_broker_config.result_backend import NOT_SENT
 from penstock_plugins.error_codes import ErrorCode
 from penstock_plugins.errors import EnvelopeError, PenstockError, ToolError
 from penstock_plugins.pipelines.inputs import unfit
 from penstock_plugins.result import ToolFailure
 from penstock_workers.foreign.calls import ForeignCalls
+
+logger = logging.getLogger(__name__)
 
 #: Longer ids are no task's of Celery.
 _ID_LENGTH = 200
@@ -34,6 +39,9 @@ def add_tasks(app: Celery, calls: Callable[[], ForeignCalls | None]) -> None:
 
         def after_return(self, status: str, retval: Any, task_id: str, *_: Any) -> None:
             """See Celery: called last of all."""
+            if isinstance(retval, NOT_SENT):
+                logger.warning("What follows was not sent; the message comes again: %s", retval)
+                return
             found = calls()
             if found is not None:
                 found.settle(task_id)
@@ -54,7 +62,11 @@ def add_tasks(app: Celery, calls: Callable[[], ForeignCalls | None]) -> None:
         except PenstockError as error:
             raise ToolFailure(code=ErrorCode.PIPELINE_ERROR, message=error.message).to_exception() from None
         if said.steps:
-            chain_from(app, said.flow, said.steps, items=1).apply_async(parent_id=request.id)
+            try:
+                chain_from(app, said.flow, said.steps, items=1).apply_async(parent_id=request.id)
+            except RING_ERRORS as error:
+                # The run has begun: the scheduler rings for what nobody enters.
+                logger.warning("The first step was not sent; the scheduler rings for it: %s", error)
         if not said.ended:
             raise Ignore
         if said.failure is not None:
