@@ -57,19 +57,26 @@ def test_L7_what_follows_a_call_and_was_not_sent_is_sent_again(site: Site) -> No
     assert len(site.producer.jobs()) == 1
 
 
-def test_L7_a_failure_whose_callback_was_not_sent_stays_what_it_is(site: Site) -> None:
+@pytest.mark.parametrize(
+    ("name", "params", "says"),
+    [("lab.shaky", {}, "not here"), ("text.stats", {"text": "{{input.text}}"}, "input.text")],
+    ids=["of the tool", "of its input"],
+)
+def test_L7_a_failure_whose_callback_was_not_sent_stays_what_it_is(
+    site: Site, name: str, params: dict[str, Any], says: str
+) -> None:
     """The callback is sent once the broker answers, and `AsyncResult` has our own error all the time."""
     worker = site.worker()
     site.scheduler()
-    shaky = site.sign("lab.shaky", {})
-    shaky.link_error(site.theirs.signature("theirs.failed"))
+    failing = site.sign(name, params)
+    failing.link_error(site.theirs.signature("theirs.failed"))
 
-    with _silent_while_it_sends(site, worker, shaky, "Exception raised outside body") as sent:
+    with _silent_while_it_sends(site, worker, failing, "Exception raised outside body") as sent:
         before = site.theirs.AsyncResult(sent.id).result
 
     assert isinstance(before, ToolError)
     wait_until(lambda: sent.id in site.noted("theirs:failed"), WAIT_S, "the failure is called back")
-    with pytest.raises(ToolError, match="not here"):
+    with pytest.raises(ToolError, match=says):
         site.theirs.AsyncResult(sent.id).get(timeout=WAIT_S)
 
 

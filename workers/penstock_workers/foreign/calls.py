@@ -79,10 +79,11 @@ class ForeignCalls:
         call = read_call(self._bench.signer, sealed)
         record = self._record(run)
         if record is None:
-            given = call.given(came_before)
             crash.reach("worker.before_keep_canvas")
             patiently(lambda: self._canvases.keep(run, message))
             crash.reach("worker.after_keep_canvas")
+            # Kept by now: what follows a failure is sent as well.
+            given = call.given(came_before)
             try:
                 self._begin(run, call, given)
             except OverloadedError:
