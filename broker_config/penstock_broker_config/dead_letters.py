@@ -17,7 +17,7 @@ import redis.asyncio
 
 from penstock_broker_config.envelope_reading import read_header
 from penstock_broker_config.keys import Keys
-from penstock_broker_config.ledger import BatchHeader
+from penstock_broker_config.ledger import BatchHeader, run_of
 from penstock_plugins.errors import DeadLetterNotFoundError, EnvelopeError
 
 #: Letters of one reading at most; longer lists take several.
@@ -83,6 +83,7 @@ class LetterFilter:
     tool: str | None = None
     plugin: str | None = None
     tenant: str | None = None
+    #: A job's id; that of a run of a pipeline means the calls of its steps.
     job: str | None = None
     #: sha256 of a plugin's bundle, or how it begins.
     digest: str | None = None
@@ -95,7 +96,7 @@ class LetterFilter:
             (self.tool is None or self.tool in (letter.tool, letter.tool.partition(".")[2]))
             and (self.plugin is None or self.plugin == letter.plugin)
             and (self.tenant is None or self.tenant == letter.tenant)
-            and (self.job is None or self.job == letter.job_id)
+            and (self.job is None or self.job in (letter.job_id, run_of(letter.job_id)))
             and (self.digest is None or letter.digest.startswith(self.digest))
             and (self.since_ms is None or letter.at_ms >= self.since_ms)
         )

@@ -27,7 +27,9 @@ OfDigest = Annotated[
     str | None, typer.Option("--digest", metavar="HEX", help="Only of the bundle whose digest begins so.")
 ]
 OfTenant = Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="Only this tenant's.")]
-OfJob = Annotated[str | None, typer.Option("--job", metavar="JOB", help="Only this job's.")]
+OfJob = Annotated[
+    str | None, typer.Option("--job", metavar="JOB", help="Only this job's; of a run, its steps' calls.")
+]
 Since = Annotated[
     str | None,
     typer.Option("--since", metavar="WHEN", help="Set aside since then: 2h, 3d, or 2026-11-21T12:00."),

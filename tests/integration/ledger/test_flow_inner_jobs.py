@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import redis
 
-from penstock_broker_config.dead_letters import DeadLetters
+from penstock_broker_config.dead_letters import DeadLetters, LetterFilter
 from penstock_broker_config.keys import Keys
 from penstock_broker_config.ledger import (
     Advance,
@@ -236,8 +236,12 @@ def test_J3_a_dead_letter_of_an_inner_call_outlives_its_job(ledger: Ledger, clie
         ledger.claim(f"{job}.0", terms(f"h{loss}", takeover=f"h{loss - 1}"))
     ledger.advance(done("r/0", "0", claim, records=records([0])), None)
 
-    letter = DeadLetters(client, ledger.keys).get("r/0:0.0")
+    letters = DeadLetters(client, ledger.keys)
+    letter = letters.get("r/0:0.0")
     assert (letter.job_id, letter.index, letter.attempts) == ("r/0:0", 0, 3)
+    # Who asks for the letters of a run does not know the ids of its stages' jobs.
+    assert letters.page(LetterFilter(job="r"))[0] == letters.page(LetterFilter(job="r/0:0"))[0] == [letter]
+    assert letters.page(LetterFilter(job="r/0"))[0] == []
     assert client.hget("penstock:j:r:v", "digest:0") == b"large"
     assert client.pttl("penstock:j:r:v") > 0
 
