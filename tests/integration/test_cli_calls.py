@@ -294,6 +294,24 @@ def test_an_interrupted_map_is_resumed_where_it_was(cli: CommandLine, up: Up) ->
     assert not list(logs.glob("*.json"))
 
 
+def test_a_map_goes_on_with_a_file_that_was_put_back(cli: CommandLine) -> None:
+    """As its refusal of a changed one says: with the same rows, whenever they were written."""
+    rows = write_rows(cli.folder / "rows.jsonl", [{"text": "One"}, {"text": "Two"}])
+    (cli.folder / "out.jsonl").symlink_to("/dev/full")
+    full = cli("map", "slug", "-i", rows, "-o", "out.jsonl")
+    (cli.folder / "out.jsonl").unlink()
+    job_id = full.err.partition("Resume with: penstock map --resume ")[2].split()[0]
+
+    write_rows(rows, [{"text": "One"}, {"text": "Six"}])
+    changed = cli("map", "--resume", job_id)
+    write_rows(rows, [{"text": "One"}, {"text": "Two"}])
+    put_back = cli("map", "--resume", job_id, "--json")
+
+    assert (changed.code, put_back.code, put_back.json["calls"]) == (2, 0, 2)
+    assert "was changed since job" in changed.err
+    assert "or put the file back as it was" in changed.err
+
+
 def test_a_map_whose_disk_is_full_says_how_to_go_on(cli: CommandLine) -> None:
     """Its rows are sent and paid for; with room again each has its result."""
     rows = write_rows(cli.folder / "rows.jsonl", [{"text": f"Row {n}"} for n in range(600)])

@@ -21,9 +21,8 @@ class MapRun:
     output: str
     #: Empty until it is submitted.
     job: str = ""
-    #: Size and time of the input when it was first sent; a changed one cannot be resumed with.
-    input_bytes: int = 0
-    input_mtime_ns: int = 0
+    #: Of the input when it was first sent; a changed one cannot be resumed with. Empty: of standard input.
+    input_sha256: str = ""
 
     @classmethod
     def of(cls, tool: str, source: Path, target: Path) -> MapRun:
@@ -53,31 +52,28 @@ class MapLog:
         except (OSError, orjson.JSONDecodeError, TypeError):
             return None
 
-    def write(self, run: MapRun, job_id: str) -> MapRun:
+    def write(self, run: MapRun) -> None:
         """Keep a run that was submitted."""
-        size, mtime_ns = _stamp(run.input)
-        run = replace(run, job=job_id, input_bytes=size, input_mtime_ns=mtime_ns)
         self._folder.mkdir(parents=True, exist_ok=True)
-        unfinished = self._file(job_id).with_suffix(".new")
+        unfinished = self._file(run.job).with_suffix(".new")
         unfinished.write_bytes(orjson.dumps(asdict(run)))
-        unfinished.replace(self._file(job_id))
-        return run
+        unfinished.replace(self._file(run.job))
 
     def remove(self, run: MapRun) -> None:
         """Forget a run that has finished."""
         self._file(run.job).unlink(missing_ok=True)
 
-    def check_unchanged(self, run: MapRun) -> None:
+    def check_unchanged(self, run: MapRun, sha256: str) -> None:
         """See that the input is still what was sent.
+
+        Args:
+            run: what is gone on with.
+            sha256: of the input as it is now; empty of standard input.
 
         Raises:
             typer.BadParameter: it was changed, so its rows are not the job's any more.
         """
-        if (
-            run.job
-            and run.input != str(STANDARD)
-            and _stamp(run.input) != (run.input_bytes, run.input_mtime_ns)
-        ):
+        if run.job and sha256 and sha256 != run.input_sha256:
             raise typer.BadParameter(
                 f"{run.input} was changed since job {run.job} began: start a new map, "
                 f"or put the file back as it was"
@@ -91,13 +87,3 @@ class MapLog:
 
 def _absolute(path: Path) -> str:
     return str(path if path == STANDARD else path.absolute())
-
-
-def _stamp(name: str) -> tuple[int, int]:
-    if name == str(STANDARD):
-        return 0, 0
-    try:
-        status = Path(name).stat()
-    except OSError as error:
-        raise typer.BadParameter(f"{name}: {error.strerror}") from error
-    return status.st_size, status.st_mtime_ns

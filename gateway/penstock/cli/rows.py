@@ -6,6 +6,7 @@ row 90,000 costs nothing.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,8 @@ class InputRows:
         self.path = path
         #: Rows found by `check`. None: not known, since standard input can be read only once.
         self.count: int | None = None
+        #: Of the file, as `check` read it. Empty: not known.
+        self.sha256 = ""
 
     @property
     def name(self) -> str:
@@ -48,6 +51,7 @@ class InputRows:
             return
         bad: list[str] = []
         more = count = 0
+        mark = hashlib.sha256()
 
         def note(text: str) -> None:
             nonlocal more
@@ -56,23 +60,26 @@ class InputRows:
             else:
                 more += 1
 
-        for number, row in self._numbered(note):
+        for number, row in self._numbered(note, mark.update):
             count += 1
             if (text := problem(row)) is not None:
                 note(f"line {number}: {text}")
         if bad:
             rest = f" (and {more} more)" if more else ""
             raise typer.BadParameter(f"{self.name}: nothing was sent. {'; '.join(bad)}{rest}")
-        self.count = count
+        self.count, self.sha256 = count, mark.hexdigest()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for _, row in self._numbered(self._refuse):
             yield row
 
-    def _numbered(self, on_bad: Callable[[str], None]) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _numbered(
+        self, on_bad: Callable[[str], None], on_line: Callable[[bytes], None] = lambda line: None
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
         stream = sys.stdin.buffer if self.path == STANDARD else self._open()
         with stream:
             for number, line in enumerate(stream, start=1):
+                on_line(line)
                 if not line.strip():
                     continue
                 try:

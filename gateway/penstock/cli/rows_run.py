@@ -62,7 +62,7 @@ class RowsRun:
         if self._resume is not None:
             self._files.check_belong_to(self._resume)
         self.rows.check()
-        self._log.check_unchanged(self._run)
+        self._log.check_unchanged(self._run, self.rows.sha256)
 
     def go(self, settings: Settings, start: Start, *, as_json: bool) -> int:
         """Submit the rows, write the results as they end, and say how it went."""
@@ -72,8 +72,8 @@ class RowsRun:
             # An error that leaves this block, Ctrl-C included, stops feeding; the job stays resumable.
             with Producer(settings) as producer, self._files:
                 job = start(producer, self.rows)
-                self._run = replace(self._run, job=job.id)
-                self._run = self._log.write(self._run, job.id)
+                self._run = replace(self._run, job=job.id, input_sha256=self.rows.sha256)
+                self._log.write(self._run)
                 self._files.open(resume=self._resume is not None)
                 self._collect(job)
                 state = job.state.value
