@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from penstock_scheduler import Job as Job
     from penstock_scheduler import Producer as Producer
     from penstock_scheduler import Progress as Progress
+    from penstock_scheduler.origin import Origin as Origin
     from penstock_scheduler.tree import RunTree as RunTree
     from penstock_scheduler.tree import StepStatus as StepStatus
 
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 #: Where each name lives.
 _HOMES = {
     "penstock_scheduler": ("AsyncJob", "AsyncProducer", "Job", "Producer", "Progress"),
+    "penstock_scheduler.origin": ("Origin",),
     "penstock_scheduler.tree": ("RunTree", "StepStatus"),
     "penstock_broker_config.dead_letters": ("DeadLetter", "LetterFilter"),
     "penstock_broker_config.ledger": ("JobState",),
@@ -96,6 +98,7 @@ __all__ = [
     "JobNotFoundError",
     "JobState",
     "LetterFilter",
+    "Origin",
     "OverloadedError",
     "ParamsError",
     "PenstockError",

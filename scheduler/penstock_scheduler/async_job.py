@@ -18,6 +18,7 @@ from penstock_scheduler.results import one_result
 from penstock_scheduler.ticket import Ticket
 
 if TYPE_CHECKING:
+    from penstock_scheduler.origin import Origin
     from penstock_scheduler.tree import RunTree
 
 #: What `result` gives: a `ToolResult`, or a list of them.
@@ -75,6 +76,10 @@ class AsyncJob(Generic[R]):
     async def tree(self) -> RunTree:
         """How a run of a pipeline stands, step by step, in constant time. See `Job.tree`."""
         return await self._wire.run(self._operations.runs.tree(self.id))
+
+    async def origin(self) -> Origin | None:
+        """Of a run that goes on with another: its id, and the indexes there. Else None. See `Job.origin`."""
+        return await self._wire.run(self._operations.runs.origin(self.id))
 
     async def item(self, index: int) -> ToolResult | None:
         """What one item or call came to, without waiting. None: it has not ended. See `Job.item`."""

@@ -18,6 +18,7 @@ from penstock_scheduler.results import one_result
 from penstock_scheduler.ticket import Ticket
 
 if TYPE_CHECKING:
+    from penstock_scheduler.origin import Origin
     from penstock_scheduler.tree import RunTree
 
 #: What `result` gives: a `ToolResult`, or a list of them.
@@ -78,6 +79,13 @@ class Job(Generic[R]):
             ConfigurationError: it is no run of a pipeline.
         """
         return self._wire.run(self._operations.runs.tree(self.id))
+
+    def origin(self) -> Origin | None:
+        """Of a run that goes on with another: that one's id, and the indexes of its items there. Else None.
+
+        This run counts its items from 0: the item `index` of it is `origin.indexes[index]` of `origin.job`.
+        """
+        return self._wire.run(self._operations.runs.origin(self.id))
 
     def item(self, index: int) -> ToolResult | None:
         """What one item or call came to, without waiting; `result` and `results` give all. None: not ended.

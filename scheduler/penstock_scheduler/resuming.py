@@ -28,6 +28,7 @@ from penstock_plugins.pipelines.item_check import check_item
 from penstock_plugins.pipelines.program import Op
 from penstock_plugins.pipelines.stages import next_stage
 from penstock_scheduler.flow import Flow, ask
+from penstock_scheduler.origin import Origin
 from penstock_scheduler.planning import Planned
 from penstock_scheduler.results import large_value
 from penstock_scheduler.resuming_plan import plan_to_resume
@@ -136,8 +137,7 @@ class Resuming:
         items: Mapping[int, ItemState],
         begun: JobRecord | None,
     ) -> Flow[None]:
-        origin = {"job": record.id, "indexes": list(items)}
-        context = {**found.plan.context, "resumes": origin}
+        context = Origin(job=record.id, indexes=tuple(items)).added_to(found.plan.context)
         sender = yield from self._runs.sender(found, {"tenant": record.tenant}, run, context=context)
         states = list(items.values())
         for base in range(0, len(states), FLOW_ITEMS):

@@ -25,6 +25,7 @@ from penstock_scheduler.flow import Flow, ask
 from penstock_scheduler.jobids import new_job_id
 from penstock_scheduler.map_plan import MapPlan
 from penstock_scheduler.options import CallOptions, SubmitOptions
+from penstock_scheduler.origin import Origin, origin_in
 from penstock_scheduler.planning import Planned, make_plan, planned
 from penstock_scheduler.run_sending import Beginnings, RunSender
 from penstock_scheduler.run_target import Target
@@ -117,6 +118,11 @@ class Runs:
         found = yield from self.plan_of(record)
         counters = yield from ask(lambda wire: wire.ledger.steps(job_id))
         return tree_of(found.plan, counters, record, at=(yield from self._at(found, record)))
+
+    def origin(self, job_id: str) -> Flow[Origin | None]:
+        """Which run this one goes on with. None: with none, or it is no run of a pipeline."""
+        record = yield from ask(lambda wire: wire.ledger.job(job_id))
+        return origin_in((yield from self.plan_of(record)).plan.context) if record.pipeline else None
 
     def _at(self, found: Planned, record: JobRecord) -> Flow[frozenset[str] | None]:
         """Where the one item of a run is, which the counters say of the steps behind it only."""

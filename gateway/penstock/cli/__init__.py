@@ -20,6 +20,7 @@ from penstock.cli import (
     demo,
     doctor,
     job,
+    job_results,
     job_tree,
     limits,
     map,
@@ -92,6 +93,7 @@ app.command(rich_help_panel=_CALLS)(call.call)
 app.command(rich_help_panel=_CALLS, name="map")(map.map_rows)
 app.add_typer(pipeline.app, rich_help_panel=_CALLS)
 job_tree.add_to(job.app)
+job_results.add_to(job.app)
 app.add_typer(job.app, rich_help_panel=_CALLS)
 app.command(rich_help_panel=_PLUGINS)(tools.tools)
 authoring.add_to(plugin.app)

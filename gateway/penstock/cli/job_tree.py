@@ -125,6 +125,7 @@ def resume(
     else:
         out().print(job.id)
         say_note(f"{counted(accepted, 'item')} of {job_id} went on: penstock job tree {job.id} --watch")
+        say_note(f"All results, as they end: penstock job results {job.id} --output FILE")
     return OK
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -111,17 +111,7 @@ class RowsRun:
     def _summarize(self, as_json: bool) -> None:
         files, run = self._files, self._run
         if as_json:
-            print_json(
-                {
-                    "job": run.job,
-                    "tool": run.tool,
-                    "calls": files.count,
-                    "succeeded": files.succeeded,
-                    "failed": files.failed,
-                    "output": run.output,
-                    "failures": str(files.failed_path) if files.failed and files.failed_path else None,
-                }
-            )
+            print_json({"job": run.job, "tool": run.tool, **what_came_shape(files)})
             return
         err().print(what_came(files).append(f"   job {run.job}", QUIET))
 
@@ -136,6 +126,17 @@ def what_came(files: ResultFiles) -> Text:
         if files.failed_path is not None:
             line.append(f" → {files.failed_path}")
     return line
+
+
+def what_came_shape(files: ResultFiles) -> dict[str, Any]:
+    """The same, ready for JSON."""
+    return {
+        "calls": files.count,
+        "succeeded": files.succeeded,
+        "failed": files.failed,
+        "output": str(files.path if files.path == STANDARD else files.path.absolute()),
+        "failures": str(files.failed_path) if files.failed and files.failed_path else None,
+    }
 
 
 def near(path: str) -> Path:

@@ -349,6 +349,33 @@ def test_a_run_that_failed_is_resumed_when_its_tool_was_mended(cli: CommandLine)
     assert cli("job", "resume", job, "--latest", "--json").json == resumed.json
 
 
+def test_results_of_a_resumed_run_are_those_of_all_items(cli: CommandLine) -> None:
+    """What went on has its last result, the others theirs, by their indexes in the first run."""
+    (cli.folder / "third.yaml").write_text(
+        "name: third\nsteps: [{tool: lab.echo}, {tool: lab@1.0.0.shaky, when: input.n % 3 == 0}]\n"
+    )
+    (cli.folder / "rows.jsonl").write_text("".join(f'{{"n": {n}}}\n' for n in range(7)))
+    job = cli("pipeline", "run", "third.yaml", "-i", "rows.jsonl", "-o", "out.jsonl", "--json").json["job"]
+    again = cli("job", "resume", job, "--pinned").out.strip()
+
+    whole = cli("job", "results", again, "-o", "all.jsonl", "--json")
+    first = cli("job", "results", job)
+
+    found = {line["index"]: line for line in lines(cli.folder / "all.jsonl")}
+    assert (whole.code, whole.json["calls"], whole.json["failed"]) == (1, 7, 3)
+    assert sorted(found) == list(range(7))
+    assert {index: line["call_id"] for index, line in found.items() if not line["success"]} == {
+        0: f"{again}.0",
+        3: f"{again}.1",
+        6: f"{again}.2",
+    }
+    assert {line["index"] for line in lines(cli.folder / "all.failed.jsonl")} == {0, 3, 6}
+    assert {index: found[index]["data"] for index in (1, 2)} == {1: {"n": 1}, 2: {"n": 2}}
+    assert sorted(map(json.loads, first.out.splitlines()), key=lambda line: line["index"]) == sorted(
+        lines(cli.folder / "out.jsonl"), key=lambda line: line["index"]
+    )
+
+
 def test_ctrl_c_in_a_resume_names_the_run_that_goes_on(cli: CommandLine, up: Up, silent_broker: str) -> None:
     """It has begun and its doorbell has not rung; the same command goes on with it."""
     waits = ("pipeline", "run", "titles.yaml", "text=x", "--queue", "pool.nobody", "--detach", "--json")

@@ -14,6 +14,7 @@ from penstock_broker_config.redis_catalog import RedisCatalog
 from penstock_plugins.errors import ConfigurationError, ConflictError
 from penstock_plugins.pipelines.builder import Pipeline, tool
 from penstock_scheduler import AsyncProducer, Producer
+from penstock_scheduler.origin import Origin
 from tests.support.brokers import Broker
 from tests.support.bundles import publish_composite
 from tests.support.lab import publish_lab
@@ -75,6 +76,12 @@ def test_resuming_twice_runs_once(system: Broker, producer: Producer) -> None:
 
     assert (first.id, again.id, third.id) == (f"{failed}-r1", f"{failed}-r1", f"{failed}-r2")
     assert [result.success for result in third.result(WAIT_S)] == [True] * 3
+    origins = [producer.job(job).origin() for job in (failed, first.id, third.id)]
+    assert origins == [
+        None,
+        Origin(job=failed, indexes=(0, 3, 6)),
+        Origin(job=first.id, indexes=(0, 1, 2)),
+    ]
 
 
 async def test_L2_pinned_goes_on_with_what_the_run_began_with(system: Broker, producer: Producer) -> None:
@@ -85,8 +92,10 @@ async def test_L2_pinned_goes_on_with_what_the_run_began_with(system: Broker, pr
     mend(system)
 
     async with AsyncProducer.connect(system.url, redis_url=system.redis.url) as twin:
-        pinned = await (await twin.resume(one.id, pinned=True)).result(WAIT_S)
+        resumed = await twin.resume(one.id, pinned=True)
+        pinned, origin = await resumed.result(WAIT_S), await resumed.origin()
 
+    assert origin == Origin(job=one.id, indexes=(0,))
     assert not pinned.success
     assert pinned.index is None
 
