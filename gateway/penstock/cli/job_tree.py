@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -70,12 +71,11 @@ def tree(
                 shown = job.tree()
             _show(shown, as_json=as_json)
             return OK
-        with Live(_table(shown), console=out(), refresh_per_second=4) as live:
+        with Live(_picture(shown), console=out(), refresh_per_second=4) as live:
             while not shown.state.final:
                 time.sleep(_LOOK_S)
                 shown = job.tree()
-                live.update(_table(shown))
-        out().print(_headline(shown))
+                live.update(_picture(shown))
     return OK
 
 
@@ -145,11 +145,15 @@ def _show(shown: RunTree, *, as_json: bool) -> None:
     if as_json:
         print_json(shown.to_dict())
         return
-    out().print(_headline(shown))
     if out().is_terminal:
-        out().print(_table(shown))
+        out().print(_picture(shown))
     else:
+        out().print(_headline(shown))
         print_table(_COLUMNS, [[str(cell) for cell in row] for row in _rows(shown)], right=_NUMBERS)
+
+
+def _picture(shown: RunTree) -> Group:
+    return Group(_headline(shown), _table(shown))
 
 
 def _headline(shown: RunTree) -> Text:

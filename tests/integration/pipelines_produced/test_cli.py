@@ -184,6 +184,21 @@ def test_run_prints_what_comes_out_and_tree_shows_how(cli: CommandLine) -> None:
     assert text.out.splitlines()[0].startswith("titles  succeeded  1 of 1 items done")
 
 
+def test_the_live_tree_says_how_many_items_are_done(cli: CommandLine) -> None:
+    """While the run goes on, and not only when it has ended."""
+    waits = ("pipeline", "run", "titles.yaml", "text=x", "--queue", "pool.nobody", "--detach", "--json")
+    job = cli(*waits).json["job"]
+    terminal = CommandLine(cli.folder, {**cli.environment, "FORCE_COLOR": "1"})
+
+    with terminal.start("job", "tree", job, "--watch", name="tree") as watching:
+        wait_until(lambda: "0 of 1 items done" in watching.log(), 30, "it is said")
+        cli("job", "cancel", job)
+        status = watching.wait()
+
+    assert status == 0
+    assert "1 not run" in watching.log()
+
+
 def test_tree_shows_an_item_that_was_cancelled_and_says_which_has_not_ended(cli: CommandLine) -> None:
     """And which there is none of."""
     job = cli(
