@@ -59,6 +59,7 @@ def unrun_result(
         metadata=ResultMetadata(attempts=0, plugin_digest=ticket.digest),
         index=None if ticket.single else index,
         trace=trace,
+        filtered=False if ticket.pipeline else None,
     )
 
 

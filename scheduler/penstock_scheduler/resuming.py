@@ -95,7 +95,9 @@ class Resuming:
         for index, item in items.items():
             items[index] = _rewound(found, item, beginnings)
         yield from self._begin(record, found, run, items, begun)
-        return Ticket(job_id=run, tool=found.plan.label, digest=found.digest, single=record.single)
+        return Ticket(
+            job_id=run, tool=found.plan.label, digest=found.digest, single=record.single, pipeline=True
+        )
 
     def _begun(self, run: str) -> Flow[JobRecord | None]:
         try:

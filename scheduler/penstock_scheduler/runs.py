@@ -251,4 +251,4 @@ def _asked(target: Target, given: Any) -> bytes:
 
 
 def _ticket(found: Planned, run: str, *, single: bool) -> Ticket:
-    return Ticket(job_id=run, tool=found.plan.label, digest=found.digest, single=single)
+    return Ticket(job_id=run, tool=found.plan.label, digest=found.digest, single=single, pipeline=True)

@@ -18,8 +18,16 @@ class Ticket:
     digest: str
     #: One call, whose result is the job's; or many.
     single: bool
+    #: A run of a pipeline, whose results have a trace and say whether they were filtered.
+    pipeline: bool = False
 
     @classmethod
     def from_record(cls, record: JobRecord) -> Ticket:
         """The ticket of a job that was looked up."""
-        return cls(job_id=record.id, tool=record.tool, digest=record.digest, single=record.single)
+        return cls(
+            job_id=record.id,
+            tool=record.tool,
+            digest=record.digest,
+            single=record.single,
+            pipeline=record.pipeline,
+        )

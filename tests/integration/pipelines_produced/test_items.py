@@ -57,6 +57,7 @@ def test_L2_an_item_has_its_trace_though_its_run_was_cancelled(system: Broker, p
     on_its_way = job.item(0)
     job.cancel()
     first, filtered, large = (traced(job, index) for index in (0, 1, 1 + MANY))
+    results = [*job.results(WAIT_S), *producer.job(job.id).results(WAIT_S)]
     with system.redis.client() as client:
         kept = client.hgetall(Keys().resumable(job.id))
 
@@ -64,6 +65,10 @@ def test_L2_an_item_has_its_trace_though_its_run_was_cancelled(system: Broker, p
     assert first.error is not None
     assert (first.error.code, first.index, first.metadata.attempts) == (ErrorCode.CANCELLED, 0, 0)
     assert (filtered.success, filtered.filtered) == (True, True)
+    assert {(one.index == 1, one.filtered) for one in (first, large, *results)} == {
+        (True, True),
+        (False, False),
+    }
     assert steps(filtered) == ["steps[0]", "steps[1]", "steps[2]"]
     assert steps(first)[:2] == steps(large)[:2] == ["steps[0]", "steps[1]"]
     assert (first.trace or [{}])[0]["params"] == {"text": "a"}
