@@ -75,6 +75,10 @@ def test_L7_pipelines_in_chains_and_chords(site: Site) -> None:
     assert run(chain(sig(site, "sentence", 7), middle, sig(site, "words"), app=app)) == 7
     members = [WORDS.signature(site.producer, {"text": "x " * k}, app=app) for k in (1, 2)]
     assert run(chord([*members, sig(site, "count", 4)], sig(site, "total"), app=app)) == 7
+    nothing = Pipeline("long").filter("data.text.size() > 9").signature(site.producer, {"text": "x"}, app=app)
+    assert run(chain(nothing, site.sign(Pipeline("after").transform({"came": "{{input}}"})))) == {
+        "came": None
+    }
 
 
 def test_L7_a_call_that_waits_lets_its_task_go(site: Site) -> None:
