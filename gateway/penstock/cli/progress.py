@@ -19,9 +19,10 @@ LINE_EVERY_S = 10.0
 class CallProgress:
     """Shows how far many calls have come. A context manager."""
 
-    def __init__(self, title: str, total: int | None, *, done: int = 0) -> None:
-        """`done` calls had ended before this run."""
-        self._shown = _Bar(title, total, done) if err().is_terminal else _Lines(title, total, done)
+    def __init__(self, title: str, total: int | None, *, done: int = 0, failed: int = 0) -> None:
+        """`done` calls had ended before this run, `failed` of them badly."""
+        shown = _Bar if err().is_terminal else _Lines
+        self._shown = shown(title, total, done, failed)
 
     def advance(self, *, failed: bool) -> None:
         """One more call has ended."""
@@ -46,7 +47,7 @@ class CallProgress:
 
 
 class _Bar:
-    def __init__(self, title: str, total: int | None, done: int) -> None:
+    def __init__(self, title: str, total: int | None, done: int, failed: int) -> None:
         self._progress = Progress(
             TextColumn("{task.description}", style=NUMBER),
             BarColumn(),
@@ -57,8 +58,8 @@ class _Bar:
             console=err(),
             refresh_per_second=8,
         )
-        self._task = self._progress.add_task(title, total=total, completed=done, failed=0, before=done)
-        self._failed = 0
+        self._task = self._progress.add_task(title, total=total, completed=done, failed=failed, before=done)
+        self._failed = failed
 
     @property
     def total(self) -> int | None:
@@ -111,13 +112,18 @@ class _Eta(ProgressColumn):
 
 class _Lines:
     def __init__(
-        self, title: str, total: int | None, done: int, clock: Callable[[], float] = time.monotonic
+        self,
+        title: str,
+        total: int | None,
+        done: int,
+        failed: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.total = total
         self._title = title
         self._done = done
         self._before = done
-        self._failed = 0
+        self._failed = failed
         self._clock = clock
         self._started = self._said = clock()
 

@@ -76,7 +76,7 @@ class RowsRun:
                 self._log.write(self._run)
                 self._files.open(resume=self._resume is not None)
                 self._collect(job)
-                state = job.state.value
+                record = job.record()
         except KeyboardInterrupt:
             self._say_how_to_go_on()
             return INTERRUPTED
@@ -87,12 +87,16 @@ class RowsRun:
             raise
         self._log.remove(self._run)
         self._summarize(as_json)
-        if state in _STOPPED:
-            say_note(f"The job {_STOPPED[state]} meanwhile: rows that had not ended count as failed.")
+        if record.state.value in _STOPPED:
+            what = _STOPPED[record.state.value]
+            say_note(f"The job {what} meanwhile: rows that had not ended count as failed.")
+        if record.pipeline and self._files.failed:
+            say_note(f"Go on with what failed: penstock job resume {record.id}")
         return FAILED if self._files.failed else OK
 
     def _collect(self, job: Job[list[ToolResult]]) -> None:
-        with CallProgress(self._run.tool, self.rows.count, done=self._files.count) as progress:
+        files = self._files
+        with CallProgress(self._run.tool, self.rows.count, done=files.count, failed=files.failed) as progress:
             for result in job.results():
                 if self._files.write(result):
                     progress.advance(failed=not result.success)

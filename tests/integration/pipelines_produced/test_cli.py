@@ -259,6 +259,32 @@ def test_ctrl_c_leaves_rows_that_can_be_gone_on_with(cli: CommandLine) -> None:
     assert sorted(line["index"] for line in lines(out)) == list(range(3000))
 
 
+def test_rows_of_a_run_that_was_cancelled_say_how_they_go_on(cli: CommandLine) -> None:
+    """By resuming the run; the same command only gives the results once more."""
+    (cli.folder / "rows.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
+    command = ("pipeline", "run", "titles.yaml", "-i", "rows.jsonl", "-o", "out.jsonl")
+    before = {job["id"] for job in cli("job", "list", "--json").json}
+
+    with cli.start(*command, "--queue", "pool.nobody", name="rows") as run:
+        listed = wait_until(
+            lambda: [
+                one["id"]
+                for one in cli("job", "list", "--json").json
+                if one["id"] not in before and one["total"] == 2
+            ],
+            30,
+            "its rows are sent",
+        )
+        job = listed[0]
+        cli("job", "cancel", job)
+        status = run.wait()
+    again = cli(*command, "--resume", job)
+
+    assert (status, again.code) == (1, 1)
+    assert f"Go on with what failed: penstock job resume {job}" in run.log()
+    assert "titles: 2 of 2, 0/s, failed 2" in again.err
+
+
 def test_local_runs_without_a_system(tmp_path: Path) -> None:
     """With plugin folders; the result is the same."""
     from penstock_plugins.shipped import shipped_plugins
