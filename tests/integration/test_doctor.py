@@ -20,10 +20,12 @@ from penstock_broker_config.ledger import (
 )
 from penstock_broker_config.redis_artifacts import RedisArtifacts
 from penstock_broker_config.redis_catalog import RedisCatalog
+from penstock_broker_config.removal import Removal
 from penstock_broker_config.settings import load_settings
 from penstock_plugins.bundle import read_bundle
 from penstock_plugins.errors import ConfigurationError
 from penstock_plugins.shipped import shipped_plugins
+from penstock_plugins.tool import Tool
 from penstock_workers.artifacts.folder import PrivateFolder
 from tests.support.brokers import Broker
 from tests.support.bundles import publish_composite
@@ -176,13 +178,33 @@ def test_a_composite_is_never_said_to_be_uncompiled(redis_server: RedisServer, t
         catalog.publish(read_bundle(shipped_plugins() / "text"), [])
         publish_composite(catalog, "docs")
 
-    _, cold = by_topic(list(examine(load_settings(redis_url=redis_server.url, cache_dir=tmp_path))))[
-        "plugins"
-    ]
+    found = by_topic(list(examine(load_settings(redis_url=redis_server.url, cache_dir=tmp_path))))["plugins"]
+    [cold] = [finding for finding in found if "Not compiled" in finding.message]
 
     assert cold.level is Level.WARNING
     assert "text@" in cold.message
     assert "docs" not in cold.message
+
+
+def test_a_composite_whose_tools_are_gone_is_named(redis_server: RedisServer, tmp_path: Path) -> None:
+    """Those who call it are refused, and who removed the tools was not told."""
+    settings = load_settings(redis_url=redis_server.url, cache_dir=tmp_path)
+    with redis_server.client() as client:
+        text = read_bundle(shipped_plugins() / "text")
+        RedisCatalog(client, Keys()).publish(text, [Tool(name="stats", plugin="text", version="1.1.0")])
+        publish_composite(RedisCatalog(client, Keys()), "docs")
+        whole = by_topic(list(examine(settings)))["plugins"]
+        Removal(client, Keys()).remove("text", text.manifest.version)
+
+    found = by_topic(list(examine(settings)))["plugins"]
+
+    assert [finding for finding in whole if "cannot run" in finding.message] == []
+    [broken] = [finding for finding in found if "cannot run" in finding.message]
+    assert broken.level is Level.WARNING
+    assert (
+        "docs@1.0.0.both cannot run: steps[0].tool (text.stats): Unknown tool: text.stats" in broken.message
+    )
+    assert "penstock plugin remove docs@1.0.0" in broken.advice
 
 
 def test_B2_paused_limits_are_named_with_their_end(redis_server: RedisServer, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import redis
@@ -14,6 +14,12 @@ from penstock.doctor.finding import Finding, Level
 from penstock_broker_config.hosts import known_hosts
 from penstock_broker_config.redis_catalog import RedisCatalog
 from penstock_broker_config.settings import Settings
+from penstock_plugins.composites import find_in
+from penstock_plugins.errors import ToolNotFoundError
+from penstock_plugins.index import ToolIndex
+from penstock_plugins.pipelines.check import check
+from penstock_plugins.pipelines.model import Pipeline
+from penstock_plugins.record import PluginRecord
 
 
 def check_cache(settings: Settings, _: redis.Redis) -> Iterator[Finding]:
@@ -101,6 +107,28 @@ def check_plugins(settings: Settings, client: redis.Redis) -> Iterator[Finding]:
             message=f"Not compiled on this host: {names}",
             advice="A worker that starts here compiles them before it accepts work",
         )
+    yield from _composites_that_cannot_run(records)
+
+
+def _composites_that_cannot_run(records: Sequence[PluginRecord]) -> Iterator[Finding]:
+    """They could when they were published; what they call may have been removed or published anew since."""
+    find = find_in(ToolIndex(records))
+    for record in records:
+        for name in sorted(record.pipelines):
+            full_name = f"{record.name}@{record.version}.{name}"
+            try:
+                pipeline = find(full_name)
+                wrong = [str(one) for one in check(pipeline, find)] if isinstance(pipeline, Pipeline) else []
+            except ToolNotFoundError as error:  # its pipeline cannot be read
+                wrong = [str(error)]
+            if wrong:
+                yield Finding(
+                    about="plugins",
+                    level=Level.WARNING,
+                    message=f"{full_name} cannot run: {wrong[0]}",
+                    advice="Publish what it calls, or remove it: "
+                    f"`penstock plugin remove {record.name}@{record.version}`",
+                )
 
 
 def check_keys(settings: Settings, _: redis.Redis) -> Iterator[Finding]:
