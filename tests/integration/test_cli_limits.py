@@ -39,6 +39,7 @@ def test_B2_a_limit_is_set_seen_and_taken_back(penstock: CommandLine) -> None:
     assert figures == {"key": "api", "concurrency": 4.0, "rate_per_s": 10.0, "burst": 20.0, "weight": 2.0}
     (state,) = penstock("limits", "--json").json
     assert (state["set_by_operator"], state["weight"]) == (False, 1.0)
+    assert "the plugin" not in penstock("limits").out
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def show(context: typer.Context, as_json: AsJson = False) -> None:
                 "" if state.burst is None else f"{state.burst:g}",
                 "" if state.weight == 1 else f"{state.weight:g}",
                 _pause(state),
-                "the operator" if state.set_by_operator else "the plugin",
+                _who(state),
             )
             for state in states
         ],
@@ -225,6 +225,13 @@ def _shape(state: LimitState) -> dict[str, Any]:
 
 def _number(value: float | None) -> str:
     return "any" if value is None else f"{value:,.0f}"
+
+
+def _who(state: LimitState) -> str:
+    """Who has said what holds. Nobody: a plugin left it to the operator, who has set nothing."""
+    if state.set_by_operator:
+        return "the operator"
+    return "" if state.concurrency is None and state.rate_per_s is None else "the plugin"
 
 
 def _pause(state: LimitState) -> Text:
