@@ -27,6 +27,7 @@ from penstock_plugins.pipelines.item import ItemState, ItemStatus, input_mark
 from penstock_plugins.pipelines.item_check import check_item
 from penstock_plugins.pipelines.program import Op
 from penstock_plugins.pipelines.stages import next_stage
+from penstock_scheduler.chunking import MAX_BYTES, ChunkSizer
 from penstock_scheduler.flow import Flow, ask
 from penstock_scheduler.origin import Origin
 from penstock_scheduler.planning import Planned
@@ -37,8 +38,6 @@ from penstock_scheduler.runs import Runs
 from penstock_scheduler.ticket import Ticket
 from penstock_scheduler.toolbox import Toolbox
 
-#: Items that begin as one flow.
-FLOW_ITEMS = 64
 #: Seconds that the flows of a run that was cancelled may take to be closed, and between two looks.
 _CLOSING_S, _LOOK_S = 15.0, 0.25
 _RESUMED_ID = re.compile(r"(.+)-r(\d+)")
@@ -141,24 +140,38 @@ class Resuming:
     ) -> Flow[None]:
         context = Origin(job=record.id, indexes=tuple(items)).added_to(found.plan.context)
         sender = yield from self._runs.sender(found, {"tenant": record.tenant}, run, context=context)
-        states = list(items.values())
-        for base in range(0, len(states), FLOW_ITEMS):
-            if begun is not None and base < begun.accepted:
-                continue
-            some = states[base : base + FLOW_ITEMS]
-            stage = next_stage(found.stages, some)
+        states, sizer = list(items.values()), ChunkSizer(sender.chunks)
+        base = 0 if begun is None else begun.accepted
+        while base < len(states):
+            texts = _fitting(states[base : base + sizer.count])
+            stage = next_stage(found.stages, states[base : base + len(texts)])
             sender.first = 0 if stage is None else stage.number
             yield from sender.begin(
                 sender.spec,
-                [orjson.dumps(item.to_json()) for item in some],
+                texts,
                 base,
                 total=1 if record.single else None,
                 single=record.single,
             )
+            base += len(texts)
+            sizer.sent(len(texts), (yield from sender.cost()))
         if not record.single:
             crash.reach("producer.before_seal")
             yield from ask(lambda wire: wire.ledger.seal(run))
             crash.reach("producer.after_seal")
+
+
+def _fitting(items: Sequence[ItemState]) -> list[bytes]:
+    """The first of these as JSON: one at least, and as many as travel together."""
+    texts: list[bytes] = []
+    size_bytes = 0
+    for item in items:
+        text = orjson.dumps(item.to_json())
+        size_bytes += len(text)
+        if texts and size_bytes > MAX_BYTES:
+            break
+        texts.append(text)
+    return texts
 
 
 def _how_it_ends(record: JobRecord) -> str:

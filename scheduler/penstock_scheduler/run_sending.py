@@ -68,7 +68,7 @@ class RunSender:
     def send(self, texts: Sequence[bytes], base: int) -> Flow[Submitted]:
         """See `Sender`. The run has its plan already."""
         submitted = yield from self.begin(replace(self.spec, plan=b""), texts, base)
-        return submitted._replace(cost_us=(yield from self._cost()))
+        return submitted._replace(cost_us=(yield from self.cost()))
 
     def begin(
         self,
@@ -116,7 +116,7 @@ class RunSender:
             crash.reach("producer.after_step")
         return submitted
 
-    def _cost(self) -> Flow[float | None]:
+    def cost(self) -> Flow[float | None]:
         """What an item costs, see `RunCosts`; looked up now and then."""
         if self._cost_us is None or self._chunks < _FIRST_CHUNKS or self._chunks % _LOOK_EVERY == 0:
             counters = yield from ask(lambda wire: wire.ledger.steps(self.spec.run))
