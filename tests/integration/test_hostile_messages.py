@@ -32,6 +32,8 @@ HEADERS: dict[str, Any] = {
     "retries": 0,
 }
 GOOD_BODY = b'[["x.0"],{},{}]'
+#: What JSON can read and pickle cannot write.
+DEEP = b"[" * 700 + b"]" * 700
 
 #: Name, body, headers.
 HOSTILE: dict[str, tuple[bytes, Any]] = {
@@ -50,14 +52,17 @@ HOSTILE: dict[str, tuple[bytes, Any]] = {
     "retries that are no number": (GOOD_BODY, HEADERS | {"retries": "many"}),
     "shadow that is a list": (GOOD_BODY, HEADERS | {"shadow": ["x"]}),
     "no headers to speak of": (GOOD_BODY, {}),
+    "group that is a number": (GOOD_BODY, HEADERS | {"group": 7}),
+    "args nested deep": (b'[["x.0",%b],{},{}]' % DEEP, HEADERS),
+    "chain nested deep": (b'[["x.0"],{},{"chain":%b}]' % DEEP, HEADERS),
 }
 
 
-def put(client: redis.Redis, body: str, headers: Any) -> None:
+def put(client: redis.Redis, body: str, headers: Any, encoding: str = "utf-8") -> None:
     """Put a message into the Redis broker's queue as kombu lays it out."""
     message = {
         "body": body,
-        "content-encoding": "utf-8",
+        "content-encoding": encoding,
         "content-type": "application/json",
         "headers": headers,
         "properties": {
@@ -121,6 +126,11 @@ def test_B4_what_kombu_cannot_read_does_not_end_the_worker(redis_server: RedisSe
             put(client, good, headers)
             assert serves(producer)
         put(client, "%%% not base64", HEADERS)
+        assert serves(producer)
+        put(client, good, HEADERS | {"stamped": json.loads(DEEP)})
+        assert serves(producer)
+        disguised = b'[["x.0",%b],{},{}]' % DEEP.replace(b"[", b"+AFs-").replace(b"]", b"+AF0-")
+        put(client, base64.b64encode(disguised).decode(), HEADERS, "utf-7")
         assert serves(producer)
         assert worker.running
 
