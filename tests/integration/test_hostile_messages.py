@@ -20,6 +20,7 @@ from tests.integration.test_worker import publish
 from tests.support.brokers import Broker
 from tests.support.penstock_processes import Worker
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import wait_until
 
 QUEUE = "penstock.default"
 HEADERS: dict[str, Any] = {
@@ -194,3 +195,20 @@ def test_a_forged_time_limit_does_not_end_a_running_call(redis_server: RedisServ
     assert result.error is not None
     assert result.error.code == "TIMEOUT"
     assert result.metadata.attempts == 1
+
+
+def test_L7_a_signatures_message_need_not_say_how_its_arguments_look(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """Celery's own says it, for people; who writes messages without Celery may leave it out."""
+    broker = Broker(server=redis_server, url=redis_server.url, redis=redis_server)
+    publish(broker, "text")
+    with Producer.connect(broker.url) as producer, redis_server.client() as client:
+        signature = producer.signature("text.slug", {"text": "A b"})
+        body = base64.b64encode(json.dumps([[], signature.kwargs, {}]).encode()).decode()
+        put(client, body, HEADERS | {"task": signature.task, "id": "a-task"})
+        with Worker(broker=broker, folder=tmp_path / "w1"):
+            ended = wait_until(lambda: client.keys("*celery-task-meta-a-task"), 30, "the task ends")
+            said = json.loads(client.get(ended[0]) or b"{}")
+
+    assert said["status"] == "SUCCESS", said

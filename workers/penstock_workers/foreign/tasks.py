@@ -95,7 +95,7 @@ def _message(task: Any) -> dict[str, Any]:
     }
     options |= {
         "ignore_result": bool(request.ignore_result),
-        "argsrepr": request.argsrepr or "()",
+        "argsrepr": getattr(request, "argsrepr", None) or "()",  # a message need not say it
         "kwargsrepr": "{}",
         "queue": str((request.delivery_info or {}).get("routing_key") or ""),
     }
