@@ -12,12 +12,21 @@ import redis
 
 from penstock_broker_config.app import create_app
 from penstock_broker_config.doorbell import Doorbell
-from penstock_broker_config.ledger import DispatchTerms, InnerOf, Leave, Ledger, ReapTerms, top_flow
+from penstock_broker_config.ledger import (
+    ClaimState,
+    DispatchTerms,
+    InnerOf,
+    Leave,
+    Ledger,
+    ReapTerms,
+    top_flow,
+)
 from penstock_broker_config.settings import Settings
 from penstock_broker_config.values import ORPHAN_MS, RedisValues
 from penstock_scheduler.dispatcher import Dispatcher, DispatchLoop
 from penstock_scheduler.reaper import Reaper
 from tests.support.flow_values import begun, entered, inner, run_inner, step
+from tests.support.ledger_values import terms
 from tests.support.waiting import wait_until
 
 
@@ -69,6 +78,18 @@ def test_L6_the_reaper_sends_the_step_that_nobody_heard_of(
 
     assert reaper.step() == 1
     assert rung(client, "penstock.pool.gpu") == [("penstock.step", [top_flow("r", 0), "0"])]
+
+
+def test_B4_a_batchs_doorbell_that_names_a_flow_changes_nothing(
+    ledger: Ledger, client: redis.Redis, doorbell: Doorbell
+) -> None:
+    """A flow is open under its name behind a mark: who forges a message can write that too."""
+    begun(ledger, "r", 1, ring_after_s=0)
+
+    assert ledger.claim(">r/0", terms()).state is ClaimState.GONE
+
+    assert Reaper(ledger, doorbell, terms=ReapTerms(), deep_queue=50, queues=[]).step() == 1
+    assert rung(client) == [("penstock.step", ["r/0", "0"])]
 
 
 def test_large_values_of_a_run_are_kept_with_it(ledger: Ledger, client: redis.Redis) -> None:

@@ -17,7 +17,8 @@ local keep = {ok = tonumber(ARGV[7]), err = tonumber(ARGV[8])}
 
 local b, why = read_batch(prefix, id)
 if why == 'gone' then
-  redis.call('ZREM', KEYS[1], id)
+  -- What a message names may be a flow, whose entry is not ours to remove.
+  if string.sub(id, 1, 1) ~= '>' then redis.call('ZREM', KEYS[1], id) end
   return {'gone'}
 elseif not b then
   set_aside(prefix, KEYS[1], id, t, keep)
