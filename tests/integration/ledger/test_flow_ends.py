@@ -167,7 +167,11 @@ def test_a_deadline_passes_while_the_input_is_fed(ledger: Ledger, client: redis.
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("n", "many"), ("f", ""), ("run", "other"), ("at", "nowhere"), ("m", "-1"), ("base", "1e400")],
+    [
+        *[("n", "many"), ("f", ""), ("f", "0x1"), ("run", "other"), ("at", "nowhere"), ("at", "end")],
+        *[("m", "-1"), ("m", "1"), ("base", "1e400"), ("created", "1e3"), ("z", "0,1")],
+        *[("p", "x"), ("p", "")],
+    ],
 )
 def test_a_record_that_cannot_be_believed_is_set_aside(
     ledger: Ledger, client: redis.Redis, field: str, value: str

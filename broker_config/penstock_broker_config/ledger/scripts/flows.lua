@@ -50,8 +50,9 @@ local function flows()
     fl.n, fl.base, fl.l, fl.x, fl.m = natural(v[4]), natural(v[5]), natural(v[10]), natural(v[12]), natural(v[16])
     fl.fm, fl.pc, fl.sz, fl.r = natural(v[18] or '0'), natural(v[21]), natural(v[22]), natural(v[23])
     if not (fl.n and fl.base and fl.l and fl.x and fl.m and fl.fm and fl.pc and fl.sz and fl.r and natural(fl.f) and fl.u
-        and fl.w and fl.q and fl.lb and fl.at and fl.created) or fl.run ~= run_of(id) or fl.n > MAX_CALLS
-        or stage_rank(fl.at) < 0 then
+        and fl.w and fl.q and fl.lb and fl.at and fl.p and fl.created) or fl.run ~= run_of(id) or fl.n > MAX_CALLS
+        or stage_rank(fl.at) < 0 or not string.match(fl.p .. ' ' .. fl.f .. ' ' .. fl.created, '^%d+ %d+ %d+$')
+        or not string.match(fl.z, '^[%d ]*$') or (fl.u == '' and fl.at == 'end') or (fl.m > 0 and not fl.fs) then
       return nil, 'damaged'
     end
     fl.jk = job_keys(prefix, fl.run)
