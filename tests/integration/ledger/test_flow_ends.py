@@ -202,6 +202,56 @@ def test_a_record_of_another_type_is_set_aside(ledger: Ledger, client: redis.Red
     assert ledger.job("r").state is JobState.FAILED
 
 
+@pytest.mark.parametrize("flow", ["r/0", "r/0/0.1"])
+@pytest.mark.parametrize("rung", [True, False])
+def test_a_run_whose_flow_was_removed_fails(
+    ledger: Ledger, client: redis.Redis, flow: str, rung: bool
+) -> None:
+    """Whoever looks first, a worker or the reaper: else it would wait for ever."""
+    begun(ledger, "r")
+    claim = entered(ledger, "r/0", "0")
+    ledger.plant(InnerOf("r/0", "0", claim.fence), members(2))
+    ledger.fan(done("r/0", "0", claim), step("1"), members=2)
+    client.delete(f"penstock:f:{flow}")
+    client.zadd("penstock:open", {f">{flow}": 0})
+
+    if rung:
+        assert ledger.enter(flow, "0", terms()).state is FlowState.GONE
+    else:
+        assert ledger.reap(ReapTerms()) == []
+
+    job = ledger.job("r")
+    assert (job.state, job.error) == (JobState.FAILED, f"the record of flow {flow} was lost")
+    assert client.zscore("penstock:open", f">{flow}") is None
+
+
+@pytest.mark.parametrize("sealed_first", [True, False])
+@pytest.mark.parametrize(("field", "value", "lost"), [("z", "0 2", 2), ("u", "nobody/0", 3)])
+def test_a_run_of_which_items_were_lost_fails(
+    ledger: Ledger, client: redis.Redis, field: str, value: str, lost: int, sealed_first: bool
+) -> None:
+    """When its input and its last flow have ended: nobody else could say so."""
+    begun(ledger, "r", total=None)
+    begun(ledger, "r", 2, base=3, total=None)
+    client.hset("penstock:f:r/0", field, value)
+    if sealed_first:
+        ledger.seal("r")
+
+    if field == "u":
+        assert ledger.enter("r/0", "0", terms()).state is FlowState.GONE
+    else:
+        claim = entered(ledger, "r/0", "0")
+        assert ledger.advance(done("r/0", "0", claim, records=records([1])), None).state is Advance.OK
+    assert not ledger.job("r").state.final
+    ended(ledger, "r/3", "0", 2)
+    if not sealed_first:
+        assert not ledger.job("r").state.final
+        ledger.seal("r")
+
+    job = ledger.job("r")
+    assert (job.state, job.error) == (JobState.FAILED, f"{lost} of its items were lost")
+
+
 def test_I11_what_a_run_leaves_goes_by_itself(ledger: Ledger, client: redis.Redis) -> None:
     """Successes and failures each with their own time; states of failed items with the failures."""
     short = Ledger(client, Keys(), Retention(result_ttl_s=100, failure_ttl_s=1000))

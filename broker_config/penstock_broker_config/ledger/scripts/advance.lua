@@ -107,7 +107,7 @@ F.drop_members(prefix, fl)
 if ends and fl.u == '' then
   fl.ins, fl.fm = '', 0
   F.forget_flow(prefix, fl)
-  end_job_if_complete(fl.jk, t, keep)
+  F.end_run(prefix, fl.jk, t, keep)
   redis.call('PUBLISH', fl.jk.channel, 'recorded')
   return {'ok', 0, '', '', '', ''}
 end

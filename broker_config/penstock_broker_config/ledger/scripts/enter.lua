@@ -19,7 +19,7 @@ if why == 'damaged' then
   F.set_flow_aside(prefix, id, t, keep)
   return {'gone'}
 elseif not fl then
-  redis.call('ZREM', KEYS[1], '>' .. id)
+  F.miss_flow(prefix, id, t, keep)
   return {'gone'}
 end
 local parent = fl.u ~= '' and redis.pcall('HMGET', prefix .. 'f:' .. fl.u, 'at', 'fs', 'fm', 'm', 'ent')

@@ -141,6 +141,15 @@ local function flows()
     return ended, count
   end
 
+  -- Ends a run whose input has ended and of which no flow is left: if not all of its items have ended, some were lost.
+  local function end_run(prefix, jk, t, keep)
+    if end_job_if_complete(jk, t, keep) or redis.call('SCARD', run_keys(prefix, jk.id).flows) > 0 then return end
+    local j = redis.call('HMGET', jk.job, 'total', 'state', 'done', 'failed', 'expired')
+    if j[1] == '' or FINAL[j[2] or 'failed'] then return end
+    redis.call('HSET', jk.job, 'error', j[1] - j[3] - j[4] - j[5] .. ' of its items were lost')
+    end_job(jk, 'failed', t, keep)
+  end
+
   -- Ends a flow that cannot go on, since its run has ended or the time is over. False when it can.
   local function close_flow(prefix, fl, t, keep)
     local j = redis.call('HMGET', fl.jk.job, 'state', 'deadline', 'tenant')
@@ -163,7 +172,31 @@ local function flows()
         end
       end
     end
+    if j[1] and not FINAL[j[1]] then end_run(prefix, fl.jk, t, keep) end
     return true
+  end
+
+  -- Of a flow nothing can come any more.
+  local function fail_run(prefix, id, why, t, keep)
+    guarded(function()
+      local jk = job_keys(prefix, run_of(id))
+      local state = redis.call('HGET', jk.job, 'state')
+      if not state or FINAL[state] then return end
+      redis.call('HSET', jk.job, 'error', 'the record of flow ' .. id .. ' was ' .. why)
+      end_job(jk, 'failed', t, keep)
+      redis.call('PUBLISH', jk.channel, 'failed')
+    end)
+  end
+
+  -- There is no record of a flow. If its run knows nothing of its end, somebody else has removed it.
+  local function miss_flow(prefix, id, t, keep)
+    local rk = run_keys(prefix, run_of(id))
+    if redis.pcall('SISMEMBER', rk.flows, id) == 1 then
+      fail_run(prefix, id, 'lost', t, keep)
+      redis.call('SREM', rk.flows, id)
+    end
+    redis.call('ZREM', prefix .. 'open', '>' .. id)
+    redis.call('ZREM', prefix .. 'ready', id)
   end
 
   -- Takes a flow that cannot be believed out of the way, kept for somebody to look at; its run fails.
@@ -178,14 +211,7 @@ local function flows()
     redis.pcall('SREM', run_keys(prefix, run).flows, id)
     redis.call('ZADD', prefix .. 'broken', t, '>' .. id)
     redis.call('PEXPIRE', prefix .. 'f:' .. id, keep.err)
-    pcall(function()
-      local jk = job_keys(prefix, run)
-      local state = redis.call('HGET', jk.job, 'state')
-      if not state or FINAL[state] then return end
-      redis.call('HSET', jk.job, 'error', 'the record of flow ' .. id .. ' was damaged')
-      end_job(jk, 'failed', t, keep)
-      redis.call('PUBLISH', jk.channel, 'failed')
-    end)
+    fail_run(prefix, id, 'damaged', t, keep)
   end
 
   -- Whether the inner job of the flow's stage is still on its way.
@@ -201,7 +227,7 @@ local function flows()
     redis.call('ZREM', prefix .. 'ready', id)
     local fl, why = read_flow(prefix, id)
     if why == 'damaged' then return set_flow_aside(prefix, id, t, keep) end
-    if not fl then return redis.call('ZREM', prefix .. 'open', '>' .. id) and nil end
+    if not fl then return miss_flow(prefix, id, t, keep) end
     if fl.l > t and not FINAL[redis.call('HGET', fl.jk.job, 'state') or 'cancelled'] then
       redis.call('ZADD', prefix .. 'open', fl.l, fl.name)
       return nil
@@ -282,8 +308,8 @@ local function flows()
 
   return {LONG_LOOK_MS = LONG_LOOK_MS, run_of = run_of, run_keys = run_keys, stage_rank = stage_rank,
     read_flow = read_flow, drop_inner = drop_inner, in_pieces = in_pieces, drop_members = drop_members,
-    due_flow = due_flow, forget_flow = forget_flow, ended_of = ended_of, close_flow = close_flow,
-    set_flow_aside = set_flow_aside, inner_runs = inner_runs, look_at_flow = look_at_flow,
+    due_flow = due_flow, end_run = end_run, forget_flow = forget_flow, ended_of = ended_of, close_flow = close_flow,
+    set_flow_aside = set_flow_aside, miss_flow = miss_flow, inner_runs = inner_runs, look_at_flow = look_at_flow,
     ring_flow = ring_flow, may_add_inner = may_add_inner, add_inner = add_inner, inner_ended = inner_ended,
     run_ended = run_ended}
 end
