@@ -202,6 +202,22 @@ def test_a_record_of_another_type_is_set_aside(ledger: Ledger, client: redis.Red
     assert ledger.job("r").state is JobState.FAILED
 
 
+@pytest.mark.parametrize("damage", [("HSET", "x|in", "many"), ("HSET", "x|in", 2**63 - 1), ("SET", "x")])
+def test_damaged_figures_of_a_step_keep_no_item_from_ending(
+    ledger: Ledger, client: redis.Redis, damage: tuple[str, ...]
+) -> None:
+    """They begin anew, and each item is recorded once."""
+    begun(ledger, "r")
+    command, *values = damage
+    cast("Any", client).execute_command(command, "penstock:j:r:steps", *values)
+
+    ended(ledger, "r/0", "0", counters={"x|in": 3})
+
+    job = ledger.job("r")
+    assert (job.state, job.done, job.failed) == (JobState.SUCCEEDED, 3, 0)
+    assert client.hgetall("penstock:j:r:steps") == {b"x|in": b"3"}
+
+
 @pytest.mark.parametrize("flow", ["r/0", "r/0/0.1"])
 @pytest.mark.parametrize("rung", [True, False])
 def test_a_run_whose_flow_was_removed_fails(

@@ -97,8 +97,13 @@ for _ = 1, tonumber(next_argument()) do
   redis.call('HSET', rk.resume, fl.base + position, next_argument())
 end
 for _ = 1, tonumber(next_argument()) do
-  local name = next_argument()
-  redis.call('HINCRBY', rk.steps, name, next_argument())
+  local name, more = next_argument(), next_argument()
+  -- A figure that is none any more, or has no room, begins anew: it must not keep items from ending, and by now
+  -- they have been recorded.
+  if type(redis.pcall('HINCRBY', rk.steps, name, more)) == 'table' then
+    if redis.call('TYPE', rk.steps).ok ~= 'hash' then redis.call('DEL', rk.steps) end
+    redis.call('HSET', rk.steps, name, more)
+  end
 end
 
 redis.call('HDEL', fl.jk.run, fl.name)
