@@ -6,8 +6,11 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import redis
+
 from penstock_broker_config.ledger import FlowStep
 from penstock_broker_config.waiting import WaitingRoom
+from penstock_plugins.errors import EnvelopeError
 from penstock_plugins.pipelines.compiler import compile_plan
 from penstock_plugins.pipelines.machine import Machine
 from penstock_plugins.pipelines.plan import Plan
@@ -15,7 +18,6 @@ from penstock_plugins.pipelines.program import Op, Program
 from penstock_plugins.pipelines.stages import Stage, StageKind, stages_of
 from penstock_workers.bench import Bench
 from penstock_workers.patience import patiently
-from penstock_workers.pipelines.given_up import FlowLostError
 
 #: Runs and pipelines that a process remembers.
 _RUNS, _PLANS = 256, 32
@@ -102,16 +104,21 @@ class Plans:
         """The plan of a run.
 
         Raises:
-            FlowLostError: the run has no plan: there is no such run.
-            EnvelopeError, InvalidPipelineError, LoopLimitError: it cannot be used.
+            EnvelopeError: it is gone, damaged, or not signed as it must be. Or there is no such run.
+            InvalidPipelineError, LoopLimitError: it cannot be used.
         """
         known = self._by_run.get(run)
         if known is not None:
             self._by_run.move_to_end(run)
             return known
-        sealed = patiently(lambda: self._bench.ledger.plan(run))
+        try:
+            sealed = patiently(lambda: self._bench.ledger.plan(run))
+        except redis.ResponseError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise
+            sealed = None
         if sealed is None:
-            raise FlowLostError
+            raise EnvelopeError("The plan of the run is gone")
         raw = self._bench.signer.unseal(run, sealed)
         plan = Plan.from_json(raw)
         # Runs of the same pipeline differ in their session and request only.

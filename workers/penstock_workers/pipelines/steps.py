@@ -76,8 +76,6 @@ class StepRunner:
         try:
             compiled, refusal = self._plan(flow)
             claim, asked_at = self._enter(flow, stage, compiled, traces=last)
-        except FlowLostError:
-            return None
         except redis.ResponseError as error:
             logger.error("The ledger refuses to let %r be entered: %s", flow, error)  # noqa: TRY400
             return None
@@ -95,11 +93,10 @@ class StepRunner:
             self._bench.keeper.drop()
 
     def _plan(self, flow: str) -> tuple[CompiledPlan | None, ToolFailure | None]:
-        """The plan of a flow's run, or why it cannot be used."""
+        """The plan of a flow's run, or why it cannot be used: there may be no such run."""
         try:
             return self._plans.of(flow.partition("/")[0]), None
         except _UNUSABLE as error:
-            logger.error("The plan of %r cannot be used: %s", flow, error.message)  # noqa: TRY400
             return None, _unusable(error)
 
     def _enter(
@@ -153,6 +150,14 @@ class StepRunner:
                 waits = isinstance(why, FlowWaitsError)
                 if work is None or self._leave(work, waits=waits) is not Leave.READY:
                     return None
+            except redis.RedisError:
+                raise  # says nothing of the flow
+            except Exception as error:
+                # Whatever it is, it comes again: what is kept of the flow is not as it was written, say.
+                if refusal is not None or claim.losses + 1 < self._bench.max_attempts:
+                    raise
+                logger.exception("A step failed in itself", extra={"action": "step_failed", "flow": flow})
+                refusal = _broken(claim.losses + 1, error)
 
     def _work(self, work: FlowWork) -> StepAnswer:
         """Do a stage. Raises what is in `given_up`."""
@@ -238,6 +243,11 @@ def _collecting_later() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+def _broken(times: int, error: Exception) -> ToolFailure:
+    message = f"The step failed in itself {times} times: {type(error).__name__}"
+    return ToolFailure(code=ErrorCode.QUARANTINED, message=message)
 
 
 def _unusable(error: Exception | None) -> ToolFailure:
