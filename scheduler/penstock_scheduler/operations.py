@@ -11,7 +11,7 @@ from penstock_broker_config.envelope import Signer
 from penstock_broker_config.ledger import BatchHeader, Completion, JobRecord
 from penstock_broker_config.settings import Settings
 from penstock_plugins.errors import ConfigurationError, WaitTimeoutError
-from penstock_plugins.pipelines.hooks import NO_HOOKS, Hooks, SubmissionNote
+from penstock_plugins.pipelines.hooks import NO_HOOKS, Hooks, SubmissionNote, careful
 from penstock_plugins.pipelines.model import Pipeline
 from penstock_plugins.tool import Tool
 from penstock_scheduler import dead_letters
@@ -45,7 +45,7 @@ class Operations:
 
     def __init__(self, settings: Settings, hooks: Hooks = NO_HOOKS) -> None:
         self._settings = settings
-        self._hooks = hooks
+        self._hooks = careful(hooks)
         self._signer = Signer(settings.signing_secret())
         self._toolbox = Toolbox()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from penstock_broker_config.envelope import Signer
 from penstock_broker_config.ledger import ClaimTerms, Ledger
 from penstock_broker_config.values import Values
-from penstock_plugins.pipelines.hooks import NO_HOOKS, Hooks
+from penstock_plugins.pipelines.hooks import NO_HOOKS, Hooks, careful
 from penstock_plugins.result import ToolFailure
 from penstock_workers.executor import Executor
 from penstock_workers.finished import FinishedBatches
@@ -41,6 +41,9 @@ class Bench:
     finished: FinishedBatches
     #: Who looks in after calls and between the steps of pipelines.
     hooks: Hooks = NO_HOOKS
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hooks", careful(self.hooks))
 
     def next_terms(self) -> ClaimTerms:
         """Terms for one claim, under a name of its own."""

@@ -7,10 +7,15 @@ hook's own effects are at-least-once, like those of tools.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from penstock_plugins.result import ToolFailure
+
+logger = logging.getLogger(__name__)
+N = TypeVar("N")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +58,7 @@ class StepNote:
 
 
 class Hooks(Protocol):
-    """The four points. None of them may raise; what one does is its own business."""
+    """The four points. One that raises is passed over with a warning; what it does is its own business."""
 
     def before_submission(self, note: SubmissionNote) -> None:
         """Before a submission is sent (`before-agent-start`): a call, a run, or a map as a whole.
@@ -95,3 +100,41 @@ class NoHooks:
 
 #: What to compare with, where asking nobody should cost nothing.
 NO_HOOKS = NoHooks()
+
+
+def careful(hooks: Hooks) -> Hooks:
+    """The same hooks, of which none can fail whoever asks them; nobody stays nobody."""
+    return hooks if hooks is NO_HOOKS or isinstance(hooks, _CarefulHooks) else _CarefulHooks(hooks)
+
+
+class _CarefulHooks:
+    def __init__(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+
+    def before_submission(self, note: SubmissionNote) -> None:
+        _ask("before_submission", self._hooks.before_submission, note)
+
+    def after_call(self, note: CallNote) -> None:
+        _ask("after_call", self._hooks.after_call, note)
+
+    def between_steps(self, note: StepNote) -> None:
+        _ask("between_steps", self._hooks.between_steps, note)
+
+    def should_end(self, note: StepNote) -> bool:
+        said = _ask("should_end", self._hooks.should_end, note)
+        if said is not None and not isinstance(said, bool):
+            _warn("should_end", f"it said neither True nor False, but a {type(said).__name__}")
+        return said is True
+
+
+def _ask(point: str, hook: Callable[[N], object], note: N) -> object:
+    """What a hook says. None: it failed."""
+    try:
+        return hook(note)
+    except Exception as error:  # noqa: BLE001 - whatever it is: it is the hook's own
+        _warn(point, f"{type(error).__name__}: {error}")
+        return None
+
+
+def _warn(point: str, why: str) -> None:
+    logger.warning("A hook is passed over: %s", why, extra={"action": "hook_failed", "point": point})

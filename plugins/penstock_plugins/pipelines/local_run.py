@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock_plugins.pipelines.compiler import compile_plan
-from penstock_plugins.pipelines.hooks import NO_HOOKS, CallNote, Hooks, StepNote
+from penstock_plugins.pipelines.hooks import NO_HOOKS, CallNote, Hooks, StepNote, careful
 from penstock_plugins.pipelines.item import ItemState, ItemStatus
 from penstock_plugins.pipelines.machine import Machine
 from penstock_plugins.pipelines.machine_undoing import next_undo, undo_ended
@@ -49,7 +49,7 @@ def run_locally(
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[LocalResult]:
     """Run a plan over inputs, in their order."""
-    local = _Local(plan, call_tool, hooks, clock)
+    local = _Local(plan, call_tool, careful(hooks), clock)
     for index, given in enumerate(inputs):
         yield local.run(0, given, index)
 

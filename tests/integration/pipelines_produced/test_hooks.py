@@ -71,3 +71,21 @@ async def test_W8_hooks_of_an_async_producer(settings: Settings) -> None:
 
     assert [(note.job, note.pipeline) for note in looking.notes] == [(call.id, False), (run.id, True)]
     assert looking.found == []
+
+
+class Failing(NoHooks):
+    """A test double that fails."""
+
+    def before_submission(self, note: SubmissionNote) -> None:
+        """See `Hooks`."""
+        raise RuntimeError(note.tool)
+
+
+def test_W9_a_failing_hook_stops_no_submission(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    """It is passed over with a warning."""
+    with Producer(settings, hooks=Failing()) as producer:
+        call = producer.submit("text.stats", {"text": "a"})
+        run = producer.submit(LINE, {"text": "a"})
+        assert [producer.job(job.id).record().accepted for job in (call, run)] == [1, 1]
+
+    assert caplog.text.count("A hook is passed over") == 2

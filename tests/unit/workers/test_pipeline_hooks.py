@@ -7,11 +7,19 @@ from typing import Any
 import pytest
 
 from penstock_broker_config.ledger import FlowClaim, FlowState
-from penstock_plugins.pipelines.hooks import CallNote, StepNote, SubmissionNote
+from penstock_plugins.pipelines.hooks import (
+    NO_HOOKS,
+    CallNote,
+    Hooks,
+    StepNote,
+    SubmissionNote,
+    careful,
+)
 from penstock_plugins.pipelines.item import ItemState
 from penstock_plugins.pipelines.local_run import run_locally
 from penstock_plugins.pipelines.model import Pipeline
 from penstock_plugins.pipelines.plan import Plan
+from penstock_workers.bench import Bench
 from penstock_workers.lease import Hold
 from penstock_workers.pipelines.asking import ask, end_call
 from penstock_workers.pipelines.plans import compile_all
@@ -55,6 +63,44 @@ class Toys:
             end_call(work, position, params=params, data=data, failure=failure, duration_ms=1.0)
 
 
+class Failing(Looking):
+    """A test double of hooks that raise, or say nonsense."""
+
+    def __init__(self, says: object = None) -> None:
+        super().__init__()
+        self._says = says
+
+    def after_call(self, note: CallNote) -> None:
+        """See `Hooks`."""
+        raise RuntimeError(note.tool)
+
+    def between_steps(self, note: StepNote) -> None:
+        """See `Hooks`."""
+        super().between_steps(note)
+        raise RuntimeError(note.step)
+
+    def should_end(self, note: StepNote) -> Any:
+        """See `Hooks`."""
+        if self._says is None:
+            raise RuntimeError(note.step)
+        return self._says
+
+
+def bench_of(hooks: Hooks) -> Bench:
+    """What a pool process has, with nothing else in it."""
+    nothing: Any = None
+    return Bench(
+        **dict.fromkeys(("ledger", "executor", "keeper", "signer", "values", "finished"), nothing),
+        lease_s=1.0,
+        max_attempts=3,
+        worker="w",
+        stopping=lambda: False,
+        queues=(),
+        chain_s=0.0,
+        hooks=hooks,
+    )
+
+
 def locally(plan: Plan, looking: Looking) -> ItemState:
     """Run one item in this process."""
     [ended] = run_locally(plan, [{"n": 0}], lambda tool, params: toy(tool.name, params), hooks=looking)
@@ -71,7 +117,7 @@ def on_a_worker(plan: Plan, looking: Looking) -> ItemState:
         hold=Hold(">r/0", 1, 0.0),
         compiled=compile_all(plan.to_json()),
         items=[item],
-        hooks=looking,
+        hooks=bench_of(looking).hooks,
     )
     take_through(work, work.program.program.end, Toys())
     return item
@@ -118,6 +164,36 @@ def test_W8_a_hook_ends_an_item_after_any_step(run: Any, first: dict[str, Any]) 
 
     assert item.failure is None
     assert item.data["n"] in {0, 1, 7}
+
+
+@everywhere
+@pytest.mark.parametrize("says", [None, "no", 1, object()])
+def test_W9_a_failing_hook_warns_and_is_passed_over(
+    run: Any, says: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The item goes on as if nobody had looked in; the hook is asked again after the next step."""
+    failing = Failing(says)
+
+    item = run(plan_of(Pipeline.from_dict({"name": "p", "steps": [ADD, ADD]})), failing)
+
+    assert (item.failure, item.data) == (None, {"n": 2})
+    assert failing.steps == ["steps[0]", "steps[1]"]
+    points = {getattr(record, "point", "") for record in caplog.records}
+    assert {"between_steps", "should_end"} <= points
+
+
+def test_W9_nobody_who_looks_in_costs_nothing() -> None:
+    """And who is careful already is not wrapped again."""
+    assert bench_of(NO_HOOKS).hooks is NO_HOOKS
+    once = careful(Looking())
+    assert careful(once) is once
+
+
+def test_W9_a_hook_that_fails_after_a_call_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Who calls tools asks the bench's hooks."""
+    bench_of(Failing()).hooks.after_call(CallNote(job="r", tool="toy.add", failure=None))
+
+    assert "A hook is passed over: RuntimeError: toy.add" in caplog.text
 
 
 def test_W8_hooks_are_told_of_members_and_of_what_gathers_them() -> None:
