@@ -139,7 +139,8 @@ class Resuming:
         begun: JobRecord | None,
     ) -> Flow[None]:
         context = Origin(job=record.id, indexes=tuple(items)).added_to(found.plan.context)
-        sender = yield from self._runs.sender(found, {"tenant": record.tenant}, run, context=context)
+        tenant = context.get("tenant", record.tenant)  # as it was signed
+        sender = yield from self._runs.sender(found, {"tenant": tenant}, run, context=context)
         states, sizer = list(items.values()), ChunkSizer(sender.chunks)
         base = 0 if begun is None else begun.accepted
         while base < len(states):

@@ -169,13 +169,15 @@ class Runs:
             "session": None if session is None else plain(session, "session"),
             "request": request_context(options.get("request"), now_ms=now_ms),
         }
-        plan = found.plan.with_context(said if context is None else context)
+        tenant = resumed.tenant if resumed is not None else options.get("tenant") or self._settings.tenant
+        # Signed with the plan: workers sign the calls of its steps for that tenant.
+        plan = found.plan.with_context({**(said if context is None else context), "tenant": tenant})
         spec = RunSpec(
             run=run,
             pipeline=plan.label,
             digest=found.digest,
             bundles=plan.bundles,
-            tenant=resumed.tenant if resumed is not None else options.get("tenant") or self._settings.tenant,
+            tenant=tenant,
             queue=plan.queue,
             plan=self._signer.seal(run, plan.to_json()),
         )

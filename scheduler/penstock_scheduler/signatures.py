@@ -84,16 +84,18 @@ class Signatures:
 
     def _seal(self, found: Planned, tool: str, params: Any, options: CallOptions, now_ms: int) -> str:
         session = options.get("session")
+        tenant = options.get("tenant") or self._settings.tenant
         plan = found.plan.with_context(
             {
                 "session": None if session is None else plain(session, "session"),
                 "request": request_context(options.get("request"), now_ms=now_ms),
+                "tenant": tenant,
             }
         )
         shape: dict[str, Any] = {
             "plan": orjson.Fragment(plan.to_json()),
             "tool": tool,
-            "tenant": options.get("tenant") or self._settings.tenant,
+            "tenant": tenant,
             "deadline_s": options.get("deadline_s"),
         }
         if params is not None:

@@ -86,7 +86,7 @@ class Plan:
     fuse: bool = True
     #: The full name, when the run is of a composite tool.
     composite: str = ""
-    #: Of the run, not of what runs: `session` and `request`, which travel with each call (X-1).
+    #: Of the run, not of what runs: `session` and `request`, which travel with each call (X-1), and `tenant`.
     context: Mapping[str, Any] = field(default_factory=dict)
 
     @property

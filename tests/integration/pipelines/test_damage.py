@@ -48,6 +48,11 @@ DAMAGES: dict[str, tuple[Damage, str, str]] = {
         "QUARANTINED",
         "The step failed in itself 3 times",
     ),
+    "another tenant": (
+        lambda client, run: client.hset(f"penstock:j:{run}", "tenant", "others"),
+        "PERMISSION_DENIED",
+        "not the one that its plan was signed for",
+    ),
     "no plan": (of_plan("DEL"), "PERMISSION_DENIED", "The plan of the run is gone"),
     "a plan that is a list": (
         lambda *at: (of_plan("DEL")(*at), of_plan("LPUSH", "x")(*at)),
@@ -71,7 +76,7 @@ def line(redis_server: RedisServer, tmp_path: Path) -> Iterator[Line]:
 
 def test_B4_a_damaged_run_ends_in_words_and_no_other_is_harmed(line: Line) -> None:
     """Each is damaged before its second step; the same worker runs one that is as it was."""
-    plan = line.planned(PIPELINE).plan
+    plan = line.planned(PIPELINE).plan.with_context({"tenant": "default"})
     tools = [replace(tool, queue=LATER) if tool.name == "toy.add" else tool for tool in plan.tools]
     runs = {
         name: line.begin(replace(plan, tools=tuple(tools)), [{"n": 1}, {"n": 2}])

@@ -93,6 +93,7 @@ def test_an_item_is_accepted_with_its_plan_and_then_its_chain_is_sent(wire: Scri
     assert (spec.pipeline, spec.tenant, terms["total"], terms["single"]) == ("line", "t", 1, True)
     assert (plan["context"]["session"], terms["deadline_s"]) == ({"cwd": "/x"}, 5.0)
     assert plan["context"]["request"]["chain_depth"] == 0
+    assert plan["context"]["tenant"] == "t"
     assert wire.steps == [(f"{ticket.job_id}/0", ["text.stats"], 1)]
     assert ticket.digest == spec.digest == planned().digest
     with pytest.raises(EnvelopeError):

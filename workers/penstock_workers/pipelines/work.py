@@ -111,11 +111,13 @@ class FlowWork:
         return stages[int(self.stage)]
 
     def check_items(self) -> None:
-        """Look whether the items can be where they say.
+        """Look whether the items can be where they say, and are whose the plan says.
 
         Raises:
-            EnvelopeError: one of them cannot.
+            EnvelopeError: one of them cannot, or is not.
         """
+        if self.compiled.plan.context.get("tenant", self.claim.tenant) != self.claim.tenant:
+            raise EnvelopeError("The run's tenant is not the one that its plan was signed for")
         program, tools = self.program.program, len(self.compiled.plan.tools)
         for item in self.items:
             if item is not None:
