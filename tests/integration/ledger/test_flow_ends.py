@@ -192,6 +192,21 @@ def test_a_record_that_cannot_be_believed_is_set_aside(
     assert pending(ledger) == (3, 300)
 
 
+def test_a_members_record_that_cannot_be_believed_is_set_aside(ledger: Ledger, client: redis.Redis) -> None:
+    """It counts as nothing that waits; the reaper looks at all others as ever."""
+    begun(ledger, "r")
+    begun(ledger, "s", ring_after_s=0)
+    claim = entered(ledger, "r/0", "0")
+    ledger.plant(InnerOf("r/0", "0", claim.fence), members(2))
+    ledger.fan(done("r/0", "0", claim), step("1"), members=2)
+    client.hset("penstock:f:r/0/0.1", "created", "x")
+    client.zadd("penstock:open", {">r/0/0.1": 0})
+
+    assert [ring.flow for ring in ledger.reap(ReapTerms())] == ["s/0"]
+    job = ledger.job("r")
+    assert (job.state, job.error) == (JobState.FAILED, "the record of flow r/0/0.1 was damaged")
+
+
 def test_a_record_of_another_type_is_set_aside(ledger: Ledger, client: redis.Redis) -> None:
     """Whoever looks first."""
     begun(ledger, "r")

@@ -141,8 +141,9 @@ local function open_buffer(prefix, buffer, spec)
 end
 
 local function pend(prefix, calls, bytes)
-  redis.call('HINCRBY', prefix .. 'pend', 'calls', calls)
-  redis.call('HINCRBY', prefix .. 'pend', 'bytes', bytes)
+  -- Less nothing is written "-0", which Redis takes for no integer: hence the sums.
+  redis.call('HINCRBY', prefix .. 'pend', 'calls', calls + 0)
+  redis.call('HINCRBY', prefix .. 'pend', 'bytes', bytes + 0)
 end
 
 -- Whether so much more may wait: nil, or what is full and after how many ms to try again.
