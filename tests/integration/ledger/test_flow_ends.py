@@ -170,7 +170,7 @@ def test_a_deadline_passes_while_the_input_is_fed(ledger: Ledger, client: redis.
     [
         *[("n", "many"), ("f", ""), ("f", "0x1"), ("run", "other"), ("at", "nowhere"), ("at", "end")],
         *[("m", "-1"), ("m", "1"), ("base", "1e400"), ("created", "1e3"), ("z", "0,1")],
-        *[("p", "x"), ("p", "")],
+        *[("p", "x"), ("p", ""), ("fm", "1e9")],
     ],
 )
 def test_a_record_that_cannot_be_believed_is_set_aside(
@@ -205,6 +205,30 @@ def test_a_members_record_that_cannot_be_believed_is_set_aside(ledger: Ledger, c
     assert [ring.flow for ring in ledger.reap(ReapTerms())] == ["s/0"]
     job = ledger.job("r")
     assert (job.state, job.error) == (JobState.FAILED, "the record of flow r/0/0.1 was damaged")
+
+
+@pytest.mark.parametrize(
+    ("flow", "field", "value"),
+    [("r/0", "m", "9"), ("r/0", "fs", "7"), ("r/0/0.1", "u", "other/0"), ("r/0/0.1", "at", "end")],
+)
+def test_a_flow_does_not_wait_for_members_that_cannot_end(
+    ledger: Ledger, client: redis.Redis, flow: str, field: str, value: str
+) -> None:
+    """They are counted when it is looked at, as it is now and then; who gathers them sees what is missing."""
+    begun(ledger, "r")
+    claim = entered(ledger, "r/0", "0")
+    ledger.plant(InnerOf("r/0", "0", claim.fence), members(2))
+    ledger.fan(done("r/0", "0", claim), step("1"), members=2)
+    client.zadd("penstock:open", {">r/0": 0})
+    assert ledger.reap(ReapTerms()) == []
+    ledger.advance(done("r/0/0.0", "0", entered(ledger, "r/0/0.0", "0")), None)
+    client.hset(f"penstock:f:{flow}", field, value)
+    if field == "m":
+        ledger.advance(done("r/0/0.1", "0", entered(ledger, "r/0/0.1", "0")), None)
+    client.zadd("penstock:open", {">r/0": 0})
+
+    assert [ring.flow for ring in ledger.reap(ReapTerms())] == ["r/0"]
+    assert ledger.enter("r/0", "1", terms()).state is FlowState.GRANTED
 
 
 def test_a_record_of_another_type_is_set_aside(ledger: Ledger, client: redis.Redis) -> None:

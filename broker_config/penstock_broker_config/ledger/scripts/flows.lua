@@ -20,6 +20,8 @@
 local function flows()
   -- A flow that waits for others is looked at all the same, in case that nobody says when they end.
   local LONG_LOOK_MS = 60000
+  -- More than any fan-out makes; a number that was changed must not keep this server busy for ever.
+  local MOST_MEMBERS = 1000000
   -- A flow that is due is the dispatchers'; the reaper looks when none of them did.
   local DISPATCH_MS = 1000
 
@@ -52,7 +54,8 @@ local function flows()
     if not (fl.n and fl.base and fl.l and fl.x and fl.m and fl.fm and fl.pc and fl.sz and fl.r and natural(fl.f) and fl.u
         and fl.w and fl.q and fl.lb and fl.at and fl.p and fl.created) or fl.run ~= run_of(id) or fl.n > MAX_CALLS
         or stage_rank(fl.at) < 0 or not string.match(fl.p .. ' ' .. fl.f .. ' ' .. fl.created, '^%d+ %d+ %d+$')
-        or not string.match(fl.z, '^[%d ]*$') or (fl.u == '' and fl.at == 'end') or (fl.m > 0 and not fl.fs) then
+        or not string.match(fl.z, '^[%d ]*$') or (fl.u == '' and fl.at == 'end') or (fl.m > 0 and not fl.fs)
+        or fl.fm > MOST_MEMBERS then
       return nil, 'damaged'
     end
     fl.jk = job_keys(prefix, fl.run)
@@ -221,6 +224,17 @@ local function flows()
     return state and not FINAL[state]
   end
 
+  -- Counts anew what a flow waits for: a member that cannot end any more must not be waited for.
+  local function count_members(prefix, fl)
+    local left = 0
+    for m = 0, fl.fm - 1 do
+      local member = redis.pcall('HMGET', fl.key .. '/' .. fl.fs .. '.' .. m, 'u', 'at')
+      if not member.err and member[1] == fl.id and member[2] ~= 'end' then left = left + 1 end
+    end
+    if left ~= fl.m then redis.call('HSET', fl.key, 'm', left) end
+    fl.m = left
+  end
+
   -- Looks at a flow whose time has come; the flow, when its doorbell is to be rung. After `grace` it comes up again,
   -- after `longest` at the latest.
   local function look_at_flow(prefix, id, t, keep, grace, longest)
@@ -235,6 +249,7 @@ local function flows()
     if close_flow(prefix, fl, t, keep) then return nil end
     if fl.u ~= '' then redis.call('PEXPIRE', fl.key, VALUES_MS) end
     local look = t + LONG_LOOK_MS
+    if fl.m > 0 then count_members(prefix, fl) end
     local waits = fl.m > 0 or inner_runs(prefix, fl)
     if fl.at == 'end' then return redis.call('ZREM', prefix .. 'open', fl.name) and nil end
     if not waits then
