@@ -53,6 +53,11 @@ DAMAGES: dict[str, tuple[Damage, str, str]] = {
         "PERMISSION_DENIED",
         "not the one that its plan was signed for",
     ),
+    "large values that are a text": (
+        lambda client, run: client.set(f"penstock:j:{run}:v", "x"),
+        "QUARANTINED",
+        "The step failed in itself 3 times: ResponseError",
+    ),
     "no plan": (of_plan("DEL"), "PERMISSION_DENIED", "The plan of the run is gone"),
     "a plan that is a list": (
         lambda *at: (of_plan("DEL")(*at), of_plan("LPUSH", "x")(*at)),
@@ -78,8 +83,9 @@ def test_B4_a_damaged_run_ends_in_words_and_no_other_is_harmed(line: Line) -> No
     """Each is damaged before its second step; the same worker runs one that is as it was."""
     plan = line.planned(PIPELINE).plan.with_context({"tenant": "default"})
     tools = [replace(tool, queue=LATER) if tool.name == "toy.add" else tool for tool in plan.tools]
+    pad = "x" * 300_000  # kept beside the others
     runs = {
-        name: line.begin(replace(plan, tools=tuple(tools)), [{"n": 1}, {"n": 2}])
+        name: line.begin(replace(plan, tools=tuple(tools)), [{"n": 1, "pad": pad}, {"n": 2}])
         for name in ["good", *DAMAGES]
     }
     stages = [f"penstock:f:{run}/0" for run in runs.values()]

@@ -150,11 +150,10 @@ class StepRunner:
                 waits = isinstance(why, FlowWaitsError)
                 if work is None or self._leave(work, waits=waits) is not Leave.READY:
                     return None
-            except redis.RedisError:
-                raise  # says nothing of the flow
             except Exception as error:
                 # Whatever it is, it comes again: what is kept of the flow is not as it was written, say.
-                if refusal is not None or claim.losses + 1 < self._bench.max_attempts:
+                spent = claim.losses + 1 >= self._bench.max_attempts
+                if not spent or refusal is not None or _is_outage(error):
                     raise
                 logger.exception("A step failed in itself", extra={"action": "step_failed", "flow": flow})
                 refusal = _broken(claim.losses + 1, error)
@@ -243,6 +242,11 @@ def _collecting_later() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+def _is_outage(error: Exception) -> bool:
+    """Whether it says nothing of the flow: Redis, or what keeps large values, is away."""
+    return isinstance(error, (redis.RedisError, OSError)) and not str(error).startswith("WRONGTYPE")
 
 
 def _broken(times: int, error: Exception) -> ToolFailure:
