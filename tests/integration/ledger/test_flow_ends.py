@@ -170,7 +170,7 @@ def test_a_deadline_passes_while_the_input_is_fed(ledger: Ledger, client: redis.
     [
         *[("n", "many"), ("f", ""), ("f", "0x1"), ("run", "other"), ("at", "nowhere"), ("at", "end")],
         *[("m", "-1"), ("m", "1"), ("base", "1e400"), ("created", "1e3"), ("z", "0,1")],
-        *[("p", "x"), ("p", ""), ("fm", "1e9")],
+        *[("p", "x"), ("p", ""), ("fm", "1e9"), ("u", "r/3"), ("base", "7")],
     ],
 )
 def test_a_record_that_cannot_be_believed_is_set_aside(
@@ -209,7 +209,7 @@ def test_a_members_record_that_cannot_be_believed_is_set_aside(ledger: Ledger, c
 
 @pytest.mark.parametrize(
     ("flow", "field", "value"),
-    [("r/0", "m", "9"), ("r/0", "fs", "7"), ("r/0/0.1", "u", "other/0"), ("r/0/0.1", "at", "end")],
+    [("r/0", "m", "9"), ("r/0", "fs", "7"), ("r/0/0.1", "at", "end")],
 )
 def test_a_flow_does_not_wait_for_members_that_cannot_end(
     ledger: Ledger, client: redis.Redis, flow: str, field: str, value: str
@@ -281,30 +281,43 @@ def test_a_run_whose_flow_was_removed_fails(
 
 
 @pytest.mark.parametrize("sealed_first", [True, False])
-@pytest.mark.parametrize(("field", "value", "lost"), [("z", "0 2", 2), ("u", "nobody/0", 3)])
+@pytest.mark.parametrize("late", [True, False])
 def test_a_run_of_which_items_were_lost_fails(
-    ledger: Ledger, client: redis.Redis, field: str, value: str, lost: int, sealed_first: bool
+    ledger: Ledger, client: redis.Redis, late: bool, sealed_first: bool
 ) -> None:
     """When its input and its last flow have ended: nobody else could say so."""
-    begun(ledger, "r", total=None)
+    begun(ledger, "r", total=None, deadline_s=3600.0)
     begun(ledger, "r", 2, base=3, total=None)
-    client.hset("penstock:f:r/0", field, value)
+    client.hset("penstock:f:r/0", "z", "0 2")
     if sealed_first:
         ledger.seal("r")
 
-    if field == "u":
-        assert ledger.enter("r/0", "0", terms()).state is FlowState.GONE
-    else:
-        claim = entered(ledger, "r/0", "0")
-        assert ledger.advance(done("r/0", "0", claim, records=records([1])), None).state is Advance.OK
-    assert not ledger.job("r").state.final
     ended(ledger, "r/3", "0", 2)
+    claim = entered(ledger, "r/0", "0")
+    if late:
+        time_is_over(client, "r")
+    answer = ledger.advance(done("r/0", "0", claim, records=records([1])), None)
+    assert answer.state is (Advance.STOPPED if late else Advance.OK)
     if not sealed_first:
         assert not ledger.job("r").state.final
         ledger.seal("r")
 
     job = ledger.job("r")
-    assert (job.state, job.error) == (JobState.FAILED, f"{lost} of its items were lost")
+    assert (job.state, job.error) == (JobState.FAILED, "2 of its items were lost")
+
+
+def test_a_flow_takes_only_its_own_inner_jobs_with_it(ledger: Ledger) -> None:
+    """Whatever is written among their names."""
+    begun(ledger, "r", 1)
+    begun(ledger, "s")
+    claim = entered(ledger, "r/0", "0")
+    job = inner(ledger, "r/0", "0", claim)
+    ledger._redis.hset("penstock:f:r/0", "ins", f"s r/1:0 {job}")
+
+    ledger.advance(done("r/0", "0", claim, records=records([0])), None)
+
+    assert ledger.job("s").accepted == 3
+    assert job_or_none(ledger, job) is None
 
 
 def test_I11_what_a_run_leaves_goes_by_itself(ledger: Ledger, client: redis.Redis) -> None:

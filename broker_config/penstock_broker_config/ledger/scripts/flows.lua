@@ -55,7 +55,8 @@ local function flows()
         and fl.w and fl.q and fl.lb and fl.at and fl.p and fl.created) or fl.run ~= run_of(id) or fl.n > MAX_CALLS
         or stage_rank(fl.at) < 0 or not string.match(fl.p .. ' ' .. fl.f .. ' ' .. fl.created, '^%d+ %d+ %d+$')
         or not string.match(fl.z, '^[%d ]*$') or (fl.u == '' and fl.at == 'end') or (fl.m > 0 and not fl.fs)
-        or fl.fm > MOST_MEMBERS then
+        or fl.fm > MOST_MEMBERS or fl.u ~= (string.match(id, '^(.*)/[^/]*%.%d+$') or '')
+        or (fl.u == '' and id ~= string.format('%s/%.0f', fl.run, fl.base)) then
       return nil, 'damaged'
     end
     fl.jk = job_keys(prefix, fl.run)
@@ -78,7 +79,9 @@ local function flows()
   end
 
   local function drop_inner(prefix, fl)
-    for id in string.gmatch(fl.ins, '%S+') do drop_job(prefix, id) end
+    for id in string.gmatch(fl.ins, '%S+') do
+      if string.sub(id, 1, #fl.id + 1) == fl.id .. ':' then drop_job(prefix, id) end
+    end
   end
 
   -- In pieces that Lua's stack can pass on.
