@@ -197,6 +197,24 @@ def test_a_forged_time_limit_does_not_end_a_running_call(redis_server: RedisServ
     assert result.metadata.attempts == 1
 
 
+@pytest.mark.parametrize("what", [{"chain": 7}, {"chain": [{"task": 5}]}, {"callbacks": 7}, {"chord": ["x"]}])
+def test_L7_a_signature_that_nothing_can_follow_is_dropped(
+    redis_server: RedisServer, tmp_path: Path, what: dict[str, Any]
+) -> None:
+    """Its canvas could never go on, and would be sent for ever."""
+    broker = Broker(server=redis_server, url=redis_server.url, redis=redis_server)
+    publish(broker, "text")
+    with Producer.connect(broker.url) as producer, redis_server.client() as client:
+        signature = producer.signature("text.slug", {"text": "A b"})
+        body = base64.b64encode(json.dumps([[], signature.kwargs, what]).encode()).decode()
+        put(client, body, HEADERS | {"task": signature.task, "id": "a-task", "group": "a-group"})
+        with Worker(broker=broker, folder=tmp_path / "w1") as worker:
+            worker.wait_for_log("A message is dropped: its ")
+            assert serves(producer)
+
+        assert client.exists("penstock:canvases") == 0
+
+
 def test_L7_a_signatures_message_need_not_say_how_its_arguments_look(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:

@@ -62,8 +62,8 @@ def check_message(message: Any) -> None:
     except Exception as error:  # decoders and decompressors have no common root
         raise BadMessageError(f"its body cannot be read ({type(error).__name__})") from error
     match body:
-        case [list() | tuple(), dict(), dict()]:
-            pass
+        case [list() | tuple(), dict(), dict() as embed]:
+            _check_what_follows(embed)
         case _:
             raise BadMessageError("its body is not [args, kwargs, embed]")
     part = _part_of_chord(headers)
@@ -76,6 +76,20 @@ def check_message(message: Any) -> None:
         raise BadMessageError(f"its headers cannot be passed on ({error})") from error
     if _may_be_deep(message) and _is_deep(body):
         raise BadMessageError(f"its body is nested more than {_MOST_LEVELS} deep")
+
+
+def _check_what_follows(embed: dict[str, Any]) -> None:
+    """Of what Celery cannot send on, a signature's canvas would be taken up again and again."""
+    for name in ("chain", "callbacks"):
+        sent = embed.get(name)
+        if sent and not (isinstance(sent, list) and all(_is_signature(one) for one in sent)):
+            raise BadMessageError(f"its {name} has something that is no signature")
+    if (chord := embed.get("chord")) and not _is_signature(chord):
+        raise BadMessageError("its chord is no signature")
+
+
+def _is_signature(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("task"), str)
 
 
 def _may_be_deep(message: Any) -> bool:
