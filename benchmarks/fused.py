@@ -14,8 +14,8 @@ from penstock import Pipeline
 
 #: Letters that are compared: from a call that is hardly more than an instance to one of 0.2 ms.
 _LETTERS = (30, 500, 1000, 2000)
-#: Items with long texts are fewer: each has them in its trace.
-_LONG_SHARE = 3
+#: Long calls take a round's time with fewer items.
+_LONG_LETTERS, _LONG_SHARE = 2000, 3
 _PAGE_SHARE = 20
 #: Where others use the machine, single rounds differ by a tenth.
 _ROUNDS = 7
@@ -50,7 +50,8 @@ def fused(items: int) -> Figures:
         for name, steps, rows in ((_SMALL, SMALL_STEPS, small), (_PAGES, _PAGE_STEPS, pages)):
             figures |= _compare(system, steps, rows).figures(name)
         for letters in _LETTERS:
-            rows = [_pair(n, letters) for n in range(max(50, items // _LONG_SHARE))]
+            count = items if letters < _LONG_LETTERS else max(50, items // _LONG_SHARE)
+            rows = [_pair(n, letters) for n in range(count)]
             name = _distances(letters)
             found = _compare(system, [_DISTANCE] * 5, rows)
             figures |= found.figures(name)
