@@ -13,13 +13,14 @@ from typing import Any
 import orjson
 
 from penstock_broker_config.foreign import CALL_TASK, PIPELINE_TASK
+from penstock_plugins.nesting import nests_deeper
 
 #: Longer ids than this have nothing to do with us.
 _ID_LENGTH = 200
 #: Parts that a chord may have.
 _MOST_PARTS = 1 << 31
 #: Lists and tables inside each other in a body, at most. Pickle fails at some 480; what comes before a
-#: signature of ours is told in words that 250 are allowed.
+#: signature of ours is told in words that 128 are allowed.
 _MOST_LEVELS = 400
 #: What a message may not decide, and what Celery takes for "not said".
 _NOT_ITS_BUSINESS: dict[str, Any] = {
@@ -74,7 +75,7 @@ def check_message(message: Any) -> None:
         orjson.dumps([headers, message.properties], default=str)
     except orjson.JSONEncodeError as error:
         raise BadMessageError(f"its headers cannot be passed on ({error})") from error
-    if _may_be_deep(message) and _is_deep(body):
+    if _may_be_deep(message) and nests_deeper(body, _MOST_LEVELS):
         raise BadMessageError(f"its body is nested more than {_MOST_LEVELS} deep")
 
 
@@ -100,21 +101,6 @@ def _may_be_deep(message: Any) -> bool:
     if isinstance(text, str):
         return text.count("[") + text.count("{") > _MOST_LEVELS
     return bytes(text).count(b"[") + bytes(text).count(b"{") > _MOST_LEVELS
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(_MOST_LEVELS):
-        inner: list[Any] = []
-        for outer in level:
-            if isinstance(outer, dict):
-                inner += outer.values()
-            elif isinstance(outer, list | tuple):
-                inner += outer
-        if not inner:
-            return False
-        level = inner
-    return True
 
 
 def _part_of_chord(headers: dict[str, Any]) -> int | None:
