@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from penstock_plugins.error_codes import ErrorCode
@@ -73,7 +73,7 @@ class Pace:
     """What the groups of a tool's calls have shown so far; calls that come later go on from there."""
 
     #: Calls of the next group.
-    size: int = FIRST_CALLS
+    size: int = field(default_factory=lambda: FIRST_CALLS)
     #: Seconds that one took in the last group.
     call_s: float | None = None
     #: Groups that were not worth it.

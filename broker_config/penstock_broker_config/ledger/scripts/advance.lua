@@ -101,8 +101,10 @@ for _ = 1, tonumber(next_argument()) do
   -- A figure that is none any more, or has no room, begins anew: it must not keep items from ending, and by now
   -- they have been recorded.
   if type(redis.pcall('HINCRBY', rk.steps, name, more)) == 'table' then
-    if redis.call('TYPE', rk.steps).ok ~= 'hash' then redis.call('DEL', rk.steps) end
-    redis.call('HSET', rk.steps, name, more)
+    if type(redis.pcall('HSET', rk.steps, name, more)) == 'table' then
+      redis.call('DEL', rk.steps)
+      redis.call('HSET', rk.steps, name, more)
+    end
   end
 end
 
