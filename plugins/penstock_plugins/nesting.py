@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 #: Levels of an input, of what a guest returns, of what an expression gives and of what members give together.
+#: A template has what is written around its expressions on top.
 MAX_NESTING = 128
 #: Levels that JSON's writer writes.
 _WRITTEN = 254
