@@ -144,7 +144,7 @@ class Resuming:
         states, sizer = list(items.values()), ChunkSizer(sender.chunks)
         base = 0 if begun is None else begun.accepted
         while base < len(states):
-            texts = _fitting(states[base : base + sizer.count])
+            texts = first_texts(states[base : base + sizer.count])
             stage = next_stage(found.stages, states[base : base + len(texts)])
             sender.first = 0 if stage is None else stage.number
             yield from sender.begin(
@@ -162,7 +162,7 @@ class Resuming:
             crash.reach("producer.after_seal")
 
 
-def _fitting(items: Sequence[ItemState]) -> list[bytes]:
+def first_texts(items: Sequence[ItemState]) -> list[bytes]:
     """The first of these as JSON: one at least, and as many as travel together."""
     texts: list[bytes] = []
     size_bytes = 0

@@ -306,7 +306,10 @@ def test_a_row_that_does_not_fit_fails_alone_without_a_system_too(tmp_path: Path
     from penstock_plugins.shipped import shipped_plugins
 
     (tmp_path / "title.yaml").write_text(COMPOSITE)
-    rows = [{"text": 1}, {"text": "One"}, {"text": 2}, {"text": "Two"}, {}]
+    deep: list[Any] = []
+    for _ in range(128):
+        deep = [deep]
+    rows = [{"text": 1}, {"text": "One"}, {"text": 2}, {"text": "Two"}, {}, {"text": deep}]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     alone = CommandLine(
         tmp_path, {"PENSTOCK_STATE_DIR": str(tmp_path), "PENSTOCK_CACHE_DIR": str(tmp_path / "c")}
@@ -319,9 +322,10 @@ def test_a_row_that_does_not_fit_fails_alone_without_a_system_too(tmp_path: Path
     unknown = alone(*run, "-i", "rows.jsonl", "-o", "out.jsonl")
 
     found = [(line["index"], line["success"]) for line in lines(tmp_path / "out.jsonl")]
-    assert (done.code, found) == (1, [(0, False), (1, True), (2, False), (3, True), (4, False)])
-    assert done.err.splitlines()[-1] == "2 rows done → out.jsonl, 3 failed → out.failed.jsonl"
+    assert (done.code, found) == (1, [(0, False), (1, True), (2, False), (3, True), (4, False), (5, False)])
+    assert done.err.splitlines()[-1] == "2 rows done → out.jsonl, 4 failed → out.failed.jsonl"
     assert lines(tmp_path / "out.jsonl")[0]["error"]["code"] == "VALIDATION_ERROR"
+    assert "nested more than 128 levels deep" in lines(tmp_path / "out.jsonl")[5]["error"]["message"]
     assert refused.code == 2
     assert '"text" is a required' in refused.err
     assert (unknown.code, (tmp_path / "out.jsonl").read_bytes()) == (2, written)
